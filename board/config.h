@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A machine's description, read from its tree and checked: plain data that the machine is built
+ * from. Whoever has a `struct machine_config` needs no libfdt and checks nothing again.
+ */
+#ifndef SLUICE_BOARD_CONFIG_H
+#define SLUICE_BOARD_CONFIG_H
+
+#include <sched.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hyp/window.h"
+
+struct device_class;
+struct errors;
+
+struct range {
+	uint64_t gpa;
+	uint64_t size; /* bytes */
+};
+
+/*
+ * What the host allows, as far as the description depends on it. Filled by host_probe() from the
+ * running host, or by a test with any host it likes.
+ */
+struct host_limits {
+	unsigned ipa_bits;         /* guest-physical address bits KVM offers */
+	uint64_t address_space;    /* bytes a process may reserve: 2^39, 2^47 or 2^48, less RLIMIT_AS */
+	uint64_t page_bytes;       /* 4096, 16384 or 65536 */
+	unsigned memslots;         /* KVM_CAP_NR_MEMSLOTS */
+	unsigned vcpus;            /* KVM_CAP_MAX_VCPUS */
+	unsigned gic_version;      /* 3, 2, or 0 when unknown (no KVM) */
+	bool system_suspend;       /* KVM_CAP_ARM_SYSTEM_SUSPEND */
+};
+
+struct cpu_config {
+	uint64_t mpidr; /* the node's reg */
+	char *path;     /* its node in the source tree */
+};
+
+enum stray_access { STRAY_ACCESS_ABORT, STRAY_ACCESS_PAUSE, STRAY_ACCESS_STOP };
+
+/* A device of the tree, in the order of its place: /aliases first, then natural order of names. */
+struct device_config {
+	const struct device_class *class;
+	char *id;     /* node name */
+	char *path;   /* "/vmem0" */
+	void *config; /* class->config_bytes, filled by the class's property table */
+	bool has_window;
+	struct window_config window; /* gpa, size, block and slots decided */
+	unsigned place; /* virtio-mmio place: 0 is at VIRTIO_MMIO_BASE */
+};
+
+#define CONFIG_CPUS    512
+#define CONFIG_RANGES  32
+#define CONFIG_DEVICES 32
+
+struct machine_config {
+	char *file;   /* as named */
+	char *folder; /* that paths in the tree are relative to, with a slash, or "" */
+	char *model;
+
+	struct cpu_config *cpus;
+	size_t cpu_count;
+	struct range memory[CONFIG_RANGES]; /* sorted; the first starts at RAM_BASE */
+	size_t memory_count;
+	struct range reserved[CONFIG_RANGES + CONFIG_DEVICES]; /* sorted; windows included */
+	size_t reserved_count;
+	struct device_config devices[CONFIG_DEVICES];
+	size_t device_count;
+
+	char *kernel; /* path, resolved against the folder; NULL: none (an error for run) */
+	char *initrd; /* path or NULL */
+	char *bootargs; /* "" when absent */
+
+	enum stray_access stray_access;
+	unsigned ipa_bits_needed; /* to reach the highest address of the map */
+
+	void *fdt; /* the checked source tree with overlays applied; owned */
+};
+
+/*
+ * Reads the tree in `file` (.dts through dtc, .dtb directly), applies `overlays`, and checks it
+ * against `host`. Every mistake is added to `errors`, not only the first. Returns 0 with a
+ * configuration that config_destroy() frees, or -EINVAL after at least one error.
+ */
+int config_read(const char *file, const char *const *overlays, size_t overlay_count,
+	const struct host_limits *host, struct errors *errors, struct machine_config **ret);
+void config_destroy(struct machine_config *config);
+
+/* The nearest of `names` (NULL-ended) to `name` by edit distance, or NULL when none is near. */
+const char *nearest_name(const char *name, const char *const *names);
+
+#endif

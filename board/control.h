@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The control socket: QMP on a Unix stream socket, one per machine. Any number of clients up to
+ * CONTROL_CLIENTS; each is untrusted as to form (bounded lines, bounded output, bounded nesting),
+ * and trusted as to intent (the socket is its owner's only, mode 0600).
+ */
+#ifndef SLUICE_BOARD_CONTROL_H
+#define SLUICE_BOARD_CONTROL_H
+
+#include <stdbool.h>
+
+struct control;
+struct errors;
+struct loop;
+struct machine;
+
+#define CONTROL_CLIENTS 16
+
+/*
+ * The default path for a machine's name: $XDG_RUNTIME_DIR/sluice/NAME.sock, or
+ * /run/sluice/NAME.sock as root. Makes the folder when `make_folder`. malloc'ed; NULL after an
+ * error was added.
+ */
+char *control_path(const char *name, bool make_folder, struct errors *errors);
+
+/*
+ * Listens at `path`. A stale socket (nobody answers) is replaced; one in use is -EADDRINUSE, with
+ * the error added.
+ */
+int control_create(const char *path, struct loop *loop, struct errors *errors, struct control **ret);
+/* Commands before this get an error that says the machine is not ready. */
+void control_set_machine(struct control *control, struct machine *machine);
+/* Removes the socket file, closes all clients after sending what waits (without blocking). */
+void control_destroy(struct control *control);
+
+/* An event to every client in command mode: {"event": name, "data": data, "timestamp": ...}. */
+struct json_t;
+void control_event(struct control *control, const char *name, struct json_t *data);
+
+#endif

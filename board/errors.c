@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The list of errors; see errors.h. */
+#include "board/errors.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void add_list(struct errors *errors, const char *prefix, const char *where,
+	const char *property, const char *format, va_list args)
+{
+	char *text = NULL, *line = NULL;
+	char **grown;
+
+	if (errors->count == ERRORS_MAX)
+		goto drop;
+	if (vasprintf(&text, format, args) < 0) {
+		text = NULL;
+		goto drop;
+	}
+	if (asprintf(&line, "%s%s%s%s: %s", prefix, where, property ? ": " : "",
+		    property ? property : "", text) < 0) {
+		line = NULL;
+		goto drop;
+	}
+	grown = reallocarray(errors->lines, errors->count + 1, sizeof(*grown));
+	if (!grown)
+		goto drop;
+	errors->lines = grown;
+	errors->lines[errors->count++] = line;
+	free(text);
+	return;
+drop:
+	errors->dropped++;
+	free(line);
+	free(text);
+}
+
+void error_add(struct errors *errors, const char *where, const char *property, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	add_list(errors, "", where, property, format, args);
+	va_end(args);
+}
+
+void warning_add(struct errors *errors, const char *where, const char *property, const char *format,
+	...)
+{
+	size_t before = errors->count;
+	va_list args;
+
+	va_start(args, format);
+	add_list(errors, "warning: ", where, property, format, args);
+	va_end(args);
+	errors->warnings += errors->count - before;
+}
+
+bool errors_any(const struct errors *errors)
+{
+	return errors->count + errors->dropped > errors->warnings;
+}
+
+void errors_print(const struct errors *errors, FILE *stream)
+{
+	for (size_t i = 0; i < errors->count; i++)
+		fprintf(stream, "sluice: %s\n", errors->lines[i]);
+	if (errors->dropped)
+		fprintf(stream, "sluice: and %zu more\n", errors->dropped);
+}
+
+void errors_finish(struct errors *errors)
+{
+	for (size_t i = 0; i < errors->count; i++)
+		free(errors->lines[i]);
+	free(errors->lines);
+	*errors = (struct errors){ 0 };
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Errors of a machine's description, collected so that a person sees all of them at once. Each
+ * names where it stands: a node's path and a property, or a file.
+ */
+#ifndef SLUICE_BOARD_ERRORS_H
+#define SLUICE_BOARD_ERRORS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+struct errors {
+	char **lines;
+	size_t count;
+	size_t dropped; /* beyond ERRORS_MAX */
+	size_t warnings; /* how many of the lines are warnings */
+};
+
+#define ERRORS_MAX 100
+
+/* `where` is a path ("/vmem0") or a file; `property` may be NULL. Text: "where: property: what". */
+void error_add(struct errors *errors, const char *where, const char *property, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+/* The same, but the machine may still run. Printed with "warning: " in front. */
+void warning_add(struct errors *errors, const char *where, const char *property, const char *format,
+	...) __attribute__((format(printf, 4, 5)));
+
+/* True when there is an error that is not a warning. */
+bool errors_any(const struct errors *errors);
+/* Prints each as "sluice: LINE". */
+void errors_print(const struct errors *errors, FILE *stream);
+void errors_finish(struct errors *errors);
+
+#endif

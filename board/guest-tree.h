@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The tree the guest gets: the machine's own, completed with what Sluice provides, less the host's. */
+#ifndef SLUICE_BOARD_GUEST_TREE_H
+#define SLUICE_BOARD_GUEST_TREE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct machine_config;
+
+struct guest_tree_input {
+	unsigned gic_version; /* 2 or 3 */
+	uint64_t initrd_gpa, initrd_size; /* size 0: none */
+	uint8_t kaslr_seed[8];
+	uint8_t rng_seed[64];
+};
+
+/*
+ * Builds the guest's tree. Adds /interrupt-controller, /timer, /psci, the UART, RTC, GPIO and
+ * gpio-keys power button, a virtio_mmio node for each virtio device, /hypervisor, and in /chosen
+ * stdout-path, initrd and seeds; removes every sluice,* node and property. `ret` is malloc'ed and
+ * packed, at most TREE_SIZE_MAX. -ENOSPC beyond that, -ENOMEM.
+ */
+int guest_tree_build(const struct machine_config *config, const struct guest_tree_input *input,
+	void **ret, size_t *ret_size);
+
+#endif

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guest's physical map. It is QEMU virt's, so that stock firmware for that machine runs.
+ *
+ *   0x00000000 +-----------------------------+ flash of QEMU virt: nothing here yet
+ *   0x08000000 | GIC distributor, 64K        |
+ *   0x08010000 | GICv2 CPU interface, 64K    |
+ *   0x080a0000 | GICv3 redistributors, 128K  | a vCPU; 123 fit before the UART
+ *   0x09000000 | PL011 UART, 4K              | SPI 1, level
+ *   0x09010000 | PL031 RTC, 4K               | SPI 2, level
+ *   0x09030000 | PL061 GPIO, 4K              | SPI 7, level; line 3 is the power button
+ *   0x0a000000 | virtio-mmio, 32 x 512 bytes | SPI 16 + place, edge
+ *   0x40000000 | RAM: the tree, then kernel  |
+ *              +-----------------------------+ windows anywhere above RAM, aligned to 512 MiB
+ */
+#ifndef SLUICE_BOARD_MAP_H
+#define SLUICE_BOARD_MAP_H
+
+#include "hyp/util.h"
+
+#define GIC_DIST_BASE      UINT64_C(0x08000000)
+#define GIC_DIST_SIZE      (64 * KiB)
+#define GIC_CPU_BASE       (GIC_DIST_BASE + GIC_DIST_SIZE)
+#define GIC_CPU_SIZE       (64 * KiB)
+#define GIC_REDIST_BASE    UINT64_C(0x080a0000)
+#define GIC_REDIST_SIZE    (128 * KiB) /* one vCPU's */
+#define GIC_REDIST_VCPUS   ((UART_BASE - GIC_REDIST_BASE) / GIC_REDIST_SIZE)
+
+#define UART_BASE          UINT64_C(0x09000000)
+#define RTC_BASE           UINT64_C(0x09010000)
+#define GPIO_BASE          UINT64_C(0x09030000)
+#define PL0XX_SIZE         (4 * KiB)
+#define GPIO_POWER_LINE    3
+
+#define VIRTIO_MMIO_BASE   UINT64_C(0x0a000000)
+#define VIRTIO_MMIO_SIZE   UINT64_C(512)
+#define VIRTIO_MMIO_PLACES 32
+
+/* SPI numbers: interrupt ids less 32, as the tree's second cell has them. */
+#define UART_SPI           1
+#define RTC_SPI            2
+#define GPIO_SPI           7
+#define VIRTIO_MMIO_SPI    16
+
+#define RAM_BASE           UINT64_C(0x40000000)
+/* The guest's tree may take this much at the start of RAM (Linux maps at most 2 MiB of it). */
+#define TREE_SIZE_MAX      (1 * MiB + 896 * KiB)
+
+#define WINDOW_ALIGN       (512 * MiB)
+
+#endif

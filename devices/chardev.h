@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A character stream between a UART and the outside. The UART writes from any thread and must not
+ * wait: what the back end cannot take now it refuses, and tells when it can again. The back end
+ * offers input on the event loop's thread, as much as the UART says it can take.
+ */
+#ifndef SLUICE_DEVICES_CHARDEV_H
+#define SLUICE_DEVICES_CHARDEV_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct chardev;
+
+struct chardev_ops {
+	/* Takes up to `len` bytes, returns how many; never waits. Any thread. */
+	size_t (*write)(struct chardev *chardev, const uint8_t *buf, size_t len);
+	/* The device can take input again after receive() took less than was offered. Any thread. */
+	void (*resume)(struct chardev *chardev);
+};
+
+/* What the device does; set by the device when it is created. On the loop's thread. */
+struct chardev_client {
+	/* Takes up to `len` bytes, returns how many. */
+	size_t (*receive)(struct chardev_client *client, const uint8_t *buf, size_t len);
+	/* write() will take bytes again after it took fewer than it was given. */
+	void (*writable)(struct chardev_client *client);
+};
+
+struct chardev {
+	const struct chardev_ops *ops;
+	struct chardev_client *client; /* NULL while no device is there: input waits */
+};
+
+#endif
