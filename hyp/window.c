@@ -508,3 +508,20 @@ enum window_lookup window_lookup(struct window *window, uint64_t gpa)
 	pthread_mutex_unlock(&window->lock);
 	return result;
 }
+
+int window_peek(struct window *window, uint64_t gpa, void *ret_buf, size_t len)
+{
+	uint64_t offset = gpa - window->config.gpa;
+	int err = -EFAULT;
+
+	if (!len || gpa < window->config.gpa || offset >= window->config.size ||
+		len > window->config.size - offset)
+		return -EFAULT;
+	pthread_mutex_lock(&window->lock);
+	if (window_state(window, offset, len) == WINDOW_PLUGGED) {
+		memcpy(ret_buf, window->hva + offset, len);
+		err = 0;
+	}
+	pthread_mutex_unlock(&window->lock);
+	return err;
+}

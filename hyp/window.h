@@ -12,12 +12,13 @@
  *   unplugged  | ... PROT_NONE (stray reads abort)       | fault        | fault
  *   closed slot| as unplugged, and not in KVM at all     | fault        | fault
  *
- * All calls come from the event loop's thread but for window_lookup(), which a vCPU may call.
+ * All calls come from the event loop's thread but for window_lookup() and window_peek().
  */
 #ifndef SLUICE_HYP_WINDOW_H
 #define SLUICE_HYP_WINDOW_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct loop;
@@ -96,5 +97,8 @@ void window_slot(const struct window *window, unsigned index, struct window_slot
  */
 enum window_lookup { WINDOW_OUTSIDE, WINDOW_SLOT_CLOSED, WINDOW_BLOCK_UNPLUGGED, WINDOW_BLOCK_PLUGGED };
 enum window_lookup window_lookup(struct window *window, uint64_t gpa);
+
+/* Copies `len` bytes out of plugged blocks, for a look at the guest's own tables. Any thread. */
+int window_peek(struct window *window, uint64_t gpa, void *ret_buf, size_t len);
 
 #endif
