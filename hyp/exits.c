@@ -63,21 +63,22 @@ static enum vcpu_next exit_system_event(struct vcpu *vcpu)
 	case KVM_SYSTEM_EVENT_RESET:
 		return vcpu_tell(vcpu, VCPUS_RESET, "the guest asked for a reset");
 	default:
-		return vcpu_tell(vcpu, VCPUS_ERROR, "vCPU %u: unexpected system event %u", vcpu->index,
-			vcpu->run->system_event.type);
+		return vcpu_tell(vcpu, VCPUS_ERROR, "vCPU %u: unexpected system event %u",
+			vcpu->index, vcpu->run->system_event.type);
 	}
 }
 
 static enum vcpu_next exit_fail_entry(struct vcpu *vcpu)
 {
 	return vcpu_tell(vcpu, VCPUS_ERROR, "vCPU %u: KVM cannot enter the guest (reason 0x%llx)",
-		vcpu->index, (unsigned long long)vcpu->run->fail_entry.hardware_entry_failure_reason);
+		vcpu->index,
+		(unsigned long long)vcpu->run->fail_entry.hardware_entry_failure_reason);
 }
 
 static enum vcpu_next exit_internal_error(struct vcpu *vcpu)
 {
-	return vcpu_tell(vcpu, VCPUS_ERROR, "vCPU %u: KVM internal error (suberror %u)", vcpu->index,
-		vcpu->run->internal.suberror);
+	return vcpu_tell(vcpu, VCPUS_ERROR, "vCPU %u: KVM internal error (suberror %u)",
+		vcpu->index, vcpu->run->internal.suberror);
 }
 
 static enum vcpu_next exit_intr(struct vcpu *vcpu)
@@ -101,6 +102,7 @@ enum vcpu_next exit_dispatch(struct vcpu *vcpu)
 	uint32_t reason = vcpu->run->exit_reason;
 
 	if (reason >= ARRAY_SIZE(exits) || !exits[reason])
-		return vcpu_tell(vcpu, VCPUS_ERROR, "vCPU %u: unexpected KVM exit %u", vcpu->index, reason);
+		return vcpu_tell(
+			vcpu, VCPUS_ERROR, "vCPU %u: unexpected KVM exit %u", vcpu->index, reason);
 	return exits[reason](vcpu);
 }

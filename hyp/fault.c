@@ -44,12 +44,14 @@ static struct place look_up(const struct guestmem *mem, uint64_t gpa)
 			return (struct place){ .owned = true, .what = "RAM" };
 		switch (window_lookup(range->window, gpa)) {
 		case WINDOW_BLOCK_PLUGGED:
-			return (struct place){ true, window_config(range->window)->name, "plugged block" };
+			return (struct place){ true, window_config(range->window)->name,
+				"plugged block" };
 		case WINDOW_BLOCK_UNPLUGGED:
 			return (struct place){ false, window_config(range->window)->name,
 				"unplugged block of an open slot" };
 		default:
-			return (struct place){ false, window_config(range->window)->name, "closed slot" };
+			return (struct place){ false, window_config(range->window)->name,
+				"closed slot" };
 		}
 	}
 	return (struct place){ .what = "address without memory or device" };
@@ -92,14 +94,15 @@ static enum vcpu_next stray(struct vcpu *vcpu, uint64_t gpa, const struct place 
 	struct vcpus *vcpus = vcpu->vcpus;
 	enum stray_policy policy = vcpus->config.stray;
 
-	log_limited(&vcpus->stray_log, LOG_WARNING, "vCPU %u: stray %s at 0x%" PRIx64 "%s%s: %s; %s",
-		vcpu->index, write ? "store" : "load", gpa, place->window ? ", " : "",
+	log_limited(&vcpus->stray_log, LOG_WARNING,
+		"vCPU %u: stray %s at 0x%" PRIx64 "%s%s: %s; %s", vcpu->index,
+		write ? "store" : "load", gpa, place->window ? ", " : "",
 		place->window ? place->window : "", place->what, outcome[policy]);
 	if (policy == STRAY_ABORT)
 		return VCPU_CONTINUE;
 	return vcpu_tell(vcpu, policy == STRAY_PAUSE ? VCPUS_PAUSE : VCPUS_STOP,
-		"vCPU %u: stray %s at 0x%" PRIx64 ": %s", vcpu->index, write ? "store" : "load", gpa,
-		place->what);
+		"vCPU %u: stray %s at 0x%" PRIx64 ": %s", vcpu->index, write ? "store" : "load",
+		gpa, place->what);
 }
 
 enum vcpu_next fault_at(struct vcpu *vcpu, uint64_t gpa, bool write)
@@ -117,7 +120,12 @@ enum vcpu_next fault_at(struct vcpu *vcpu, uint64_t gpa, bool write)
 
 /* What an injected abort overwrites. */
 static const uint64_t abort_registers[] = {
-	REG_PC, REG_PSTATE, REG_ELR_EL1, REG_SPSR_EL1, REG_ESR_EL1, REG_FAR_EL1,
+	REG_PC,
+	REG_PSTATE,
+	REG_ELR_EL1,
+	REG_SPSR_EL1,
+	REG_ESR_EL1,
+	REG_FAR_EL1,
 };
 
 /* Injects an abort and makes it visible in the registers, whose old values go to `ret_old`. */
@@ -190,5 +198,6 @@ enum vcpu_next fault_unknown(struct vcpu *vcpu)
 	return vcpu_tell(vcpu, VCPUS_HOST_FAULT,
 		"vCPU %u: the host has no memory for a %s of the guest's at 0x%" PRIx64
 		"%s%s (out of memory, a cgroup's limit, or huge pages used up)",
-		vcpu->index, place.what, gpa, place.window ? " in " : "", place.window ? place.window : "");
+		vcpu->index, place.what, gpa, place.window ? " in " : "",
+		place.window ? place.window : "");
 }

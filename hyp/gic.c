@@ -45,7 +45,8 @@ int gic_create(struct vm *vm, const struct gic_layout *layout)
 	if (layout->version == 3) {
 		err = set_address(vm->gic_fd, KVM_VGIC_V3_ADDR_TYPE_DIST, layout->dist_gpa);
 		if (!err)
-			err = set_address(vm->gic_fd, KVM_VGIC_V3_ADDR_TYPE_REDIST, layout->redist_gpa);
+			err = set_address(
+				vm->gic_fd, KVM_VGIC_V3_ADDR_TYPE_REDIST, layout->redist_gpa);
 	} else {
 		err = set_address(vm->gic_fd, KVM_VGIC_V2_ADDR_TYPE_DIST, layout->dist_gpa);
 		if (!err)
@@ -58,7 +59,8 @@ int gic_create(struct vm *vm, const struct gic_layout *layout)
 
 int gic_init(struct vm *vm)
 {
-	return set_attribute(vm->gic_fd, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT, NULL);
+	return set_attribute(
+		vm->gic_fd, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT, NULL);
 }
 
 static void set_edge(struct irq_line *line, bool level)
@@ -76,7 +78,7 @@ static void set_level(struct irq_line *line, bool level)
 	int fd = pin->vm_fd;
 	struct kvm_irq_level request = {
 		.irq = (uint32_t)(KVM_ARM_IRQ_TYPE_SPI << KVM_ARM_IRQ_TYPE_SHIFT) |
-			(uint32_t)(SPI_FIRST_INTID + pin->spi),
+		       (uint32_t)(SPI_FIRST_INTID + pin->spi),
 		.level = level,
 	};
 

@@ -13,11 +13,11 @@
 	(KVM_REG_ARM64 | KVM_REG_SIZE_U64 | KVM_REG_ARM_CORE |                                     \
 		(offsetof(struct kvm_regs, field) / sizeof(uint32_t)))
 
-#define REG_X0	      REG_CORE(regs.regs[0])
-#define REG_PC	      REG_CORE(regs.pc)
-#define REG_PSTATE    REG_CORE(regs.pstate)
-#define REG_ELR_EL1   REG_CORE(elr_el1)
-#define REG_SPSR_EL1  REG_CORE(spsr[KVM_SPSR_EL1])
+#define REG_X0	     REG_CORE(regs.regs[0])
+#define REG_PC	     REG_CORE(regs.pc)
+#define REG_PSTATE   REG_CORE(regs.pstate)
+#define REG_ELR_EL1  REG_CORE(elr_el1)
+#define REG_SPSR_EL1 REG_CORE(spsr[KVM_SPSR_EL1])
 
 #define REG_SCTLR_EL1 ARM64_SYS_REG(3, 0, 1, 0, 0)
 #define REG_TTBR0_EL1 ARM64_SYS_REG(3, 0, 2, 0, 0)

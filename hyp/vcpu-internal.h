@@ -18,7 +18,7 @@ struct vcpu {
 	bool started, parked; /* parked: under vcpus->lock */
 	int fd;
 	struct kvm_run *run;
-	uint64_t generation; /* of the map, read before the vCPU last entered */
+	uint64_t generation;	  /* of the map, read before the vCPU last entered */
 	unsigned unmapped_faults; /* in a row, whose address could not be told */
 };
 

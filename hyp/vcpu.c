@@ -179,8 +179,8 @@ void vcpus_park(struct vcpus *vcpus)
 
 /* --- the VM's vCPUs --- */
 
-static int build_one(struct vcpus *vcpus, struct vm *vm, unsigned index,
-	const struct kvm_vcpu_init *target)
+static int build_one(
+	struct vcpus *vcpus, struct vm *vm, unsigned index, const struct kvm_vcpu_init *target)
 {
 	struct kvm_vcpu_init init = *target;
 	struct vcpu *vcpu = &vcpus->vcpu[index];

@@ -31,11 +31,11 @@ void vm_destroy(struct vm *vm);
 int vm_add_doorbells(struct vm *vm, const struct mmio_bus *bus);
 
 struct gic_layout {
-	unsigned version;     /* 2 or 3 */
+	unsigned version; /* 2 or 3 */
 	uint64_t dist_gpa;
-	uint64_t cpu_gpa;     /* GICv2 */
-	uint64_t redist_gpa;  /* GICv3 */
-	unsigned interrupts;  /* SGIs, PPIs and SPIs: 64 to 1024, a multiple of 32 */
+	uint64_t cpu_gpa;    /* GICv2 */
+	uint64_t redist_gpa; /* GICv3 */
+	unsigned interrupts; /* SGIs, PPIs and SPIs: 64 to 1024, a multiple of 32 */
 };
 
 int gic_create(struct vm *vm, const struct gic_layout *layout);
@@ -49,9 +49,9 @@ int gic_init(struct vm *vm);
  */
 struct irq_pin {
 	struct irq_line line;
-	int spi;	 /* interrupt id less 32 */
+	int spi; /* interrupt id less 32 */
 	bool edge;
-	int event_fd;	 /* edge pins */
+	int event_fd;	   /* edge pins */
 	_Atomic int vm_fd; /* level pins; -1 while unconnected */
 };
 
