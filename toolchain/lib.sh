@@ -12,6 +12,8 @@ cache=$(cd "$cache" && pwd)
 me=$(basename "$0")
 kernel_versions=(6.1 6.12 7.3)
 export LC_ALL=C.UTF-8
+# The distribution's own tools, whatever else this machine has; depmod and others stand in sbin.
+export PATH=/usr/bin:/usr/sbin:/bin:/sbin:$PATH
 
 say() { printf '%s\n' "$*" >&2; }
 # die WHAT-FAILED [WHAT-TO-DO]
