@@ -4,7 +4,9 @@
 # that an interrupted run leaves nothing half done.
 # shellcheck shell=bash
 
-set -euo pipefail
+set -Eeuo pipefail
+# Nothing fails in silence: what said itself what failed is left at that.
+trap 'case $BASH_COMMAND in busy* | return* | *"toolchain/"*) ;; *) say "$me: line $LINENO: failed: $BASH_COMMAND" ;; esac' ERR
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${SLUICE_CACHE:-$top/.cache}
 mkdir -p "$cache/tmp"
@@ -28,7 +30,7 @@ fresh() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
 lock() {
 	local fd
 	exec {fd}>"$cache/tmp/lock-$1"
-	flock -n "$fd" && return
+	flock -w 2 "$fd" && return
 	say "$me: another run is at it, waiting for it"
 	flock "$fd"
 }
