@@ -17,6 +17,18 @@ export LC_ALL=C.UTF-8
 # The distribution's own tools, whatever else this machine has; depmod and others stand in sbin.
 export PATH=/usr/bin:/usr/sbin:/bin:/sbin:$PATH
 
+# However a script ends, what it started ends with it: busy's command, its temporary folder, and what its own finish()
+# knows of.
+busy_pid='' tmp=''
+leave() {
+	[ -z "$busy_pid" ] || kill -- "-$busy_pid" 2>/dev/null || :
+	if declare -F finish >/dev/null; then finish; fi
+	[ -z "$tmp" ] || rm -rf "$tmp"
+}
+trap leave EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
 say() { printf '%s\n' "$*" >&2; }
 # die WHAT-FAILED [WHAT-TO-DO]
 die() { printf '%s: %s\n' "$me" "$1" >&2; [ $# -lt 2 ] || printf '  %s\n' "${@:2}" >&2; exit 1; }
@@ -44,26 +56,28 @@ tmpdir() {
 	tmp=$cache/tmp/$me.$$
 	rm -rf "$tmp"
 	mkdir -p "$tmp"
-	trap 'rm -rf "$tmp"' EXIT
 }
 
 # busy LABEL COMMAND...: runs COMMAND with its output in a log, and shows that it goes on: one moving line on a
 # terminal, a line every five seconds elsewhere. busy_note, if set, is a command that prints how far it is. A failure
 # ends the script (call it bare: after "||" a function given to it would go on past its own errors).
 busy() {
-	local label=$1 log pid start=$SECONDS t=0 rc=0 erase=''
+	local label=$1 log start=$SECONDS t=0 rc=0 erase=''
 	shift
 	log=$(mktemp "$cache/tmp/log.XXXXXX")
 	[ ! -t 2 ] || erase=$'\r\e[K'
 	[ -n "$erase" ] || say "$label"
+	set -m
 	"$@" >"$log" 2>&1 </dev/null &
-	pid=$!
-	while kill -0 "$pid" 2>/dev/null; do
+	busy_pid=$!
+	set +m
+	while kill -0 "$busy_pid" 2>/dev/null; do
 		[ -z "$erase" ] || printf '%s%s %s%ds' "$erase" "$label" "$(${busy_note:-:})" $((SECONDS - start)) >&2
 		sleep 0.2
 		[ -n "$erase" ] || [ $((++t % 25)) -ne 0 ] || say "  ... $(${busy_note:-:})$((SECONDS - start))s"
 	done
-	wait "$pid" || rc=$?
+	wait "$busy_pid" || rc=$?
+	busy_pid=''
 	[ -z "$erase" ] || printf '%s%s%s\n' "$erase" "$label" \
 		"$([ $((SECONDS - start)) -lt 2 ] || echo " ($((SECONDS - start))s)")" >&2
 	if [ "$rc" -ne 0 ]; then
