@@ -19,9 +19,9 @@ export PATH=/usr/bin:/usr/sbin:/bin:/sbin:$PATH
 
 # However a script ends, what it started ends with it: busy's command, its temporary folder, and what its own finish()
 # knows of.
-busy_pid='' tmp=''
+busy_pid='' busy_log='' tmp=''
 leave() {
-	[ -z "$busy_pid" ] || kill -- "-$busy_pid" 2>/dev/null || :
+	[ -z "$busy_pid" ] || { kill -- "-$busy_pid" 2>/dev/null || :; rm -f "$busy_log"; }
 	if declare -F finish >/dev/null; then finish; fi
 	[ -z "$tmp" ] || rm -rf "$tmp"
 }
@@ -62,13 +62,13 @@ tmpdir() {
 # terminal, a line every five seconds elsewhere. busy_note, if set, is a command that prints how far it is. A failure
 # ends the script (call it bare: after "||" a function given to it would go on past its own errors).
 busy() {
-	local label=$1 log start=$SECONDS t=0 rc=0 erase=''
+	local label=$1 start=$SECONDS t=0 rc=0 erase=''
 	shift
-	log=$(mktemp "$cache/tmp/log.XXXXXX")
+	busy_log=$(mktemp "$cache/tmp/log.XXXXXX")
 	[ ! -t 2 ] || erase=$'\r\e[K'
 	[ -n "$erase" ] || say "$label"
 	set -m
-	"$@" >"$log" 2>&1 </dev/null &
+	"$@" >"$busy_log" 2>&1 </dev/null &
 	busy_pid=$!
 	set +m
 	while kill -0 "$busy_pid" 2>/dev/null; do
@@ -81,10 +81,10 @@ busy() {
 	[ -z "$erase" ] || printf '%s%s%s\n' "$erase" "$label" \
 		"$([ $((SECONDS - start)) -lt 2 ] || echo " ($((SECONDS - start))s)")" >&2
 	if [ "$rc" -ne 0 ]; then
-		tail -n "${busy_tail:-20}" "$log" | sed 's/^/  | /' >&2
-		say "$me: failed: $label" "(the whole log: $log)"
+		tail -n "${busy_tail:-20}" "$busy_log" | sed 's/^/  | /' >&2
+		say "$me: failed: $label" "(the whole log: $busy_log)"
 	else
-		rm -f "$log"
+		rm -f "$busy_log"
 	fi
 	return "$rc"
 }
