@@ -81,7 +81,8 @@ busy() {
 	[ -z "$erase" ] || printf '%s%s%s\n' "$erase" "$label" \
 		"$([ $((SECONDS - start)) -lt 2 ] || echo " ($((SECONDS - start))s)")" >&2
 	if [ "$rc" -ne 0 ]; then
-		tail -n "${busy_tail:-20}" "$busy_log" | sed 's/^/  | /' >&2
+		# A compiler's first complaint if there is one, else the end.
+		{ grep -m 1 -A 40 '^FAILED: ' "$busy_log" || tail -n 20 "$busy_log"; } | cut -c1-400 | sed 's/^/  | /' >&2
 		say "$me: failed: $label" "(the whole log: $busy_log)"
 	else
 		rm -f "$busy_log"
