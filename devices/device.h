@@ -60,7 +60,7 @@ struct device_check {
 /* What a class needs to know to describe its window. */
 struct window_limits {
 	uint64_t host_page_bytes;
-	/* Slots the window may have where the class chooses the number itself; at least 1. */
+	/* The most slots it may have where the class chooses their number itself. */
 	unsigned max_slots;
 };
 

@@ -74,8 +74,7 @@ uint64_t virtio_mem_slot_bytes(
 	return slot;
 }
 
-/* The one place that knows the default block: Linux's huge page, and on 64K hosts, where that is
- * 512 MiB, 2 MiB by choice. */
+/* The default block stands here alone: the huge page, but 2 MiB where that is 512 MiB (64K pages). */
 static uint64_t block_bytes(const struct virtio_mem_node *node, uint64_t host_page_bytes)
 {
 	if (node->block_size)
@@ -129,6 +128,12 @@ struct verdict {
 
 #define ERROR(reason) ((struct verdict){ .type = VIRTIO_MEM_RESP_ERROR, .why = (reason) })
 
+/* What the window's -errno means to the guest: nothing has changed, try again. */
+static struct verdict ack_or_busy(int err)
+{
+	return (struct verdict){ .type = err ? VIRTIO_MEM_RESP_BUSY : VIRTIO_MEM_RESP_ACK };
+}
+
 /* Blocks that a request names, as a range of the window. */
 struct blocks {
 	uint64_t offset, size;
@@ -162,30 +167,25 @@ static struct verdict plug(struct virtio_mem *mem, const struct blocks *blocks)
 	/* plugged may be above requested, when that was lowered. */
 	if (plugged >= requested || blocks->size > requested - plugged)
 		return (struct verdict){ .type = VIRTIO_MEM_RESP_NACK };
-	if (window_plug(mem->window, blocks->offset, blocks->size))
-		return (struct verdict){ .type = VIRTIO_MEM_RESP_BUSY };
-	return (struct verdict){ .type = VIRTIO_MEM_RESP_ACK };
+	return ack_or_busy(window_plug(mem->window, blocks->offset, blocks->size));
 }
 
 static struct verdict unplug(struct virtio_mem *mem, const struct blocks *blocks)
 {
 	if (window_state(mem->window, blocks->offset, blocks->size) != WINDOW_PLUGGED)
 		return ERROR("not plugged");
-	if (window_unplug(mem->window, blocks->offset, blocks->size))
-		return (struct verdict){ .type = VIRTIO_MEM_RESP_BUSY };
-	return (struct verdict){ .type = VIRTIO_MEM_RESP_ACK };
+	return ack_or_busy(window_unplug(mem->window, blocks->offset, blocks->size));
 }
 
 /* Also the one request that lets the usable part shrink, and that silently (5.15.6.4). */
 static struct verdict unplug_all(struct virtio_mem *mem, const struct blocks *blocks)
 {
 	uint64_t requested = mem->config.requested_size;
+	int err = window_unplug_all(mem->window);
 
-	if (window_unplug_all(mem->window))
-		return (struct verdict){ .type = VIRTIO_MEM_RESP_BUSY };
-	if (set_sizes(mem, requested, usable_target(mem, requested)))
+	if (!err && set_sizes(mem, requested, usable_target(mem, requested)))
 		virtio_config_changed_silently(&mem->virtio);
-	return (struct verdict){ .type = VIRTIO_MEM_RESP_ACK };
+	return ack_or_busy(err);
 }
 
 static struct verdict state(struct virtio_mem *mem, const struct blocks *blocks)
@@ -387,7 +387,10 @@ static int virtio_mem_create(const void *config, const struct device_env *env, s
 	return 0;
 }
 
-/* The board has unplugged everything; the request stays, and the usable part is computed anew. */
+/*
+ * The board has detached the window before, so that everything is unplugged. The request stays and
+ * the usable part is computed anew.
+ */
 static void virtio_mem_reset(struct device *device)
 {
 	struct virtio_mem *mem = from_device(device);

@@ -11,7 +11,7 @@ extern const struct device_class virtio_mem_class;
 
 /*
  * The size of a window's slots: `slot_size` if not 0; else at most `memslots` slots if that is not
- * 0; else chosen, so that there are at most `max_slots` (at least 1). The last two give a multiple
+ * 0; else chosen, so that there are at most `max_slots` (0 counts as 1). The last two give a multiple
  * of max(128 MiB, block). `size` is a multiple of `block`, a power of two.
  */
 uint64_t virtio_mem_slot_bytes(

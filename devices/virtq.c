@@ -160,7 +160,7 @@ static int read_chain(
 		return -EPROTO;
 	if (!indirect.flags)
 		return 0;
-	if (!queue->indirect || !indirect.len || indirect.len % sizeof(struct vring_desc))
+	if (!queue->indirect || indirect.len % sizeof(struct vring_desc))
 		return -EPROTO;
 	err = walk_table(
 		mem, indirect.addr, indirect.len / sizeof(struct vring_desc), 0, chain, NULL);

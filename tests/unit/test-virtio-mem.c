@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* virtio-mem: each request's verdict, the sizes, and a hundred thousand requests beside a model. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_mem.h>
 #include <linux/virtio_mmio.h>
@@ -20,6 +15,7 @@
 #include "hyp/irq.h"
 #include "hyp/log.h"
 #include "hyp/util.h"
+#include "unit.h"
 
 #define BLOCK	   (2 * MiB)
 #define WINDOW	   (4 * GiB)
@@ -600,6 +596,7 @@ static void slot_bytes(void **unused)
 		{ 1 * TiB, 2 * MiB, 0, 0, 1024, 1 * GiB },
 		{ 1 * TiB, 2 * MiB, 0, 0, 100, 16 * GiB },
 		{ 1 * TiB, 2 * MiB, 0, 0, 1, 1 * TiB },
+		{ 1 * TiB, 2 * MiB, 0, 0, 0, 1 * TiB },
 		{ 1 * TiB, 2 * MiB, 0, 2 * MiB, 1, 2 * MiB },
 		{ 64 * GiB, 512 * MiB, 0, 0, 1024, 512 * MiB },
 	};

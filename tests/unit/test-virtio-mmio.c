@@ -1,12 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The device core as a driver sees it through the MMIO transport's registers. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <cmocka.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>
+#include <stdatomic.h>
 #include <unistd.h>
 
 #include "devices/virtio.h"
@@ -14,6 +10,7 @@
 #include "fake-loop.h"
 #include "hyp/irq.h"
 #include "hyp/util.h"
+#include "unit.h"
 
 #define ACKNOWLEDGE VIRTIO_CONFIG_S_ACKNOWLEDGE
 #define DRIVER	    VIRTIO_CONFIG_S_DRIVER
@@ -130,11 +127,16 @@ static void set_queue(unsigned index)
 	set(VIRTIO_MMIO_QUEUE_READY, 1);
 }
 
-static void run(void)
+static void run_registers(void)
 {
 	negotiate(NEEDED);
 	set_queue(1);
 	set(VIRTIO_MMIO_STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
+}
+
+static void run(void)
+{
+	run_registers();
 	fake_loop_serve();
 	memset(served, 0, sizeof(served));
 }
@@ -469,6 +471,40 @@ static void any_access(void **unused)
 	}
 }
 
+static atomic_bool stop;
+
+/* A vCPU that sets the device up, notifies it and resets it, again and again. */
+static void *reset_for_ever(void *unused)
+{
+	while (!atomic_load(&stop)) {
+		run_registers();
+		set(VIRTIO_MMIO_QUEUE_NOTIFY, 1);
+		get(VIRTIO_MMIO_INTERRUPT_STATUS);
+		set(VIRTIO_MMIO_STATUS, 0);
+	}
+	return NULL;
+}
+
+/* Handlers beside a driver that resets the device under them; for the sanitizers to judge. */
+static void reset_beside_handler(void **unused)
+{
+	pthread_t vcpu;
+	unsigned handled = 0;
+
+	for (unsigned i = 0; i < driver.size; i++) {
+		driver_set(&driver, i, RAM_GPA + FREE_AT, 1, 0, 0);
+		driver_offer(&driver, i);
+	}
+	atomic_store(&stop, false);
+	assert_int_equal(pthread_create(&vcpu, NULL, reset_for_ever, NULL), 0);
+	while (handled < 1000)
+		handled += fake_loop_serve();
+	atomic_store(&stop, true);
+	pthread_join(vcpu, NULL);
+	assert_int_equal(get(VIRTIO_MMIO_STATUS), 0);
+	assert_true(popped > 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -492,6 +528,7 @@ int main(void)
 		TEST(config_space),
 		TEST(config_generation),
 		TEST(any_access),
+		TEST(reset_beside_handler),
 	};
 
 	return cmocka_run_group_tests_name("virtio-mmio", tests, NULL, NULL);

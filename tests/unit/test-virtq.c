@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Split queues: what they carry, and each way in which a driver may spoil them. */
 #include <errno.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <cmocka.h>
 #include <linux/virtio_config.h>
 
 #include "devices/virtq.h"
 #include "driver.h"
 #include "hyp/util.h"
+#include "unit.h"
 
 #define SIZE	8
 #define BOTH	(UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX | UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC)
