@@ -387,6 +387,15 @@ static int virtio_mem_create(const void *config, const struct device_env *env, s
 	return 0;
 }
 
+/* From here on no request is served, until a driver sets the device up anew: the window may go. */
+static void virtio_mem_quiesce(struct device *device)
+{
+	struct virtio_mem *mem = from_device(device);
+
+	loop_timer_cancel(&mem->busy_hint);
+	virtio_system_reset(&mem->virtio);
+}
+
 /*
  * The board has detached the window before, so that everything is unplugged. The request stays and
  * the usable part is computed anew.
@@ -396,8 +405,7 @@ static void virtio_mem_reset(struct device *device)
 	struct virtio_mem *mem = from_device(device);
 	uint64_t requested = mem->config.requested_size;
 
-	loop_timer_cancel(&mem->busy_hint);
-	virtio_system_reset(&mem->virtio);
+	virtio_mem_quiesce(device);
 	pthread_mutex_lock(&device->lock);
 	if (set_sizes(mem, requested, usable_target(mem, requested)))
 		virtio_config_changed_silently(&mem->virtio);
@@ -505,5 +513,6 @@ const struct device_class virtio_mem_class = {
 	.window = virtio_mem_describe,
 	.create = virtio_mem_create,
 	.reset = virtio_mem_reset,
+	.quiesce = virtio_mem_quiesce,
 	.destroy = virtio_mem_destroy,
 };

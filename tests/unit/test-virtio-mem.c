@@ -477,6 +477,40 @@ static void system_reset(void **unused)
 	assert_int_equal(fake_loop_timers(), 0);
 }
 
+/* Requests that wait when the machine goes down never reach the window. */
+static void quiesce(void **unused)
+{
+	window.busy = true;
+	ask(PLUG, 0, 1);
+	window.busy = false;
+	driver_offer(&driver, 0);
+	mmio(VIRTIO_MMIO_QUEUE_NOTIFY, 4, true, 0);
+	virtio_mem_class.quiesce(device);
+	assert_int_equal(fake_loop_serve(), 0);
+	mmio(VIRTIO_MMIO_QUEUE_NOTIFY, 4, true, 0); /* nor later ones */
+	assert_int_equal(fake_loop_serve(), 1);
+	assert_int_equal(window.changes, 0);
+	assert_int_equal(fake_loop_timers(), 0);
+}
+
+/* Until the loop takes no more: the one that fails leaves nothing, as the sanitizers see. */
+static void create_fails_cleanly(void **unused)
+{
+	struct device *made[32], *none = NULL;
+	unsigned count = 0, before = fake_loop_watches();
+	int err;
+
+	while (!(err = virtio_mem_class.create(node, &env, &made[count])))
+		assert_true(++count < ARRAY_SIZE(made));
+	assert_int_equal(err, -ENOSPC);
+	assert_int_not_equal(virtio_mem_class.create(node, &env, &none), 0);
+	assert_null(none);
+	while (count)
+		virtio_mem_class.destroy(made[--count]);
+	assert_int_equal(fake_loop_watches(), before);
+	virtio_mem_class.destroy(NULL);
+}
+
 static void features(void **unused)
 {
 	start_driver(1ull << VIRTIO_F_VERSION_1);
@@ -715,6 +749,8 @@ int main(void)
 		TEST(driver_reset_changes_nothing),
 		TEST(watch),
 		TEST(system_reset),
+		TEST(quiesce),
+		TEST(create_fails_cleanly),
 		TEST(features),
 		TEST(beside_a_model),
 		cmocka_unit_test(slot_bytes),

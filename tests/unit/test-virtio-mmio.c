@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The device core as a driver sees it through the MMIO transport's registers. */
+#include <fcntl.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>
 #include <stdatomic.h>
@@ -471,6 +472,34 @@ static void any_access(void **unused)
 	}
 }
 
+static int next_fd(void)
+{
+	int fd = dup(0);
+
+	close(fd);
+	return fd;
+}
+
+/* The loop takes the first queue's descriptor and not the second's: nothing stays behind. */
+static void half_made(void **unused)
+{
+	static struct virtio_device other;
+	struct loop_fd filler[16] = { 0 };
+	unsigned fillers = 0, watches = fake_loop_watches();
+	int fd = next_fd();
+
+	while (!loop_fd_add(env.loop, &filler[fillers]))
+		fillers++;
+	loop_fd_remove(&filler[fillers - 1]);
+	assert_int_not_equal(virtio_init(&other, NULL, &class, &env, 0, config), 0);
+	while (fillers--)
+		loop_fd_remove(&filler[fillers]);
+	assert_int_equal(fake_loop_watches(), watches);
+	/* neither the first queue's descriptor nor the second's */
+	assert_int_equal(fcntl(fd, F_GETFD), -1);
+	assert_int_equal(fcntl(fd + 1, F_GETFD), -1);
+}
+
 static atomic_bool stop;
 
 /* A vCPU that sets the device up, notifies it and resets it, again and again. */
@@ -528,6 +557,7 @@ int main(void)
 		TEST(config_space),
 		TEST(config_generation),
 		TEST(any_access),
+		TEST(half_made),
 		TEST(reset_beside_handler),
 	};
 
