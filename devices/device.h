@@ -57,6 +57,13 @@ struct device_check {
 	uint64_t host_page_bytes;
 };
 
+/* What a class needs to know to describe its window. */
+struct window_limits {
+	uint64_t host_page_bytes;
+	/* The most slots it may have where the class chooses their number itself. */
+	unsigned max_slots;
+};
+
 /* What a device is given; all of it outlives the device. */
 struct device_env {
 	const char *id; /* its node's name */
@@ -88,8 +95,12 @@ struct device_class {
 	void (*defaults)(void *config);
 	/* Rules between properties; those of one property stand in the table. May be NULL. */
 	void (*check)(const void *config, struct device_check *check);
-	/* For a class that wants a window: describes it. gpa and size come from its region. */
-	void (*window)(const void *config, struct window_config *ret);
+	/*
+	 * For a class that wants a window: fills all of it but `name`. The board may ask again with
+	 * a smaller max_slots when the slots of all windows are over the budget.
+	 */
+	void (*window)(const void *config, const struct window_limits *limits,
+		struct window_config *ret);
 
 	/* Makes the device; `config` lives as long as it does. 0 or -errno, with nothing left. */
 	int (*create)(const void *config, const struct device_env *env, struct device **ret);

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The MMIO transport; see virtio-mmio.h. Registers are 32 bits wide and stand in one table (virtio
+ * 1.2, 4.2.2): most are a constant or a field, some are a function. What the table lacks, and what
+ * is accessed with another width, reads as zero and ignores writes. Called with the lock held.
+ */
+#include "devices/virtio-mmio.h"
+
+#include <linux/virtio_config.h>
+#include <linux/virtio_mmio.h>
+#include <string.h>
+
+#include "devices/virtio.h"
+#include "hyp/util.h"
+
+#define MAGIC  0x74726976 /* "virt" */
+#define VENDOR 0x43554c53 /* "SLUC" */
+
+struct mmio_register {
+	/* A register of the selected queue: where QueueSel is out of range it does not exist. */
+	bool per_queue;
+	/* A plain field: a uint32_t at `field` in the queue, if per_queue, else in the state. */
+	bool readable, writable;
+	size_t field;
+	uint32_t (*read)(const struct virtio_device *device, const struct virtq *queue);
+	void (*write)(struct virtio_device *device, struct virtq *queue, uint32_t value);
+	uint32_t constant; /* what it reads as, if none of the above says otherwise */
+};
+
+/* Bits 0 to 31, 32 to 63, and none beyond. */
+static uint32_t half(uint64_t value, uint32_t selector)
+{
+	return selector < 2 ? value >> (32 * selector) : 0;
+}
+
+static uint32_t read_device_id(const struct virtio_device *device, const struct virtq *queue)
+{
+	return device->class->device_id;
+}
+
+static uint32_t read_device_features(const struct virtio_device *device, const struct virtq *queue)
+{
+	return half(device->features, device->state.device_features_sel);
+}
+
+static void write_driver_features(struct virtio_device *device, struct virtq *queue, uint32_t value)
+{
+	struct virtio_state *state = &device->state;
+	unsigned shift = 32 * state->driver_features_sel;
+
+	/* 3.1.1: settled with FEATURES_OK. */
+	if (state->driver_features_sel > 1 || state->status & VIRTIO_CONFIG_S_FEATURES_OK)
+		return;
+	state->driver_features &= ~((uint64_t)UINT32_MAX << shift);
+	state->driver_features |= (uint64_t)value << shift;
+}
+
+static uint32_t read_queue_size_max(const struct virtio_device *device, const struct virtq *queue)
+{
+	return device->class->queue_size_max;
+}
+
+static uint32_t read_queue_ready(const struct virtio_device *device, const struct virtq *queue)
+{
+	return queue->ready;
+}
+
+static void write_queue_ready(struct virtio_device *device, struct virtq *queue, uint32_t value)
+{
+	if (!(value & 1))
+		queue->ready = false;
+	else if (!queue->ready && device->state.status & VIRTIO_CONFIG_S_FEATURES_OK)
+		/* Where it is refused, QueueReady goes on reading 0. */
+		(void)!virtq_start(
+			queue, device->class->queue_size_max, device->state.driver_features);
+}
+
+/* The one notification that is not a selected queue's: its value names the queue. */
+static void write_queue_notify(struct virtio_device *device, struct virtq *queue, uint32_t value)
+{
+	if (value < device->class->queue_count)
+		virtio_kick(device, value);
+}
+
+static void write_interrupt_ack(struct virtio_device *device, struct virtq *queue, uint32_t value)
+{
+	device->state.interrupt_status &= ~value;
+}
+
+static void write_status(struct virtio_device *device, struct virtq *queue, uint32_t value)
+{
+	virtio_write_status(device, value);
+}
+
+#define AT(register)  [VIRTIO_MMIO_##register / 4]
+#define STATE(member) .field = offsetof(struct virtio_state, member)
+#define QUEUE(member) .per_queue = true, .field = offsetof(struct virtq, member)
+/* The high half of a 64-bit field; virtq.c asserts that the host is little-endian. */
+#define HIGH(member) .per_queue = true, .field = offsetof(struct virtq, member) + sizeof(uint32_t)
+
+static const struct mmio_register registers[VIRTIO_MMIO_CONFIG / 4] = {
+	AT(MAGIC_VALUE) = { .constant = MAGIC },
+	AT(VERSION) = { .constant = 2 },
+	AT(DEVICE_ID) = { .read = read_device_id },
+	AT(VENDOR_ID) = { .constant = VENDOR },
+	AT(DEVICE_FEATURES) = { .read = read_device_features },
+	AT(DEVICE_FEATURES_SEL) = { .writable = true, STATE(device_features_sel) },
+	AT(DRIVER_FEATURES) = { .write = write_driver_features },
+	AT(DRIVER_FEATURES_SEL) = { .writable = true, STATE(driver_features_sel) },
+	AT(QUEUE_SEL) = { .writable = true, STATE(queue_sel) },
+	AT(QUEUE_NUM_MAX) = { .per_queue = true, .read = read_queue_size_max },
+	AT(QUEUE_NUM) = { .writable = true, QUEUE(size) },
+	AT(QUEUE_READY) = { .per_queue = true,
+		.read = read_queue_ready,
+		.write = write_queue_ready },
+	AT(QUEUE_NOTIFY) = { .write = write_queue_notify },
+	AT(INTERRUPT_STATUS) = { .readable = true, STATE(interrupt_status) },
+	AT(INTERRUPT_ACK) = { .write = write_interrupt_ack },
+	AT(STATUS) = { .readable = true, STATE(status), .write = write_status },
+	AT(QUEUE_DESC_LOW) = { .writable = true, QUEUE(desc_gpa) },
+	AT(QUEUE_DESC_HIGH) = { .writable = true, HIGH(desc_gpa) },
+	AT(QUEUE_AVAIL_LOW) = { .writable = true, QUEUE(avail_gpa) },
+	AT(QUEUE_AVAIL_HIGH) = { .writable = true, HIGH(avail_gpa) },
+	AT(QUEUE_USED_LOW) = { .writable = true, QUEUE(used_gpa) },
+	AT(QUEUE_USED_HIGH) = { .writable = true, HIGH(used_gpa) },
+	/* There is no shared memory region, whatever SHMSel says: all ones. */
+	AT(SHM_LEN_LOW) = { .constant = UINT32_MAX },
+	AT(SHM_LEN_HIGH) = { .constant = UINT32_MAX },
+	AT(SHM_BASE_LOW) = { .constant = UINT32_MAX },
+	AT(SHM_BASE_HIGH) = { .constant = UINT32_MAX },
+	AT(CONFIG_GENERATION) = { .readable = true, STATE(config_generation) },
+};
+
+/* The one check of the driver's queue selector. */
+static struct virtq *selected_queue(struct virtio_device *device)
+{
+	uint32_t selector = device->state.queue_sel;
+
+	return selector < device->class->queue_count ? &device->state.queues[selector] : NULL;
+}
+
+static void access_register(struct virtio_device *device, struct mmio_access *access)
+{
+	const struct mmio_register *reg = &registers[access->offset / 4];
+	struct virtq *queue = reg->per_queue ? selected_queue(device) : NULL;
+	uint32_t *field;
+
+	if (reg->per_queue && !queue)
+		return;
+	field = (uint32_t *)((char *)(queue ? (void *)queue : &device->state) + reg->field);
+	if (!access->write) {
+		if (reg->read)
+			access->data = reg->read(device, queue);
+		else
+			access->data = reg->readable ? *field : reg->constant;
+	} else if (reg->write) {
+		reg->write(device, queue, access->data);
+	} else if (reg->writable && !(queue && queue->ready)) {
+		*field = access->data; /* of a queue: not while it is ready (4.2.2.2) */
+	}
+}
+
+/* No class has a field that the driver may write. Beyond the space there are zeros. */
+static void access_config(struct virtio_device *device, struct mmio_access *access)
+{
+	uint64_t offset = access->offset - VIRTIO_MMIO_CONFIG, size = device->class->config_bytes;
+
+	if (access->write || offset >= size)
+		return;
+	memcpy(&access->data, (const char *)device->config + offset,
+		access->size < size - offset ? access->size : size - offset);
+}
+
+static void access_region(struct mmio_region *region, struct mmio_access *access)
+{
+	struct virtio_device *device = container_of(region, struct virtio_device, base.region);
+
+	if (access->offset >= VIRTIO_MMIO_CONFIG)
+		access_config(device, access);
+	else if (access->size == 4 && is_aligned(access->offset, 4))
+		access_register(device, access);
+}
+
+void virtio_mmio_init(struct virtio_device *device)
+{
+	device->base.region = (struct mmio_region){
+		.name = device->base.id,
+		.size = VIRTIO_MMIO_REGION_BYTES,
+		.access = access_region,
+		.lock = &device->base.lock,
+		.doorbells = device->doorbells,
+		.doorbell_count = device->class->queue_count,
+	};
+}

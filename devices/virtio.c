@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The device core; see virtio.h. */
+#include "devices/virtio.h"
+
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_mmio.h>
+#include <linux/virtio_ring.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "devices/virtio-mmio.h"
+#include "hyp/irq.h"
+#include "hyp/util.h"
+
+#define CORE_FEATURES                                                                              \
+	(VIRTIO_FEATURE(VIRTIO_F_VERSION_1) | VIRTIO_FEATURE(VIRTIO_RING_F_INDIRECT_DESC) |        \
+		VIRTIO_FEATURE(VIRTIO_RING_F_EVENT_IDX))
+
+static bool raise_interrupt(struct virtio_device *device, uint32_t cause)
+{
+	/* 3.1.1: no notification before DRIVER_OK. */
+	if (!(device->state.status & VIRTIO_CONFIG_S_DRIVER_OK))
+		return false;
+	device->state.interrupt_status |= cause;
+	irq_line_set(device->env->irq, true); /* an edge line: once for each cause */
+	return true;
+}
+
+void virtio_config_changed_silently(struct virtio_device *device)
+{
+	device->state.config_generation++;
+}
+
+bool virtio_config_changed(struct virtio_device *device)
+{
+	virtio_config_changed_silently(device);
+	return raise_interrupt(device, VIRTIO_MMIO_INT_CONFIG);
+}
+
+void virtio_needs_reset(struct virtio_device *device, const char *why)
+{
+	device->state.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+	log_limited(&device->complaints, LOG_WARNING, "%s: needs a reset by its driver: %s",
+		device->base.id, why);
+	raise_interrupt(device, VIRTIO_MMIO_INT_CONFIG);
+}
+
+void virtio_kick(struct virtio_device *device, unsigned index)
+{
+	/* Fails only when the count is at its maximum, and then the loop will see it anyway. */
+	(void)!eventfd_write(device->kicks[index].watch.fd, 1);
+}
+
+static void drain_kick(struct virtio_kick *kick)
+{
+	eventfd_t count;
+
+	(void)!eventfd_read(kick->watch.fd, &count);
+}
+
+static void kick_ready(struct loop_fd *watch, uint32_t events)
+{
+	struct virtio_kick *kick = container_of(watch, struct virtio_kick, watch);
+	struct virtio_device *device = kick->device;
+
+	drain_kick(kick);
+	device->budget = device->class->queue_size_max;
+	device->class->serve(device, kick - device->kicks);
+}
+
+/* Feature negotiation's verdict (2.2): a part of what was offered, and all that is needed. */
+static bool features_fit(const struct virtio_device *device)
+{
+	uint64_t required = VIRTIO_FEATURE(VIRTIO_F_VERSION_1) | device->class->required_features;
+	uint64_t taken = device->state.driver_features;
+
+	return !(taken & ~device->features) && !(required & ~taken);
+}
+
+static void driver_reset(struct virtio_device *device)
+{
+	device->state = (struct virtio_state){
+		.config_generation = device->state.config_generation,
+	};
+}
+
+/* Which bits a driver may set (2.1), and what must be set before each; in the order of 3.1.1. */
+static const struct {
+	uint32_t bit, after;
+} status_order[] = {
+	{ VIRTIO_CONFIG_S_ACKNOWLEDGE, 0 },
+	{ VIRTIO_CONFIG_S_DRIVER, VIRTIO_CONFIG_S_ACKNOWLEDGE },
+	{ VIRTIO_CONFIG_S_FEATURES_OK, VIRTIO_CONFIG_S_DRIVER },
+	{ VIRTIO_CONFIG_S_DRIVER_OK, VIRTIO_CONFIG_S_FEATURES_OK },
+	{ VIRTIO_CONFIG_S_FAILED, 0 },
+};
+
+void virtio_write_status(struct virtio_device *device, uint32_t status)
+{
+	uint32_t before = device->state.status;
+
+	if (!status) {
+		driver_reset(device);
+		return;
+	}
+	/* Bits are only ever added: clearing one is what the driver must not do (2.1.1). */
+	for (size_t i = 0; i < ARRAY_SIZE(status_order); i++) {
+		uint32_t bit = status_order[i].bit, after = status_order[i].after;
+
+		if (!(status & bit) || (device->state.status & after) != after)
+			continue;
+		if (bit == VIRTIO_CONFIG_S_FEATURES_OK && !features_fit(device))
+			continue;
+		device->state.status |= bit;
+	}
+	/* Buffers may have been made available before the device was allowed to look. */
+	if (device->state.status & ~before & VIRTIO_CONFIG_S_DRIVER_OK)
+		for (unsigned i = 0; i < device->class->queue_count; i++)
+			virtio_kick(device, i);
+}
+
+static bool queue_runs(const struct virtio_device *device, unsigned index)
+{
+	return device->state.status & VIRTIO_CONFIG_S_DRIVER_OK &&
+	       !(device->state.status & VIRTIO_CONFIG_S_NEEDS_RESET) &&
+	       device->state.queues[index].ready;
+}
+
+bool virtio_pop(struct virtio_device *device, unsigned index, struct virtq_chain *ret)
+{
+	int got;
+
+	if (!queue_runs(device, index))
+		return false;
+	if (!device->budget) {
+		virtio_kick(device, index);
+		return false;
+	}
+	got = virtq_pop(&device->state.queues[index], device->env->mem, ret);
+	if (got < 0)
+		virtio_needs_reset(device, "its available ring makes no sense");
+	else if (got)
+		device->budget--;
+	return got > 0;
+}
+
+void virtio_push(struct virtio_device *device, unsigned index, uint16_t head, uint32_t written)
+{
+	if (!queue_runs(device, index))
+		return;
+	if (virtq_push(&device->state.queues[index], device->env->mem, head, written))
+		virtio_needs_reset(device, "its used ring is not in memory");
+}
+
+void virtio_interrupt(struct virtio_device *device, unsigned index)
+{
+	int wanted;
+
+	if (!queue_runs(device, index))
+		return;
+	wanted = virtq_wants_interrupt(&device->state.queues[index], device->env->mem);
+	if (wanted < 0)
+		virtio_needs_reset(device, "its available ring is not in memory");
+	else if (wanted)
+		raise_interrupt(device, VIRTIO_MMIO_INT_VRING);
+}
+
+void virtio_system_reset(struct virtio_device *device)
+{
+	pthread_mutex_lock(&device->base.lock);
+	driver_reset(device);
+	for (unsigned i = 0; i < device->class->queue_count; i++)
+		drain_kick(&device->kicks[i]);
+	pthread_mutex_unlock(&device->base.lock);
+}
+
+static int init_kick(struct virtio_device *device, unsigned index)
+{
+	struct virtio_kick *kick = &device->kicks[index];
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), err;
+
+	if (fd < 0)
+		return -errno;
+	*kick = (struct virtio_kick){
+		.watch = { .fd = fd, .events = EPOLLIN, .ready = kick_ready },
+		.device = device,
+	};
+	err = loop_fd_add(device->env->loop, &kick->watch);
+	if (err) {
+		close(fd);
+		kick->device = NULL;
+		return err;
+	}
+	device->doorbells[index] = (struct mmio_doorbell){
+		.offset = VIRTIO_MMIO_QUEUE_NOTIFY, .value = index, .fd = fd
+	};
+	return 0;
+}
+
+int virtio_init(struct virtio_device *device, const struct device_class *device_class,
+	const struct virtio_class *class, const struct device_env *env, uint64_t features,
+	const void *config)
+{
+	CHECK(class->queue_count <= VIRTIO_QUEUES_MAX && class->queue_size_max <= VIRTQ_SIZE_MAX);
+	device->base.class = device_class;
+	device->base.id = env->id;
+	device->class = class;
+	device->env = env;
+	device->features = CORE_FEATURES | class->features | features;
+	device->config = config;
+	device->complaints = (struct log_limit)LOG_LIMIT(5);
+	pthread_mutex_init(&device->base.lock, NULL);
+	for (unsigned i = 0; i < class->queue_count; i++) {
+		int err = init_kick(device, i);
+
+		if (err) {
+			virtio_finish(device);
+			return err;
+		}
+	}
+	virtio_mmio_init(device);
+	return 0;
+}
+
+void virtio_finish(struct virtio_device *device)
+{
+	for (unsigned i = 0; i < VIRTIO_QUEUES_MAX; i++) {
+		struct virtio_kick *kick = &device->kicks[i];
+
+		if (!kick->device)
+			continue;
+		loop_fd_remove(&kick->watch);
+		close(kick->watch.fd);
+	}
+	pthread_mutex_destroy(&device->base.lock);
+}

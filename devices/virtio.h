@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The device core of virtio 1.2, section 2: status, features, queues, notifications. A virtio
+ * device embeds a `struct virtio_device`, describes itself with a const `struct virtio_class`, and
+ * serves its queues with virtio_pop() and virtio_push(). How the driver reaches it is the
+ * transport's concern: virtio-mmio.c.
+ *
+ * Threads and the lock: the driver's register accesses come on vCPU threads with device->lock
+ * held. `serve` is called on the event loop's thread without it, and takes it around everything
+ * here. A driver's reset may come between any two takings; virtio_pop() then finds nothing.
+ */
+#ifndef SLUICE_DEVICES_VIRTIO_H
+#define SLUICE_DEVICES_VIRTIO_H
+
+#include "devices/device.h"
+#include "devices/virtq.h"
+#include "hyp/log.h"
+#include "hyp/loop.h"
+
+#define VIRTIO_QUEUES_MAX 8
+
+#define VIRTIO_FEATURE(bit) (UINT64_C(1) << (bit))
+
+struct virtio_device;
+
+/* A kind of virtio device, as data. */
+struct virtio_class {
+	uint32_t device_id;	 /* virtio 1.2, section 5 */
+	unsigned queue_count;	 /* at most VIRTIO_QUEUES_MAX */
+	uint32_t queue_size_max; /* a power of two, at most VIRTQ_SIZE_MAX */
+	/* Device feature bits (those of the core come on top), and which the driver must take. */
+	uint64_t features, required_features;
+	size_t config_bytes; /* of the configuration space */
+	/* The driver has notified queue `index`: pop, answer, and virtio_interrupt() at the end. */
+	void (*serve)(struct virtio_device *device, unsigned index);
+};
+
+/* What the driver has set up: plain data, all zero after a reset but for config_generation. */
+struct virtio_state {
+	uint32_t status;	   /* 2.1 */
+	uint32_t interrupt_status; /* 4.2.2: used buffer, configuration change */
+	uint32_t config_generation;
+	uint32_t device_features_sel, driver_features_sel, queue_sel;
+	uint64_t driver_features;
+	struct virtq queues[VIRTIO_QUEUES_MAX];
+};
+
+/* How a queue hears of notifications: the doorbell's eventfd, watched by the loop. */
+struct virtio_kick {
+	struct loop_fd watch;
+	struct virtio_device *device;
+};
+
+struct virtio_device {
+	struct device base;
+	const struct virtio_class *class;
+	const struct device_env *env;
+	uint64_t features;  /* offered */
+	const void *config; /* class->config_bytes as the driver sees them; the device's */
+
+	struct virtio_state state;
+
+	struct virtio_kick kicks[VIRTIO_QUEUES_MAX];
+	struct mmio_doorbell doorbells[VIRTIO_QUEUES_MAX];
+	unsigned budget; /* chains virtio_pop() may still give in this call of `serve` */
+	struct log_limit complaints;
+};
+
+/*
+ * Fills a zeroed device, `features` being those of this one beyond the class's. Its region is the
+ * transport's. 0 or -errno, with nothing to finish.
+ */
+int virtio_init(struct virtio_device *device, const struct device_class *device_class,
+	const struct virtio_class *class, const struct device_env *env, uint64_t features,
+	const void *config);
+/* Takes a half-made device too, as long as it was zeroed. On the loop's thread. */
+void virtio_finish(struct virtio_device *device);
+/* System reset: a driver's reset, and notifications that wait are forgotten. Takes the lock. */
+void virtio_system_reset(struct virtio_device *device);
+
+/* What follows is called with device->lock held. */
+
+/*
+ * Takes the next chain of queue `index`. False when there is none or the device does not run. At
+ * most a ring full in one call of `serve`; the rest comes in the next, so that no guest keeps the
+ * loop to itself.
+ */
+bool virtio_pop(struct virtio_device *device, unsigned index, struct virtq_chain *ret);
+void virtio_push(struct virtio_device *device, unsigned index, uint16_t head, uint32_t written);
+/* Interrupts the driver if it wants to hear of what was pushed. */
+void virtio_interrupt(struct virtio_device *device, unsigned index);
+
+/*
+ * To be called when bytes of the configuration space have changed: before the lock is released.
+ * The second also tells the driver; false where none runs.
+ */
+void virtio_config_changed_silently(struct virtio_device *device);
+bool virtio_config_changed(struct virtio_device *device);
+
+/* The device can go on no more; the driver has to reset it (2.1.2). */
+void virtio_needs_reset(struct virtio_device *device, const char *why);
+
+/* For the transport. */
+void virtio_write_status(struct virtio_device *device, uint32_t status);
+/* Notifies queue `index`, below class->queue_count, as its doorbell does. */
+void virtio_kick(struct virtio_device *device, unsigned index);
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Split virtqueues (virtio 1.2, 2.7), the device's side, with indirect descriptors and the event
+ * index. The rings lie in guest memory and the guest may write anything there at any time: every
+ * address goes through the gate at each use, every value is read once and checked, and what cannot
+ * be made sense of is a broken ring (-EPROTO), which the device core answers with
+ * DEVICE_NEEDS_RESET.
+ *
+ * Registers (size, addresses) are set on vCPU threads, the rest runs on the event loop's thread;
+ * the device's lock is held around all of it.
+ */
+#ifndef SLUICE_DEVICES_VIRTQ_H
+#define SLUICE_DEVICES_VIRTQ_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct guestmem;
+
+/* The most descriptors a queue, and so a chain, may have. */
+#define VIRTQ_SIZE_MAX 256
+
+/* Plain data: all there is to know about a queue. */
+struct virtq {
+	uint32_t size; /* descriptors, a power of two while ready */
+	bool ready;
+	bool event_idx, indirect; /* negotiated */
+	uint16_t next_avail;	  /* the available ring's next entry to take */
+	uint16_t next_used;	  /* what the used ring's idx is */
+	uint16_t told_used;	  /* next_used when an interrupt was last decided on */
+	uint64_t desc_gpa, avail_gpa, used_gpa;
+};
+
+/* A part of a buffer. The range is the guest's claim; the gate judges it when it is used. */
+struct virtq_segment {
+	uint64_t gpa;
+	uint32_t len; /* bytes, not 0 */
+};
+
+/* A request: device-readable segments first, then device-writable ones. */
+struct virtq_chain {
+	uint16_t head;		     /* what virtq_push() wants back */
+	uint16_t readable, writable; /* segments */
+	/* Sums of the segments' len; together below 2^32. Both are 0 where the chain has an
+	 * indirect table that is not in memory: a request too short to be any. */
+	uint32_t readable_bytes, writable_bytes;
+	struct virtq_segment segments[VIRTQ_SIZE_MAX];
+};
+
+/*
+ * Makes the queue ready with the size and addresses it was given, from the rings' beginning.
+ * `features` are the negotiated ones. -EINVAL, and not ready, where size is not a power of two up
+ * to `size_max` or an address is not aligned (2.7, 2.7.10.1); whether they are memory shows later.
+ */
+int virtq_start(struct virtq *queue, uint32_t size_max, uint64_t features);
+
+/*
+ * Takes the next available chain. 1 with *ret filled, 0 when there is none (the driver has then
+ * been asked to notify about the next one), -EPROTO when the ring is broken.
+ */
+int virtq_pop(struct virtq *queue, const struct guestmem *mem, struct virtq_chain *ret);
+
+/* Gives a chain back with `written` bytes in its writable segments. -EPROTO as above. */
+int virtq_push(struct virtq *queue, const struct guestmem *mem, uint16_t head, uint32_t written);
+
+/*
+ * Whether the driver wants an interrupt for the chains pushed since the last call: 1, 0 or -EPROTO.
+ */
+int virtq_wants_interrupt(struct virtq *queue, const struct guestmem *mem);
+
+/*
+ * Copies between `buf` and the first `len` bytes of the chain's readable (writable) segments.
+ * -EMSGSIZE where they hold less, -EFAULT where the gate refuses one; the part before it may have
+ * been copied.
+ */
+int virtq_chain_read(
+	const struct virtq_chain *chain, const struct guestmem *mem, void *ret_buf, size_t len);
+int virtq_chain_write(
+	const struct virtq_chain *chain, const struct guestmem *mem, const void *buf, size_t len);
+
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A loop turned by hand; see fake-loop.h. */
+#include "fake-loop.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stddef.h>
+#include <sys/epoll.h>
+
+#include "hyp/loop.h"
+#include "hyp/util.h"
+
+static struct loop_fd *watches[16];
+static struct loop_timer *timers;
+static uint64_t now_ms = 1;
+
+uint64_t loop_now_ms(void)
+{
+	return now_ms;
+}
+
+int loop_fd_add(struct loop *loop, struct loop_fd *watch)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(watches); i++)
+		if (!watches[i]) {
+			watches[i] = watch;
+			watch->loop = loop;
+			return 0;
+		}
+	return -ENOSPC;
+}
+
+void loop_fd_remove(struct loop_fd *watch)
+{
+	for (unsigned i = 0; i < ARRAY_SIZE(watches); i++)
+		if (watches[i] == watch)
+			watches[i] = NULL;
+}
+
+void loop_timer_cancel(struct loop_timer *timer)
+{
+	for (struct loop_timer **at = &timers; *at; at = &(*at)->next)
+		if (*at == timer) {
+			*at = timer->next;
+			timer->loop = NULL;
+			return;
+		}
+}
+
+void loop_timer_arm(struct loop *loop, struct loop_timer *timer, uint64_t ms)
+{
+	struct loop_timer **at = &timers;
+
+	loop_timer_cancel(timer);
+	timer->loop = loop;
+	timer->deadline_ms = now_ms + ms;
+	while (*at && (*at)->deadline_ms <= timer->deadline_ms)
+		at = &(*at)->next;
+	timer->next = *at;
+	*at = timer;
+}
+
+unsigned fake_loop_serve(void)
+{
+	unsigned ready = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(watches); i++) {
+		struct pollfd poll_fd = { .events = POLLIN };
+
+		if (!watches[i])
+			continue;
+		poll_fd.fd = watches[i]->fd;
+		if (poll(&poll_fd, 1, 0) == 1) {
+			watches[i]->ready(watches[i], EPOLLIN);
+			ready++;
+		}
+	}
+	return ready;
+}
+
+void fake_loop_advance(uint64_t ms)
+{
+	uint64_t until = now_ms + ms;
+
+	while (timers && timers->deadline_ms <= until) {
+		struct loop_timer *timer = timers;
+
+		now_ms = timer->deadline_ms;
+		loop_timer_cancel(timer);
+		timer->fired(timer);
+	}
+	now_ms = until;
+}
+
+unsigned fake_loop_watches(void)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(watches); i++)
+		count += watches[i] != NULL;
+	return count;
+}
+
+unsigned fake_loop_timers(void)
+{
+	unsigned count = 0;
+
+	for (struct loop_timer *timer = timers; timer; timer = timer->next)
+		count++;
+	return count;
+}

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * An event loop that a test turns by hand: it takes the place of hyp/loop.c, with the parts of its
+ * contract that devices use. Any pointer serves as the loop.
+ */
+#ifndef SLUICE_TESTS_UNIT_FAKE_LOOP_H
+#define SLUICE_TESTS_UNIT_FAKE_LOOP_H
+
+#include <stdint.h>
+
+/* Calls the handler of each descriptor that is ready, once; returns how many were. */
+unsigned fake_loop_serve(void);
+/* Lets time pass; fires the timers that are due, in their order. */
+void fake_loop_advance(uint64_t ms);
+/* How many descriptors are watched and timers armed. */
+unsigned fake_loop_watches(void);
+unsigned fake_loop_timers(void);
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A window that is only a list of blocks; see fake-window.h. */
+#include "fake-window.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "hyp/util.h"
+
+const struct window_config *window_config(const struct window *window)
+{
+	return &window->config;
+}
+
+uint64_t window_plugged_bytes(const struct window *window)
+{
+	uint64_t blocks = 0;
+
+	for (unsigned i = 0; i < FAKE_WINDOW_BLOCKS; i++)
+		blocks += window->plugged[i];
+	return blocks * window->config.block_bytes;
+}
+
+enum window_state window_state(const struct window *window, uint64_t offset, uint64_t size)
+{
+	uint64_t block = window->config.block_bytes;
+	uint64_t first = offset / block, last = (offset + size - 1) / block;
+
+	CHECK(size && offset < window->config.size && size <= window->config.size - offset);
+	for (uint64_t i = first; i <= last; i++)
+		if (window->plugged[i] != window->plugged[first])
+			return WINDOW_MIXED;
+	return window->plugged[first] ? WINDOW_PLUGGED : WINDOW_UNPLUGGED;
+}
+
+static int change(struct window *window, uint64_t offset, uint64_t size, bool plug)
+{
+	uint64_t block = window->config.block_bytes;
+
+	CHECK(is_aligned(offset, block) && is_aligned(size, block));
+	CHECK(window_state(window, offset, size) == (plug ? WINDOW_UNPLUGGED : WINDOW_PLUGGED));
+	if (window->busy)
+		return -EBUSY;
+	memset(window->plugged + offset / block, plug, size / block);
+	window->changes++;
+	return 0;
+}
+
+int window_plug(struct window *window, uint64_t offset, uint64_t size)
+{
+	return change(window, offset, size, true);
+}
+
+int window_unplug(struct window *window, uint64_t offset, uint64_t size)
+{
+	return change(window, offset, size, false);
+}
+
+int window_unplug_all(struct window *window)
+{
+	if (window->busy)
+		return -EBUSY;
+	memset(window->plugged, 0, sizeof(window->plugged));
+	window->changes++;
+	return 0;
+}

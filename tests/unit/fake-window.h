@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A window without mappings or KVM: it takes the place of hyp/window.c, holds its callers to the
+ * contract of window.h, and is BUSY when a test says so.
+ */
+#ifndef SLUICE_TESTS_UNIT_FAKE_WINDOW_H
+#define SLUICE_TESTS_UNIT_FAKE_WINDOW_H
+
+#include <stdbool.h>
+
+#include "hyp/window.h"
+
+#define FAKE_WINDOW_BLOCKS 4096
+
+struct window {
+	struct window_config config;
+	bool plugged[FAKE_WINDOW_BLOCKS];
+	bool busy;	  /* the next changes fail */
+	unsigned changes; /* carried out */
+};
+
+#endif
