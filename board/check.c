@@ -29,8 +29,8 @@ struct checked {
 	struct errors errors;
 };
 
-static int check(struct checked *c, const char *file, const char *const *overlays,
-	size_t overlay_count)
+static int check(
+	struct checked *c, const char *file, const char *const *overlays, size_t overlay_count)
 {
 	struct guest_tree_input input = { 0 };
 	int err;
@@ -45,7 +45,8 @@ static int check(struct checked *c, const char *file, const char *const *overlay
 		error_add(&c->errors, file, NULL, "the guest's tree would be larger than %s",
 			SIZE(TREE_SIZE_MAX));
 	else if (err)
-		error_add(&c->errors, file, NULL, "cannot build the guest's tree: %s", strerror(-err));
+		error_add(&c->errors, file, NULL, "cannot build the guest's tree: %s",
+			strerror(-err));
 	return err;
 }
 
@@ -65,13 +66,14 @@ static void print_device(const struct device_config *device)
 
 	printf("%-12s %s", device->id, device->class->compatible);
 	if (device->class->kind == DEVICE_VIRTIO)
-		printf(" at 0x%08" PRIx64 ", SPI %u (virtio%u)", gpa, VIRTIO_MMIO_SPI + device->place,
-			device->place);
+		printf(" at 0x%08" PRIx64 ", SPI %u (virtio%u)", gpa,
+			VIRTIO_MMIO_SPI + device->place, device->place);
 	putchar('\n');
 	if (!device->has_window)
 		return;
 	slots = window->size / window->slot_bytes + (window->size % window->slot_bytes != 0);
-	printf("%-12s window 0x%09" PRIx64 " to 0x%09" PRIx64 ", %s: %" PRIu64 " slots of %s, blocks "
+	printf("%-12s window 0x%09" PRIx64 " to 0x%09" PRIx64 ", %s: %" PRIu64
+	       " slots of %s, blocks "
 	       "of %s, stray reads %s\n",
 		"", window->gpa, window->gpa + window->size, SIZE(window->size), slots,
 		SIZE(window->slot_bytes), SIZE(window->block_bytes),
@@ -82,13 +84,15 @@ static void print_map(const struct checked *c)
 {
 	const struct machine_config *config = c->config;
 
-	printf("%s: good%s%s\n", config->file, *config->model ? ", the machine " : "", config->model);
-	printf("%-12s %zu, guest addresses of %u bits (this host%s: %u)\n", "CPUs", config->cpu_count,
-		config->ipa_bits_needed, c->has_kvm ? "" : ", without KVM, is taken to have",
-		c->host.ipa_bits);
+	printf("%s: good%s%s\n", config->file, *config->model ? ", the machine " : "",
+		config->model);
+	printf("%-12s %zu, guest addresses of %u bits (this host%s: %u)\n", "CPUs",
+		config->cpu_count, config->ipa_bits_needed,
+		c->has_kvm ? "" : ", without KVM, is taken to have", c->host.ipa_bits);
 	for (size_t i = 0; i < config->memory_count; i++)
-		printf("%-12s 0x%09" PRIx64 " to 0x%09" PRIx64 ", %s\n", "memory", config->memory[i].gpa,
-			config->memory[i].gpa + config->memory[i].size, SIZE(config->memory[i].size));
+		printf("%-12s 0x%09" PRIx64 " to 0x%09" PRIx64 ", %s\n", "memory",
+			config->memory[i].gpa, config->memory[i].gpa + config->memory[i].size,
+			SIZE(config->memory[i].size));
 	for (size_t i = 0; i < config->reserved_count; i++)
 		printf("%-12s 0x%09" PRIx64 " to 0x%09" PRIx64 ", %s\n", "reserved",
 			config->reserved[i].gpa, config->reserved[i].gpa + config->reserved[i].size,

@@ -38,12 +38,12 @@ static int compare_nodes(const void *a, const void *b, void *opaque)
 /* Names are ids: in paths of the control protocol, in the log, on a command line. */
 static bool name_is_id(const char *name)
 {
-	return name[strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")] ==
-	       '\0';
+	return name[strspn(name,
+		       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")] == '\0';
 }
 
-static void add_node(struct reader *reader, size_t *count, int node,
-	const struct device_class *class)
+static void add_node(
+	struct reader *reader, size_t *count, int node, const struct device_class *class)
 {
 	const char *name = tree_name(&reader->tree, node);
 
@@ -88,7 +88,8 @@ static void read_aliases(struct reader *reader, size_t count)
 
 	if (aliases < 0)
 		return;
-	fdt_for_each_property_offset(property, tree->fdt, aliases) {
+	fdt_for_each_property_offset(property, tree->fdt, aliases)
+	{
 		const char *name, *path, *compatible;
 		bool found = false;
 		unsigned number;
@@ -107,16 +108,17 @@ static void read_aliases(struct reader *reader, size_t count)
 		}
 		/* Names of disabled devices stay free of harm, and of effect. */
 		compatible = node < 0 ? NULL : sluice_compatible(tree, node);
-		if (!found && !(compatible && device_class_of(compatible) && tree_disabled(tree, node)))
-			tree_error(tree, aliases, name, "\"%s\" is not a virtio device of this machine",
-				path);
+		if (!found &&
+			!(compatible && device_class_of(compatible) && tree_disabled(tree, node)))
+			tree_error(tree, aliases, name,
+				"\"%s\" is not a virtio device of this machine", path);
 	}
 }
 
 /* ---- Properties, by the class's table ---- */
 
-static void read_region(struct reader *reader, size_t index, const char *property,
-	struct property_region *ret)
+static void read_region(
+	struct reader *reader, size_t index, const char *property, struct property_region *ret)
 {
 	struct device_config *device = &reader->config->devices[index];
 	struct device_node *entry = &reader->device_nodes[index];
@@ -151,18 +153,19 @@ static void read_region(struct reader *reader, size_t index, const char *propert
 	ret->size = region->broken ? 0 : region->range.size;
 }
 
-static void check_number(const struct tree *tree, int node, const struct property *property,
-	uint64_t value)
+static void check_number(
+	const struct tree *tree, int node, const struct property *property, uint64_t value)
 {
-	if ((!property->min && !property->max) || (value >= property->min && value <= property->max))
+	if ((!property->min && !property->max) ||
+		(value >= property->min && value <= property->max))
 		return;
 	tree_error(tree, node, property->name,
-		"%" PRIu64 " (0x%" PRIx64 ") is out of range: %" PRIu64 " to %" PRIu64, value, value,
-		property->min, property->max);
+		"%" PRIu64 " (0x%" PRIx64 ") is out of range: %" PRIu64 " to %" PRIu64, value,
+		value, property->min, property->max);
 }
 
-static void read_choice(const struct tree *tree, int node, const struct property *property,
-	uint32_t *ret)
+static void read_choice(
+	const struct tree *tree, int node, const struct property *property, uint32_t *ret)
 {
 	char hint[DID_YOU_MEAN], *list = NULL;
 	const char *value;
@@ -265,7 +268,8 @@ void devices_read(struct reader *reader)
 	size_t count = 0;
 	int node;
 
-	fdt_for_each_subnode(node, reader->tree.fdt, 0) {
+	fdt_for_each_subnode(node, reader->tree.fdt, 0)
+	{
 		const char *compatible = sluice_compatible(&reader->tree, node);
 		const struct device_class *class = compatible ? device_class_of(compatible) : NULL;
 
@@ -389,7 +393,8 @@ static void check_slots(struct reader *reader)
 		if (device->has_window && device->window.slot_bytes < GUEST_BLOCK &&
 			device->window.slot_bytes < device->window.size)
 			tree_warning(&reader->tree, reader->device_nodes[i].node, "slot-size",
-				"slots of %s are smaller than Linux's memory block, 128 MiB (512 MiB "
+				"slots of %s are smaller than Linux's memory block, 128 MiB (512 "
+				"MiB "
 				"with 64K pages): one block opens several",
 				SIZE(device->window.slot_bytes));
 	}
@@ -402,17 +407,18 @@ void devices_check(struct reader *reader)
 		const struct property *property = device->class->properties;
 		const struct device_node *entry = &reader->device_nodes[i];
 		struct checker checker = {
-			.check = { .error = checker_error, .host_page_bytes = reader->host->page_bytes },
+			.check = { .error = checker_error,
+				.host_page_bytes = reader->host->page_bytes },
 			.reader = reader,
 			.node = entry->node,
 		};
-		struct reserved_node *region =
-			entry->region < 0 ? NULL : &reader->reserved[entry->region];
+		struct reserved_node *region = entry->region < 0 ? NULL
+								 : &reader->reserved[entry->region];
 		size_t before = reader->tree.errors->count + reader->tree.errors->dropped;
 
 		for (; property && property->name; property++) {
-			struct property_region *field =
-				(void *)((char *)device->config + property->offset);
+			struct property_region *field = (void *)((char *)device->config +
+								 property->offset);
 
 			if (region && property->type == PROPERTY_REGION) {
 				field->gpa = region->range.gpa;
@@ -422,7 +428,8 @@ void devices_check(struct reader *reader)
 		if (device->class->check)
 			device->class->check(device->config, &checker.check);
 		device->has_window = device->class->window && region && !region->broken &&
-				     before == reader->tree.errors->count + reader->tree.errors->dropped;
+				     before == reader->tree.errors->count +
+						       reader->tree.errors->dropped;
 	}
 	check_slots(reader);
 }

@@ -16,16 +16,16 @@
 /* What Sluice puts into the guest's tree itself, by name up to the unit address or compatible. */
 static const char *const own_names[] = { "hypervisor", "psci", "timer", "apb-pclk", "gpio-keys",
 	"intc", "interrupt-controller", NULL };
-static const char *const own_compatibles[] = { "linux,kvm", "arm,psci", "arm,psci-0.2", "arm,psci-1.0",
-	"arm,armv8-timer", "arm,armv7-timer", "arm,gic-v3", "arm,gic-400", "arm,cortex-a15-gic",
-	"virtio,mmio", NULL };
+static const char *const own_compatibles[] = { "linux,kvm", "arm,psci", "arm,psci-0.2",
+	"arm,psci-1.0", "arm,armv8-timer", "arm,armv7-timer", "arm,gic-v3", "arm,gic-400",
+	"arm,cortex-a15-gic", "virtio,mmio", NULL };
 
 static const struct claim own_ranges[] = {
 	{ { GIC_DIST_BASE, UART_BASE - GIC_DIST_BASE }, -1, "the interrupt controller" },
 	{ { UART_BASE, PL0XX_SIZE }, -1, "the UART" },
 	{ { RTC_BASE, PL0XX_SIZE }, -1, "the real-time clock" },
 	{ { GPIO_BASE, PL0XX_SIZE }, -1, "the power button's GPIO" },
-	{ { VIRTIO_MMIO_BASE, VIRTIO_MMIO_PLACES * VIRTIO_MMIO_SIZE }, -1, "virtio-mmio" },
+	{ { VIRTIO_MMIO_BASE, VIRTIO_MMIO_PLACES *VIRTIO_MMIO_SIZE }, -1, "virtio-mmio" },
 };
 
 /* Timers and the GIC's maintenance interrupt. */
@@ -48,8 +48,8 @@ struct level {
 	bool chosen, cpus, options, skipped;
 };
 
-static bool compatible_is_known(const char *entry, int depth, const struct level *up,
-	const char *name)
+static bool compatible_is_known(
+	const char *entry, int depth, const struct level *up, const char *name)
 {
 	if (!depth)
 		return !strcmp(entry, "sluice,machine");
@@ -73,16 +73,16 @@ static void check_compatible(const struct tree *tree, int node, int depth, const
 			compatible_is_known(entry, depth, up, tree_name(tree, node)))
 			continue;
 		if (device_class_of(entry))
-			tree_error(tree, node, "compatible",
-				"\"%s\" stands in a child of the root", entry);
+			tree_error(tree, node, "compatible", "\"%s\" stands in a child of the root",
+				entry);
 		else
 			tree_error(tree, node, "compatible", "\"%s\" is unknown here%s", entry,
 				did_you_mean(hint, entry, known));
 	}
 }
 
-static void check_prefixed(const struct tree *tree, int node, const struct level *up,
-	const struct level *self)
+static void check_prefixed(
+	const struct tree *tree, int node, const struct level *up, const struct level *self)
 {
 	const char *known[ARRAY_SIZE(places) + 1] = { NULL };
 	char hint[DID_YOU_MEAN];
@@ -91,7 +91,8 @@ static void check_prefixed(const struct tree *tree, int node, const struct level
 
 	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
 		known[i] = places[i].property;
-	fdt_for_each_property_offset(property, tree->fdt, node) {
+	fdt_for_each_property_offset(property, tree->fdt, node)
+	{
 		const struct place *place = NULL;
 
 		fdt_getprop_by_offset(tree->fdt, property, &name, NULL);
@@ -108,8 +109,8 @@ static void check_prefixed(const struct tree *tree, int node, const struct level
 	}
 }
 
-static void check_range(struct reader *reader, int node, const char *property,
-	const struct range *range)
+static void check_range(
+	struct reader *reader, int node, const char *property, const struct range *range)
 {
 	const struct claim *other = NULL;
 	struct claim window;
@@ -134,9 +135,9 @@ static void check_range(struct reader *reader, int node, const char *property,
 	}
 	if (other)
 		tree_error(&reader->tree, node, property,
-			"0x%" PRIx64 "+0x%" PRIx64 " is Sluice's: %s is at 0x%" PRIx64 "+0x%" PRIx64,
-			range->gpa, range->size, other->what, other->range.gpa,
-			other->range.size);
+			"0x%" PRIx64 "+0x%" PRIx64 " is Sluice's: %s is at 0x%" PRIx64
+			"+0x%" PRIx64,
+			range->gpa, range->size, other->what, other->range.gpa, other->range.size);
 }
 
 static uint64_t take(const fdt32_t **cell, unsigned count)
@@ -179,15 +180,17 @@ static void check_interrupts(const struct tree *tree, int node)
 			"the machine's interrupts have three cells, as in <0 64 4>");
 	for (; len >= 12; len -= 12, cell += 3) {
 		uint32_t type = fdt32_ld(cell), number = fdt32_ld(cell + 1);
-		bool own = !type && (number == UART_SPI || number == RTC_SPI || number == GPIO_SPI ||
-					    (number >= VIRTIO_MMIO_SPI &&
-						    number < VIRTIO_MMIO_SPI + VIRTIO_MMIO_PLACES));
+		bool own = !type &&
+			   (number == UART_SPI || number == RTC_SPI || number == GPIO_SPI ||
+				   (number >= VIRTIO_MMIO_SPI &&
+					   number < VIRTIO_MMIO_SPI + VIRTIO_MMIO_PLACES));
 
 		for (size_t i = 0; i < ARRAY_SIZE(own_ppis); i++)
 			own |= type == 1 && number == own_ppis[i];
 		if (own)
-			tree_error(tree, node, "interrupts", "%s %u is Sluice's: SPIs from %d on are free",
-				type ? "PPI" : "SPI", number, VIRTIO_MMIO_SPI + VIRTIO_MMIO_PLACES);
+			tree_error(tree, node, "interrupts",
+				"%s %u is Sluice's: SPIs from %d on are free", type ? "PPI" : "SPI",
+				number, VIRTIO_MMIO_SPI + VIRTIO_MMIO_PLACES);
 	}
 }
 
@@ -227,8 +230,9 @@ static struct level check_node(struct reader *reader, int node, int depth, const
 		.options = depth == 1 && !strcmp(name, "options"),
 		.our_gic = up->our_gic && !tree_has(tree, node, "interrupt-parent"),
 	};
-	bool interpreted = depth == 1 && (layout_is_memory(tree, node) || sluice_compatible(tree, node) ||
-						 !strcmp(name, "reserved-memory"));
+	bool interpreted = depth == 1 &&
+			   (layout_is_memory(tree, node) || sluice_compatible(tree, node) ||
+				   !strcmp(name, "reserved-memory"));
 	int len;
 	const void *ranges = fdt_getprop(tree->fdt, node, "ranges", &len);
 

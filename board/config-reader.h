@@ -15,18 +15,18 @@
 /* A child of /reserved-memory. */
 struct reserved_node {
 	int node;
-	uint32_t phandle; /* 0: none */
-	struct range range; /* size 0 while it is not known */
-	bool several;	    /* more than one range in reg */
-	bool is_static;	    /* has reg */
-	bool broken;	    /* an error was added that makes the range useless */
+	uint32_t phandle;		  /* 0: none */
+	struct range range;		  /* size 0 while it is not known */
+	bool several;			  /* more than one range in reg */
+	bool is_static;			  /* has reg */
+	bool broken;			  /* an error was added that makes the range useless */
 	const struct device_config *user; /* whose window it is */
 };
 
 /* Guest-physical space that is taken, for overlap messages. */
 struct claim {
 	struct range range;
-	int node;	  /* -1: none, and then `what` says who */
+	int node; /* -1: none, and then `what` says who */
 	const char *what;
 };
 
@@ -34,7 +34,7 @@ struct reader {
 	struct tree tree;
 	const struct host_limits *host;
 	struct machine_config *config;
-	struct cells cells; /* the root's */
+	struct cells cells;	     /* the root's */
 	struct cells reserved_cells; /* those of /reserved-memory */
 	struct reserved_node reserved[CONFIG_RESERVED];
 	size_t reserved_count;

@@ -114,7 +114,8 @@ static void read_cpus(struct reader *reader)
 		return;
 	if (size_cells)
 		tree_error(tree, cpus, "#size-cells", "write #size-cells = <0>");
-	fdt_for_each_subnode(node, tree->fdt, cpus) {
+	fdt_for_each_subnode(node, tree->fdt, cpus)
+	{
 		if (!is_cpu(tree, node) || tree_disabled(tree, node))
 			continue;
 		any = true;
@@ -278,8 +279,8 @@ int config_read(const char *file, const char *const *overlays, size_t overlay_co
 	return err ? err : read_tree(fdt, file, host, errors, ret);
 }
 
-int config_read_blob(const void *blob, size_t size, const char *name, const struct host_limits *host,
-	struct errors *errors, struct machine_config **ret)
+int config_read_blob(const void *blob, size_t size, const char *name,
+	const struct host_limits *host, struct errors *errors, struct machine_config **ret)
 {
 	void *fdt;
 	int err = tree_blob_open(blob, size, name, errors, &fdt);

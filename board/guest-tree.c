@@ -19,8 +19,8 @@
 #include "board/tree-file.h"
 #include "devices/device.h"
 
-#define SPI 0
-#define PPI 1
+#define SPI		0
+#define PPI		1
 #define IRQ_EDGE_RISING 1
 #define IRQ_LEVEL_HIGH	4
 #define PPI_CPUS(count) ((((1u << (count)) - 1) & 0xff) << 8) /* GICv2: which CPUs have it */
@@ -30,9 +30,9 @@
 
 struct writer {
 	void *fdt;
-	int err; /* FDT_ERR_*, negative */
+	int err;			    /* FDT_ERR_*, negative */
 	unsigned address_cells, size_cells; /* the root's */
-	uint32_t gic, clock, gpio; /* phandles */
+	uint32_t gic, clock, gpio;	    /* phandles */
 };
 
 /* ---- Writing ---- */
@@ -70,8 +70,8 @@ static void put_u64(struct writer *w, int node, const char *name, uint64_t value
 }
 
 /* PUT_CELLS(w, node, "interrupts", 0, 1, 4) */
-static void put_cells(struct writer *w, int node, const char *name, const uint32_t *cells,
-	size_t count)
+static void put_cells(
+	struct writer *w, int node, const char *name, const uint32_t *cells, size_t count)
 {
 	fdt32_t value[16];
 
@@ -96,8 +96,8 @@ static void put_strings(struct writer *w, int node, const char *name, const char
 #define PUT_STRINGS(w, node, name, ...)                                                            \
 	put_strings(w, node, name, (const char *const[]){ __VA_ARGS__, NULL })
 
-static void append_number(struct writer *w, int node, const char *name, unsigned cells,
-	uint64_t value)
+static void append_number(
+	struct writer *w, int node, const char *name, unsigned cells, uint64_t value)
 {
 	if (!w->err)
 		note(w, cells == 2 ? fdt_appendprop_u64(w->fdt, node, name, value)
@@ -259,13 +259,14 @@ static void add_timer(struct writer *w, const struct guest_tree_input *input, si
 	int node = add_node(w, 0, "timer");
 
 	put_string(w, node, "compatible", "arm,armv8-timer");
-	PUT_CELLS(w, node, "interrupts", PPI, 13, flags, PPI, 14, flags, PPI, 11, flags, PPI, 10, flags);
+	PUT_CELLS(w, node, "interrupts", PPI, 13, flags, PPI, 14, flags, PPI, 11, flags, PPI, 10,
+		flags);
 	put(w, node, "always-on", NULL, 0);
 }
 
 /* An Arm PrimeCell with its level interrupt and clock. */
-static int add_primecell(struct writer *w, const char *name, const char *compatible, uint64_t gpa,
-	uint32_t spi)
+static int add_primecell(
+	struct writer *w, const char *name, const char *compatible, uint64_t gpa, uint32_t spi)
 {
 	int node = add_node(w, 0, name);
 
@@ -291,13 +292,11 @@ static void add_primecells(struct writer *w)
 	node = add_primecell(w, "pl061@9030000", "arm,pl061", GPIO_BASE, GPIO_SPI);
 	put(w, node, "gpio-controller", NULL, 0);
 	PUT_CELLS(w, node, "#gpio-cells", 2);
-	put(w, node, "interrupt-controller", NULL, 0);
-	PUT_CELLS(w, node, "#interrupt-cells", 2);
 	PUT_CELLS(w, node, "phandle", w->gpio);
 
 	add_primecell(w, "pl031@9010000", "arm,pl031", RTC_BASE, RTC_SPI);
 
-	node = add_primecell(w, UART_PATH + 1, "arm,pl011", UART_BASE, UART_SPI);
+	node = add_primecell(w, &UART_PATH[1], "arm,pl011", UART_BASE, UART_SPI);
 	PUT_CELLS(w, node, "clocks", w->clock, w->clock);
 	PUT_STRINGS(w, node, "clock-names", "uartclk", "apb_pclk");
 
@@ -324,7 +323,8 @@ static void add_virtio(struct writer *w, const struct machine_config *config)
 		node = add_node(w, 0, name);
 		put_string(w, node, "compatible", "virtio,mmio");
 		add_reg(w, node, gpa, VIRTIO_MMIO_SIZE);
-		PUT_CELLS(w, node, "interrupts", SPI, VIRTIO_MMIO_SPI + device->place, IRQ_EDGE_RISING);
+		PUT_CELLS(w, node, "interrupts", SPI, VIRTIO_MMIO_SPI + device->place,
+			IRQ_EDGE_RISING);
 		put(w, node, "dma-coherent", NULL, 0);
 	}
 }
@@ -345,7 +345,8 @@ static void complete_cpus(struct writer *w)
 {
 	int cpus = fdt_path_offset(w->fdt, "/cpus"), node;
 
-	fdt_for_each_subnode(node, w->fdt, cpus) {
+	fdt_for_each_subnode(node, w->fdt, cpus)
+	{
 		if (!type_is(w->fdt, node, "cpu"))
 			continue;
 		put_string(w, node, "device_type", "cpu");
@@ -359,9 +360,8 @@ static void complete_memory(struct writer *w)
 {
 	int node;
 
-	fdt_for_each_subnode(node, w->fdt, 0)
-		if (name_is(w->fdt, node, "memory"))
-			put_string(w, node, "device_type", "memory");
+	fdt_for_each_subnode(node, w->fdt, 0) if (name_is(w->fdt, node, "memory"))
+		put_string(w, node, "device_type", "memory");
 }
 
 /* The node at the root, made if it is not there. */
@@ -430,8 +430,8 @@ static void strip(struct writer *w)
 	filter_compatible(w);
 }
 
-static void complete(struct writer *w, const struct machine_config *config,
-	const struct guest_tree_input *input)
+static void complete(
+	struct writer *w, const struct machine_config *config, const struct guest_tree_input *input)
 {
 	uint32_t phandle = fdt_get_max_phandle(w->fdt);
 

@@ -6,6 +6,7 @@
  */
 #include "board/host.h"
 
+#include <errno.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -19,7 +20,8 @@
 
 static void *reserve(uint64_t size)
 {
-	void *addr = mmap(NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	void *addr = mmap(
+		NULL, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
 	return addr == MAP_FAILED ? NULL : addr;
 }
@@ -62,12 +64,17 @@ int host_probe(struct host_limits *ret)
 	struct kvm_limits kvm = { .memslots = 32767, .vcpus = 512 };
 	int err = kvm_probe(&kvm);
 
+	if (!err && !kvm.ipa_bits)
+		err = -ENOTSUP;
+
 	*ret = (struct host_limits){
 		.ipa_bits = kvm.ipa_bits ? kvm.ipa_bits : 40,
 		.page_bytes = sysconf(_SC_PAGESIZE),
 		.memslots = kvm.memslots,
 		.vcpus = kvm.vcpus,
-		.gic_version = kvm.gicv3 ? 3 : kvm.gicv2 ? 2 : 0,
+		.gic_version = kvm.gicv3   ? 3
+			       : kvm.gicv2 ? 2
+					   : 0,
 		.system_suspend = kvm.system_suspend,
 	};
 	probe_address_space(ret);

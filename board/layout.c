@@ -7,10 +7,12 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <libfdt.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "board/config-reader.h"
 #include "board/map.h"
+#include "board/tree-file.h"
 #include "devices/device.h"
 
 #define MEMORY_ALIGN (2 * MiB)
@@ -50,9 +52,8 @@ static void overlap_error(struct reader *reader, int node, const char *property,
 {
 	char *path = other->node >= 0 ? tree_path(&reader->tree, other->node) : NULL;
 
-	tree_error(&reader->tree, node, property,
-		"%s " RANGE_FORMAT " overlaps %s, " RANGE_FORMAT, what, RANGE_ARGS(*range),
-		path ? path : other->what, RANGE_ARGS(other->range));
+	tree_error(&reader->tree, node, property, "%s " RANGE_FORMAT " overlaps %s, " RANGE_FORMAT,
+		what, RANGE_ARGS(*range), path ? path : other->what, RANGE_ARGS(other->range));
 	free(path);
 }
 
@@ -92,8 +93,8 @@ static void add_memory(struct reader *reader, int node, const struct range *rang
 	else if (other)
 		overlap_error(reader, node, "reg", "memory", range, other);
 	else if (config->memory_count == CONFIG_RANGES)
-		tree_error(&reader->tree, node, "reg", "more than %d ranges of memory",
-			CONFIG_RANGES);
+		tree_error(
+			&reader->tree, node, "reg", "more than %d ranges of memory", CONFIG_RANGES);
 	else
 		config->memory[config->memory_count++] = *range;
 	/* Taken even if wrong, so that a window in it is told about as well. */
@@ -108,12 +109,13 @@ void layout_read_memory(struct reader *reader)
 	size_t count;
 	int node;
 
-	fdt_for_each_subnode(node, reader->tree.fdt, 0) {
+	fdt_for_each_subnode(node, reader->tree.fdt, 0)
+	{
 		if (!layout_is_memory(&reader->tree, node) || tree_disabled(&reader->tree, node))
 			continue;
 		any = true;
-		switch (tree_ranges(&reader->tree, node, "reg", reader->cells, ranges,
-			CONFIG_RANGES, &count)) {
+		switch (tree_ranges(
+			&reader->tree, node, "reg", reader->cells, ranges, CONFIG_RANGES, &count)) {
 		case 0:
 			tree_error(&reader->tree, node, "reg",
 				"missing: say where this memory is and how large");
@@ -130,14 +132,15 @@ void layout_read_memory(struct reader *reader)
 			"\"memory\"; reg = <0x0 0x40000000 0x0 0x10000000>; } (256 MiB)");
 	else if (config->memory_count && config->memory[0].gpa != RAM_BASE)
 		error_add(reader->tree.errors, "/memory@40000000", "reg",
-			"memory begins at 0x%" PRIx64 "; the first range has to begin at 0x%" PRIx64,
+			"memory begins at 0x%" PRIx64
+			"; the first range has to begin at 0x%" PRIx64,
 			config->memory[0].gpa, RAM_BASE);
 }
 
 /* ---- Reserved ranges ---- */
 
-static void add_reserved(struct reader *reader, int node, const char *what,
-	const struct range *range)
+static void add_reserved(
+	struct reader *reader, int node, const char *what, const struct range *range)
 {
 	struct machine_config *config = reader->config;
 	const struct range tree = { .gpa = RAM_BASE, .size = TREE_SIZE_MAX };
@@ -179,15 +182,18 @@ static void read_reserved_node(struct reader *reader, int node)
 		.several = count > 1,
 		.broken = got < 0,
 	};
-	if (!got && tree_number(&reader->tree, node, "size", cells.size, &entry->range.size) != 1)
-		entry->broken = true;
-	if (!got && !entry->broken && !entry->range.size)
-		entry->broken = true;
-	if (!got && entry->broken && !tree_has(&reader->tree, node, "size"))
-		tree_error(&reader->tree, node, "reg",
-			"missing: give reg = <address size>, or size where it is to be placed");
-	else if (!got && entry->broken && !entry->range.size)
-		tree_error(&reader->tree, node, "size", "the range is empty");
+	if (!got) {
+		int sized = tree_number(
+			&reader->tree, node, "size", cells.size, &entry->range.size);
+
+		if (!sized)
+			tree_error(&reader->tree, node, "reg",
+				"missing: give reg = <address size>, or size where it is to be "
+				"placed");
+		else if (sized == 1 && !entry->range.size)
+			tree_error(&reader->tree, node, "size", "the range is empty");
+		entry->broken = !entry->range.size;
+	}
 	if (got == 1)
 		entry->range = ranges[0];
 	for (size_t i = 0; i < count; i++)
@@ -233,9 +239,8 @@ void layout_read_reserved(struct reader *reader)
 	if (!fdt_getprop(reader->tree.fdt, parent, "ranges", &len) || len)
 		tree_error(&reader->tree, parent, "ranges",
 			"has to stand here, empty: Linux ignores all reserved memory otherwise");
-	fdt_for_each_subnode(node, reader->tree.fdt, parent)
-		if (!tree_disabled(&reader->tree, node))
-			read_reserved_node(reader, node);
+	fdt_for_each_subnode(node, reader->tree.fdt,
+		parent) if (!tree_disabled(&reader->tree, node)) read_reserved_node(reader, node);
 }
 
 /* ---- Windows ---- */
@@ -309,8 +314,7 @@ static void place(struct reader *reader, struct reserved_node *entry)
 }
 
 /* The rules of a window that do not depend on where it is. */
-static bool check_window_node(struct reader *reader, struct reserved_node *entry,
-	const char *user)
+static bool check_window_node(struct reader *reader, struct reserved_node *entry, const char *user)
 {
 	static const char why_not[] =
 		"a window's memory comes and goes by virtio-mem alone, and Linux would take "
@@ -318,13 +322,14 @@ static bool check_window_node(struct reader *reader, struct reserved_node *entry
 	const struct tree *tree = &reader->tree;
 
 	if (!tree_has(tree, entry->node, "no-map"))
-		tree_error(tree, entry->node, "no-map", "missing: %s is a window of %s, and without no-map Linux maps it as memory",
+		tree_error(tree, entry->node, "no-map",
+			"missing: %s is a window of %s, and without no-map Linux maps it as memory",
 			tree_name(tree, entry->node), user);
 	if (tree_has(tree, entry->node, "reusable"))
 		tree_error(tree, entry->node, "reusable", "not on a window: %s", why_not);
 	if (tree_compatible(tree, entry->node, "shared-dma-pool"))
-		tree_error(tree, entry->node, "compatible", "not \"shared-dma-pool\" on a window: %s",
-			why_not);
+		tree_error(tree, entry->node, "compatible",
+			"not \"shared-dma-pool\" on a window: %s", why_not);
 	if (entry->several)
 		tree_error(tree, entry->node, "reg", "a window is one range: one node for each");
 	return !entry->several && !entry->broken;
@@ -371,8 +376,8 @@ void layout_place_windows(struct reader *reader)
 
 		/* Said once; the errors of a second reading are its own. */
 		if (entry->is_static && !entry->broken && !entry->user &&
-			tree_ranges(&reader->tree, entry->node, "reg", reader->reserved_cells, ranges,
-				CONFIG_RESERVED, &count) == 1)
+			tree_ranges(&reader->tree, entry->node, "reg", reader->reserved_cells,
+				ranges, CONFIG_RESERVED, &count) == 1)
 			for (size_t j = 0; j < count; j++)
 				claim(reader, &ranges[j], entry->node, NULL);
 	}
@@ -409,7 +414,8 @@ void layout_check_totals(struct reader *reader)
 
 	for (size_t i = 0; i < config->memory_count + config->device_count; i++) {
 		const struct device_config *device =
-			i < config->memory_count ? NULL : &config->devices[i - config->memory_count];
+			i < config->memory_count ? NULL
+						 : &config->devices[i - config->memory_count];
 		uint64_t gpa = device ? device->window.gpa : config->memory[i].gpa;
 		uint64_t size = device ? device->window.size : config->memory[i].size;
 
@@ -425,7 +431,8 @@ void layout_check_totals(struct reader *reader)
 	}
 	if (total > limit)
 		error_add(reader->tree.errors, where, largest ? "memory-region" : NULL,
-			"memory and windows take %s of address space, and a process on this host has "
+			"memory and windows take %s of address space, and a process on this host "
+			"has "
 			"%s%s: make the windows smaller by %s",
 			SIZE(total), SIZE(limit),
 			limit <= UINT64_C(1) << 39 ? " (a kernel with 39-bit addresses, or a limit "
@@ -434,7 +441,8 @@ void layout_check_totals(struct reader *reader)
 			SIZE(total - limit));
 	else if (reader->host->address_run && largest > reader->host->address_run)
 		error_add(reader->tree.errors, where, "memory-region",
-			"a window of %s, and the longest free stretch of address space of a process "
+			"a window of %s, and the longest free stretch of address space of a "
+			"process "
 			"on this host is %s: make several windows of it, or a smaller one",
 			SIZE(largest), SIZE(reader->host->address_run));
 	for (config->ipa_bits_needed = 32;
@@ -479,6 +487,14 @@ int layout_write_placed(struct reader *reader)
 			err = fdt_delprop(reader->tree.fdt, node, gone[j]);
 			if (err == -FDT_ERR_NOTFOUND)
 				err = 0;
+		}
+		/* Last, since the path goes with it. A node with reg has a unit address. */
+		if (!err && !strchr(tree_name(&reader->tree, node), '@')) {
+			char name[TREE_NAME + 32];
+
+			snprintf(name, sizeof(name), "%s@%" PRIx64, tree_name(&reader->tree, node),
+				reader->reserved[i].range.gpa);
+			err = fdt_set_name(reader->tree.fdt, node, name);
 		}
 	}
 	for (size_t i = 0; i < reader->reserved_count; i++)

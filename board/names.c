@@ -80,7 +80,8 @@ void check_properties(const struct tree *tree, int node, const char *const *know
 	const char *name;
 	int property;
 
-	fdt_for_each_property_offset(property, tree->fdt, node) {
+	fdt_for_each_property_offset(property, tree->fdt, node)
+	{
 		const char *const *lists[] = { always, known };
 		bool found = false;
 

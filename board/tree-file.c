@@ -60,7 +60,8 @@ static const char *check_walk(const void *fdt)
 			if (++nodes > TREE_NODES || ++depth > TREE_DEPTH)
 				return "it has more than 8192 nodes, or more than 16 levels";
 			if (!name || !name_is_good(name, len) || (nodes > 1) != (len > 0))
-				return "a node's name is too long or has characters that names have not";
+				return "a node's name is too long or has characters that names "
+				       "have not";
 			after_node = false;
 			break;
 		case FDT_END_NODE:
@@ -72,7 +73,8 @@ static const char *check_walk(const void *fdt)
 				return "a property stands behind a subnode";
 			if (!fdt_getprop_by_offset(fdt, offset, &name, &len) || !*name ||
 				!name_is_good(name, strnlen(name, TREE_NAME + 1)))
-				return "a property's name is too long or has characters that names have not";
+				return "a property's name is too long or has characters that names "
+				       "have not";
 			break;
 		}
 		offset = next;
@@ -80,8 +82,8 @@ static const char *check_walk(const void *fdt)
 	return NULL;
 }
 
-int tree_blob_open(const void *blob, size_t size, const char *name, struct errors *errors,
-	void **ret)
+int tree_blob_open(
+	const void *blob, size_t size, const char *name, struct errors *errors, void **ret)
 {
 	void *copy = NULL, *fdt = NULL;
 	const char *why;
@@ -341,8 +343,8 @@ static int open_one(const char *file, struct errors *errors, void **ret)
 /* ---- Overlays ---- */
 
 /* Says by name which labels an overlay wants that the tree has not; how many. */
-static unsigned add_missing_labels(const void *fdt, const void *overlay, const char *file,
-	struct errors *errors)
+static unsigned add_missing_labels(
+	const void *fdt, const void *overlay, const char *file, struct errors *errors)
 {
 	int fixups = fdt_path_offset(overlay, "/__fixups__");
 	int symbols = fdt_path_offset(fdt, "/__symbols__");
@@ -352,14 +354,16 @@ static unsigned add_missing_labels(const void *fdt, const void *overlay, const c
 
 	if (fixups < 0)
 		return 0;
-	fdt_for_each_property_offset(property, overlay, fixups) {
+	fdt_for_each_property_offset(property, overlay, fixups)
+	{
 		fdt_getprop_by_offset(overlay, property, &label, NULL);
 		if (symbols >= 0 && fdt_getprop(fdt, symbols, label, NULL))
 			continue;
 		error_add(errors, file, NULL,
-			symbols < 0 ? "the overlay wants the label %s, and the tree has no labels "
-				      "(/__symbols__): it was compiled without dtc -@"
-				    : "the overlay wants the label %s, which the tree does not have",
+			symbols < 0
+				? "the overlay wants the label %s, and the tree has no labels "
+				  "(/__symbols__): it was compiled without dtc -@"
+				: "the overlay wants the label %s, which the tree does not have",
 			label);
 		missing++;
 	}
@@ -394,8 +398,9 @@ static int apply(void **fdt, const void *overlay, const char *file, struct error
 		free(grown);
 	}
 	error_add(errors, file, NULL, "the overlay does not apply: %s%s", fdt_strerror(err),
-		err == -FDT_ERR_NOTFOUND ? " (a target-path that the tree does not have, or no fragment)"
-					 : "");
+		err == -FDT_ERR_NOTFOUND
+			? " (a target-path that the tree does not have, or no fragment)"
+			: "");
 	return -EINVAL;
 }
 
@@ -430,8 +435,8 @@ int tree_file_open(const char *file, const char *const *overlays, size_t overlay
 	return err;
 }
 
-int tree_print_source(const void *blob, size_t size, const char *name, struct errors *errors,
-	FILE *out)
+int tree_print_source(
+	const void *blob, size_t size, const char *name, struct errors *errors, FILE *out)
 {
 	char *const args[] = { (char *)"dtc", (char *)"-q", (char *)"-I", (char *)"dtb",
 		(char *)"-O", (char *)"dts", NULL };

@@ -18,21 +18,21 @@ struct errors;
 #define TREE_DEPTH    16
 #define TREE_NAME     127 /* bytes of a node's or a property's name */
 /* Room left in a tree for the addresses that Sluice writes into it. */
-#define TREE_SLACK    (64 * KiB)
+#define TREE_SLACK (64 * KiB)
 
 /*
  * Checks the blob in [blob, blob + size) and copies it, with TREE_SLACK to spare; malloc'ed.
  * -EINVAL after an error was added, with `name` for a place.
  */
-int tree_blob_open(const void *blob, size_t size, const char *name, struct errors *errors,
-	void **ret);
+int tree_blob_open(
+	const void *blob, size_t size, const char *name, struct errors *errors, void **ret);
 
 /* Reads `file` and applies the overlays. As tree_blob_open(). */
 int tree_file_open(const char *file, const char *const *overlays, size_t overlay_count,
 	struct errors *errors, void **ret);
 
 /* Writes the blob as source to `out`, by dtc. */
-int tree_print_source(const void *blob, size_t size, const char *name, struct errors *errors,
-	FILE *out);
+int tree_print_source(
+	const void *blob, size_t size, const char *name, struct errors *errors, FILE *out);
 
 #endif

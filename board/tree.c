@@ -49,8 +49,8 @@ static void add(const struct tree *tree, int node, const char *property, bool wa
 	path = tree_path(tree, node);
 	if (vasprintf(&text, format, args) < 0)
 		text = NULL;
-	(warning ? warning_add : error_add)(tree->errors, path ? path : "?", property, "%s",
-		text ? text : "out of memory");
+	(warning ? warning_add : error_add)(
+		tree->errors, path ? path : "?", property, "%s", text ? text : "out of memory");
 	free(text);
 	free(path);
 }
@@ -162,8 +162,8 @@ int tree_u64(const struct tree *tree, int node, const char *property, uint64_t *
 	return 1;
 }
 
-int tree_cells(const struct tree *tree, int node, const char *property, unsigned least,
-	unsigned *ret)
+int tree_cells(
+	const struct tree *tree, int node, const char *property, unsigned least, unsigned *ret)
 {
 	uint32_t cells;
 	int got = tree_u32(tree, node, property, &cells);
@@ -171,8 +171,8 @@ int tree_cells(const struct tree *tree, int node, const char *property, unsigned
 	if (got < 0)
 		return got;
 	if (!got || cells < least || cells > 2) {
-		tree_error(tree, node, property, least ? "write %s = <2> (or <1>)" : "write %s = <0>",
-			property);
+		tree_error(tree, node, property,
+			least ? "write %s = <2> (or <1>)" : "write %s = <0>", property);
 		return -EINVAL;
 	}
 	*ret = cells;
@@ -196,8 +196,8 @@ int tree_ranges(const struct tree *tree, int node, const char *property, struct 
 	}
 	count = len / entry;
 	if (count > max) {
-		tree_error(tree, node, property, "%zu ranges, at most %zu are possible", count,
-			max);
+		tree_error(
+			tree, node, property, "%zu ranges, at most %zu are possible", count, max);
 		return -EINVAL;
 	}
 	for (size_t i = 0; i < count; i++, value += entry) {
@@ -224,8 +224,8 @@ int tree_ranges(const struct tree *tree, int node, const char *property, struct 
 	return 1;
 }
 
-int tree_number(const struct tree *tree, int node, const char *property, unsigned cells,
-	uint64_t *ret)
+int tree_number(
+	const struct tree *tree, int node, const char *property, unsigned cells, uint64_t *ret)
 {
 	int len;
 	const void *value = fdt_getprop(tree->fdt, node, property, &len);

@@ -44,8 +44,8 @@ int tree_string(const struct tree *tree, int node, const char *property, const c
 int tree_u32(const struct tree *tree, int node, const char *property, uint32_t *ret);
 int tree_u64(const struct tree *tree, int node, const char *property, uint64_t *ret);
 /* #address-cells or #size-cells: 1 or 2 (and 0 where `least` is 0); required. */
-int tree_cells(const struct tree *tree, int node, const char *property, unsigned least,
-	unsigned *ret);
+int tree_cells(
+	const struct tree *tree, int node, const char *property, unsigned least, unsigned *ret);
 
 /* Address and size cells that a node's children use. */
 struct cells {
@@ -59,7 +59,7 @@ struct cells {
 int tree_ranges(const struct tree *tree, int node, const char *property, struct cells cells,
 	struct range *ret, size_t max, size_t *ret_count);
 /* `property` as one number of `cells` cells. */
-int tree_number(const struct tree *tree, int node, const char *property, unsigned cells,
-	uint64_t *ret);
+int tree_number(
+	const struct tree *tree, int node, const char *property, unsigned cells, uint64_t *ret);
 
 #endif
