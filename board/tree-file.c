@@ -94,20 +94,21 @@ int tree_blob_open(
 	if (!copy)
 		goto no_memory;
 	memcpy(copy, blob, size);
-	err = fdt_check_full(copy, size);
+	/* First, since fdt_check_full() of libfdt 1.6.1 follows a NULL in versions below 16. */
+	if (size >= FDT_V17_SIZE && !fdt_check_header(copy) && fdt_version(copy) < 17) {
+		error_add(errors, name, NULL,
+			"version %d of the tree format is too old: dtc -I dtb -O dtb makes it 17",
+			fdt_version(copy));
+		goto fail;
+	}
+	err = size < FDT_V17_SIZE ? -FDT_ERR_TRUNCATED : fdt_check_full(copy, size);
 	if (err == -FDT_ERR_TRUNCATED) {
-		error_add(errors, name, NULL, "the tree is truncated: the file has %zu bytes%s",
-			size, size < 8 ? "" : ", its header tells of more");
+		error_add(errors, name, NULL,
+			"the tree is truncated: the file has only %zu bytes of it", size);
 		goto fail;
 	}
 	if (err) {
 		error_add(errors, name, NULL, "the tree is damaged: %s", fdt_strerror(err));
-		goto fail;
-	}
-	if (fdt_version(copy) < 17) {
-		error_add(errors, name, NULL,
-			"version %d of the tree format is too old: dtc -I dtb -O dtb makes it 17",
-			fdt_version(copy));
 		goto fail;
 	}
 	why = check_walk(copy);
