@@ -64,7 +64,7 @@ static void read_cpu(struct reader *reader, int node, unsigned cells)
 			return;
 		}
 	/* KVM makes a vCPU's MPIDR out of its number, 16 in a cluster; see vcpu_id(). */
-	if ((reg & 0xff) > 15 || reg >> 24 || (reg >> 8) * 16 >= CONFIG_CPUS) {
+	if ((reg & 0xff) > 15 || (reg >> 8) * 16 >= CONFIG_CPUS) {
 		tree_error(tree, node, "reg",
 			"0x%" PRIx64 " is no MPIDR of KVM's: CPUs have 0x0 to 0xf, then 0x100 to "
 			"0x10f, and so on up to 0x1f0f",

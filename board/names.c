@@ -8,36 +8,30 @@
 #include "board/tree-file.h"
 #include "devices/device.h"
 
-/* Levenshtein's distance, with a swap of neighbours as one edit; both at most TREE_NAME long. */
+/* Levenshtein's distance; both at most TREE_NAME long. */
 static unsigned distance(const char *a, const char *b)
 {
-	unsigned rows[3][TREE_NAME + 1];
-	unsigned *before = rows[0], *last = rows[1], *row = rows[2];
 	size_t a_len = strlen(a), b_len = strlen(b);
+	unsigned row[TREE_NAME + 1];
 
 	for (size_t j = 0; j <= b_len; j++)
-		last[j] = j;
+		row[j] = j;
 	for (size_t i = 1; i <= a_len; i++) {
-		unsigned *spare = before;
+		unsigned diagonal = row[0];
 
 		row[0] = i;
 		for (size_t j = 1; j <= b_len; j++) {
-			unsigned best = last[j - 1] + (a[i - 1] != b[j - 1]);
+			unsigned best = diagonal + (a[i - 1] != b[j - 1]);
 
-			if (last[j] + 1 < best)
-				best = last[j] + 1;
+			diagonal = row[j];
+			if (row[j] + 1 < best)
+				best = row[j] + 1;
 			if (row[j - 1] + 1 < best)
 				best = row[j - 1] + 1;
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
-				before[j - 2] + 1 < best)
-				best = before[j - 2] + 1;
 			row[j] = best;
 		}
-		before = last;
-		last = row;
-		row = spare;
 	}
-	return last[b_len];
+	return row[b_len];
 }
 
 const char *nearest_name(const char *name, const char *const *names)
