@@ -48,14 +48,37 @@ struct reader {
 	} device_nodes[CONFIG_DEVICES];
 };
 
-/* layout.c: memory and reserved ranges, then, when devices are known, their windows. */
+/* A range in a message: "0x40000000+0x20000000 (512 MiB)". */
+#define RANGE_FORMAT  "0x%" PRIx64 "+0x%" PRIx64 " (%s)"
+#define RANGE_ARGS(r) (r).gpa, (r).size, SIZE((r).size)
+
+/* Where the addresses end that this host's KVM offers to guests. */
+static inline uint64_t layout_ipa_end(const struct reader *reader)
+{
+	return reader->host->ipa_bits < 64 ? UINT64_C(1) << reader->host->ipa_bits : UINT64_MAX;
+}
+
+/* What is taken: by a node, or (-1) by what `what` says. */
+void layout_claim(struct reader *reader, const struct range *range, int node, const char *what);
+const struct claim *layout_overlap(const struct reader *reader, const struct range *range);
+/* Adds "`what` RANGE overlaps OTHER" at `node`. */
+void layout_overlap_error(struct reader *reader, int node, const char *property, const char *what,
+	const struct range *range, const struct claim *other);
+/* Of two struct range, for qsort(). */
+int layout_compare(const void *a, const void *b);
+/* Adds to config->reserved; `what` in place of the node's reg, or NULL. */
+void layout_reserve(struct reader *reader, int node, const char *what, const struct range *range);
+
+/* layout.c: memory and reserved ranges. */
 void layout_read_memory(struct reader *reader);
 void layout_read_reserved(struct reader *reader);
+bool layout_is_memory(const struct tree *tree, int node);
+
+/* layout-windows.c: when devices are known, their windows. */
 void layout_place_windows(struct reader *reader);
 void layout_check_totals(struct reader *reader);
 /* Writes the addresses of placed windows into the tree; ends the validity of node offsets. */
 int layout_write_placed(struct reader *reader);
-bool layout_is_memory(const struct tree *tree, int node);
 
 /* config-devices.c: nodes by their class's table; then, with windows placed, their rules and slots. */
 void devices_read(struct reader *reader);
