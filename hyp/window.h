@@ -44,11 +44,15 @@ uint8_t *window_hva(const struct window *window);
 /* How many slots the window is cut into: what it may ever open. */
 unsigned window_slot_count(const struct window *window);
 
-/*
- * Puts the window in the map of a VM, or takes it out (NULL) before that VM is destroyed. Taking
- * it out unplugs everything and forgets which slots were open: the VM goes.
- */
+/* Puts the window, all unplugged, in the map of a new VM. */
 void window_attach(struct window *window, struct slots *slots);
+
+/*
+ * Takes it out of the map of a VM that is about to be destroyed: everything is unplugged, its
+ * contents gone, and which slots were open is forgotten, as the VM takes them with it. -errno when
+ * the host could not even do that: then nothing may run on this window again.
+ */
+int window_detach(struct window *window);
 
 /*
  * Plug or unplug `size` bytes at `offset` from the window's start, both multiples of the block,
@@ -62,7 +66,7 @@ int window_unplug_all(struct window *window);
 
 enum window_state { WINDOW_UNPLUGGED, WINDOW_PLUGGED, WINDOW_MIXED };
 
-/* The state of the blocks that [offset, offset+size) touches. Same bounds as window_plug(). */
+/* The state of the blocks that [offset, offset+size) touches; inside the window, any alignment, size not 0. */
 enum window_state window_state(const struct window *window, uint64_t offset, uint64_t size);
 
 uint64_t window_plugged_bytes(const struct window *window);
@@ -86,7 +90,10 @@ struct window_slot {
 /* Describes slot `index`, below window_slot_count(). */
 void window_slot(const struct window *window, unsigned index, struct window_slot *ret);
 
-/* What a vCPU finds at a guest-physical address of the window, for faults. Any thread. */
+/*
+ * What a vCPU finds at a guest-physical address, for faults. Any thread: it waits for a change of
+ * the map that is under way, which never waits for a vCPU in user space.
+ */
 enum window_lookup { WINDOW_OUTSIDE, WINDOW_SLOT_CLOSED, WINDOW_BLOCK_UNPLUGGED, WINDOW_BLOCK_PLUGGED };
 enum window_lookup window_lookup(struct window *window, uint64_t gpa);
 

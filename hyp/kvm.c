@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The seam to the kernel and what its KVM offers; see kvm.h. */
+#include "hyp/kvm.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#ifndef KVM_CAP_ARM_EL2
+#define KVM_CAP_ARM_EL2 240
+#endif
+
+static int kernel_ioctl(int fd, unsigned long request, void *arg)
+{
+	int result = ioctl(fd, request, arg);
+
+	return result < 0 ? -errno : result;
+}
+
+static int kernel_map(void *addr, size_t size, int prot, int flags, void **ret)
+{
+	void *at = mmap(addr, size, prot, flags | (addr ? MAP_FIXED : 0), -1, 0);
+
+	if (at == MAP_FAILED)
+		return -errno;
+	if (ret)
+		*ret = at;
+	return 0;
+}
+
+static int kernel_unmap(void *addr, size_t size)
+{
+	return munmap(addr, size) < 0 ? -errno : 0;
+}
+
+static int kernel_advise(void *addr, size_t size, int advice)
+{
+	return madvise(addr, size, advice) < 0 ? -errno : 0;
+}
+
+const struct kvm_seam kvm_kernel = {
+	.ioctl = kernel_ioctl,
+	.map = kernel_map,
+	.unmap = kernel_unmap,
+	.advise = kernel_advise,
+};
+
+const struct kvm_seam *kvm_seam = &kvm_kernel;
+
+int kvm_ioctl(int fd, unsigned long request, void *arg)
+{
+	return kvm_seam->ioctl(fd, request, arg);
+}
+
+int kvm_ioctl_value(int fd, unsigned long request, unsigned long value)
+{
+	return kvm_seam->ioctl(fd, request, (void *)value);
+}
+
+int kvm_open(void)
+{
+	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0)
+		return errno == ENODEV || errno == ENXIO || errno == ENOTDIR ? -ENOENT :
+			errno == EPERM					     ? -EACCES :
+									       -errno;
+	if (kvm_ioctl_value(fd, KVM_GET_API_VERSION, 0) != KVM_API_VERSION) {
+		close(fd);
+		return -ENOTSUP;
+	}
+	return fd;
+}
+
+int kvm_extension(int fd, unsigned capability)
+{
+	int result = kvm_ioctl_value(fd, KVM_CHECK_EXTENSION, capability);
+
+	return result < 0 ? 0 : result;
+}
+
+#ifdef __aarch64__
+/* Whether a VM could have this interrupt controller; asked of a VM made for the question. */
+static bool can_create(int vm, unsigned type)
+{
+	struct kvm_create_device device = { .type = type, .flags = KVM_CREATE_DEVICE_TEST };
+
+	return kvm_ioctl(vm, KVM_CREATE_DEVICE, &device) == 0;
+}
+#endif
+
+int kvm_probe(struct kvm_limits *ret)
+{
+	struct kvm_limits limits = { 0 };
+	int fd = kvm_open();
+
+	if (fd < 0)
+		return fd;
+	limits.memslots = (unsigned)kvm_extension(fd, KVM_CAP_NR_MEMSLOTS);
+	limits.vcpus = (unsigned)kvm_extension(fd, KVM_CAP_MAX_VCPUS);
+	limits.ipa_bits = (unsigned)kvm_extension(fd, KVM_CAP_ARM_VM_IPA_SIZE);
+	limits.nisv = kvm_extension(fd, KVM_CAP_ARM_NISV_TO_USER) > 0;
+	limits.system_suspend = kvm_extension(fd, KVM_CAP_ARM_SYSTEM_SUSPEND) > 0;
+	limits.nested = kvm_extension(fd, KVM_CAP_ARM_EL2) > 0;
+#ifdef __aarch64__
+	/* Without KVM_CAP_ARM_VM_IPA_SIZE every VM has 40 bits (Documentation/virt/kvm/api.rst). */
+	if (!limits.ipa_bits)
+		limits.ipa_bits = 40;
+	int vm = kvm_ioctl_value(fd, KVM_CREATE_VM, limits.ipa_bits == 40 ? 0 : limits.ipa_bits);
+
+	if (vm >= 0) {
+		limits.gicv2 = can_create(vm, KVM_DEV_TYPE_ARM_VGIC_V2);
+		limits.gicv3 = can_create(vm, KVM_DEV_TYPE_ARM_VGIC_V3);
+		close(vm);
+	}
+#endif
+	close(fd);
+	*ret = limits;
+	return 0;
+}

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The seam to the kernel: the calls that change what a guest may reach go through it, and it is
+ * the only thing that tests replace. Results are 0 or more, or -errno.
+ */
+#ifndef SLUICE_HYP_KVM_H
+#define SLUICE_HYP_KVM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct kvm_seam {
+	int (*ioctl)(int fd, unsigned long request, void *arg);
+	/* A mapping at exactly `addr` (MAP_FIXED), or anywhere where it is NULL. */
+	int (*map)(void *addr, size_t size, int prot, int flags, void **ret);
+	int (*unmap)(void *addr, size_t size);
+	int (*advise)(void *addr, size_t size, int advice);
+};
+
+/* The kernel's own. */
+extern const struct kvm_seam kvm_kernel;
+/* In force; a test points it elsewhere. */
+extern const struct kvm_seam *kvm_seam;
+
+/* ioctl with a pointer or a number; EINTR is the caller's (only KVM_RUN gives it). */
+int kvm_ioctl(int fd, unsigned long request, void *arg);
+int kvm_ioctl_value(int fd, unsigned long request, unsigned long value);
+
+/*
+ * Opens /dev/kvm. -ENOENT: no such device (module, processor, or a host that is itself a guest);
+ * -EACCES: its group; -ENOTSUP: a KVM whose API is not version 12.
+ */
+int kvm_open(void);
+
+/* KVM_CHECK_EXTENSION of a KVM or VM descriptor; what the kernel does not know is 0. */
+int kvm_extension(int fd, unsigned capability);
+
+/* What this host's KVM offers. */
+struct kvm_limits {
+	unsigned memslots;   /* memory slots of a VM */
+	unsigned vcpus;      /* of a VM */
+	unsigned ipa_bits;   /* guest-physical address bits; 0 where KVM does not say (x86-64) */
+	bool gicv2, gicv3;   /* in-kernel interrupt controllers */
+	bool nisv;           /* KVM_CAP_ARM_NISV_TO_USER: exact addresses of stray pairs */
+	bool system_suspend; /* KVM_CAP_ARM_SYSTEM_SUSPEND */
+	bool nested;         /* KVM_CAP_ARM_EL2 */
+};
+
+/* Opens /dev/kvm and asks. Errors as kvm_open(). */
+int kvm_probe(struct kvm_limits *ret);
+
+#endif

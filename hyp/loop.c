@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The event loop; see loop.h. Events are taken from epoll one at a time: a handler may then remove
+ * or free any watch without leaving a stale pointer in a batch.
+ */
+#include "hyp/loop.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "hyp/util.h"
+
+struct loop {
+	int epoll_fd;
+	int wake_fd;
+	atomic_bool stopped;
+	struct loop_timer *timers; /* sorted by deadline */
+
+	pthread_mutex_t lock; /* the list of tasks and their `queued` */
+	struct loop_task *tasks, **tasks_end;
+};
+
+uint64_t loop_now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+static void wake(struct loop *loop)
+{
+	uint64_t one = 1;
+	ssize_t n = write(loop->wake_fd, &one, sizeof(one));
+
+	(void)n; /* EAGAIN: it is awake already */
+}
+
+int loop_create(struct loop **ret)
+{
+	struct loop *loop = calloc(1, sizeof(*loop));
+	struct epoll_event event = { .events = EPOLLIN, .data.ptr = NULL };
+	int err;
+
+	if (!loop)
+		return -ENOMEM;
+	loop->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	loop->tasks_end = &loop->tasks;
+	pthread_mutex_init(&loop->lock, NULL);
+	if (loop->epoll_fd < 0 || loop->wake_fd < 0 ||
+		epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, loop->wake_fd, &event) < 0) {
+		err = -errno;
+		loop_destroy(loop);
+		return err;
+	}
+	*ret = loop;
+	return 0;
+}
+
+void loop_destroy(struct loop *loop)
+{
+	if (!loop)
+		return;
+	if (loop->epoll_fd >= 0)
+		close(loop->epoll_fd);
+	if (loop->wake_fd >= 0)
+		close(loop->wake_fd);
+	pthread_mutex_destroy(&loop->lock);
+	free(loop);
+}
+
+int loop_fd_add(struct loop *loop, struct loop_fd *watch)
+{
+	struct epoll_event event = { .events = watch->events, .data.ptr = watch };
+
+	if (epoll_ctl(loop->epoll_fd, EPOLL_CTL_ADD, watch->fd, &event) < 0)
+		return -errno;
+	watch->loop = loop;
+	return 0;
+}
+
+int loop_fd_set_events(struct loop_fd *watch, uint32_t events)
+{
+	struct epoll_event event = { .events = events, .data.ptr = watch };
+
+	if (watch->events == events)
+		return 0;
+	if (epoll_ctl(watch->loop->epoll_fd, EPOLL_CTL_MOD, watch->fd, &event) < 0)
+		return -errno;
+	watch->events = events;
+	return 0;
+}
+
+void loop_fd_remove(struct loop_fd *watch)
+{
+	if (!watch->loop)
+		return;
+	epoll_ctl(watch->loop->epoll_fd, EPOLL_CTL_DEL, watch->fd, NULL);
+	watch->loop = NULL;
+}
+
+void loop_timer_cancel(struct loop_timer *timer)
+{
+	struct loop_timer **at;
+
+	if (!timer->loop)
+		return;
+	for (at = &timer->loop->timers; *at != timer; at = &(*at)->next)
+		;
+	*at = timer->next;
+	timer->loop = NULL;
+}
+
+void loop_timer_arm(struct loop *loop, struct loop_timer *timer, uint64_t ms)
+{
+	struct loop_timer **at;
+
+	loop_timer_cancel(timer);
+	timer->deadline_ms = loop_now_ms() + ms;
+	for (at = &loop->timers; *at && (*at)->deadline_ms <= timer->deadline_ms; at = &(*at)->next)
+		;
+	timer->next = *at;
+	*at = timer;
+	timer->loop = loop;
+}
+
+/* Runs what is due; returns the time to the next deadline in ms, or -1. */
+static int run_timers(struct loop *loop)
+{
+	uint64_t now = loop_now_ms();
+
+	while (loop->timers && loop->timers->deadline_ms <= now && !atomic_load(&loop->stopped)) {
+		struct loop_timer *timer = loop->timers;
+
+		loop_timer_cancel(timer);
+		timer->fired(timer);
+	}
+	if (!loop->timers)
+		return -1;
+	now = loop_now_ms();
+	if (loop->timers->deadline_ms <= now)
+		return 0;
+	return loop->timers->deadline_ms - now > 60000 ? 60000 :
+							 (int)(loop->timers->deadline_ms - now);
+}
+
+void loop_post(struct loop *loop, struct loop_task *task)
+{
+	pthread_mutex_lock(&loop->lock);
+	if (!task->queued) {
+		task->queued = true;
+		task->next = NULL;
+		*loop->tasks_end = task;
+		loop->tasks_end = &task->next;
+	}
+	pthread_mutex_unlock(&loop->lock);
+	wake(loop);
+}
+
+static void run_tasks(struct loop *loop)
+{
+	while (!atomic_load(&loop->stopped)) {
+		struct loop_task *task;
+
+		pthread_mutex_lock(&loop->lock);
+		task = loop->tasks;
+		if (task) {
+			loop->tasks = task->next;
+			if (!loop->tasks)
+				loop->tasks_end = &loop->tasks;
+			task->queued = false;
+		}
+		pthread_mutex_unlock(&loop->lock);
+		if (!task)
+			return;
+		task->run(task);
+	}
+}
+
+void loop_stop(struct loop *loop)
+{
+	atomic_store(&loop->stopped, true);
+	wake(loop);
+}
+
+int loop_run(struct loop *loop)
+{
+	while (!atomic_load(&loop->stopped)) {
+		struct epoll_event event;
+		int timeout = run_timers(loop);
+		int n;
+
+		if (atomic_load(&loop->stopped))
+			break;
+		n = epoll_wait(loop->epoll_fd, &event, 1, timeout);
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n <= 0)
+			continue;
+		if (!event.data.ptr) {
+			uint64_t count;
+			ssize_t got = read(loop->wake_fd, &count, sizeof(count));
+
+			(void)got;
+			run_tasks(loop);
+		} else {
+			struct loop_fd *watch = event.data.ptr;
+
+			watch->ready(watch, event.events);
+		}
+	}
+	atomic_store(&loop->stopped, false);
+	return 0;
+}
