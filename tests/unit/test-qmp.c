@@ -153,15 +153,15 @@ static void form_of_requests(void **state)
 	assert_refused("{\"execute\":1}", generic, "QMP input member 'execute' must be a string");
 	assert_refused("{\"execute\":\"echo\",\"arguments\":1}", generic,
 		"QMP input member 'arguments' must be an object");
-	assert_refused("{\"execute\":\"echo\",\"x\":1}", generic,
-		"QMP input member 'x' is unexpected");
-	assert_refused("{\"execute\":\"ech\"}", "CommandNotFound",
-		"The command ech has not been found");
+	assert_refused(
+		"{\"execute\":\"echo\",\"x\":1}", generic, "QMP input member 'x' is unexpected");
+	assert_refused(
+		"{\"execute\":\"ech\"}", "CommandNotFound", "The command ech has not been found");
 	assert_refused("{\"execute\":\"echo\"}", generic, "Parameter 'text' is missing");
 	assert_refused("{\"execute\":\"echo\",\"arguments\":{\"text\":1}}", generic,
 		"Invalid parameter type for 'text', expected: string");
-	assert_refused("{\"execute\":\"echo\",\"arguments\":{\"text\":\"\",\"number\":\"1\"}}", generic,
-		"Invalid parameter type for 'number', expected: integer");
+	assert_refused("{\"execute\":\"echo\",\"arguments\":{\"text\":\"\",\"number\":\"1\"}}",
+		generic, "Invalid parameter type for 'number', expected: integer");
 	assert_refused("{\"execute\":\"echo\",\"arguments\":{\"text\":\"\",\"list\":{}}}", generic,
 		"Invalid parameter type for 'list', expected: array");
 	assert_refused("{\"execute\":\"echo\",\"arguments\":{\"text\":\"\",\"flag\":0}}", generic,
@@ -202,7 +202,8 @@ static void id_of_any_type_is_echoed(void **state)
 
 static const char many[] =
 	"{\"execute\":\"echo\",\"arguments\":{\"text\":\"}{ \\\"] \\\\\",\"any\":[[{}]]},\"id\":1}"
-	"{\"execute\":\"fail\"}\n\r\n \t{ \"execute\" : \"echo\", \"arguments\":{\"text\":\"\\u20ac\"}}"
+	"{\"execute\":\"fail\"}\n\r\n \t{ \"execute\" : \"echo\", "
+	"\"arguments\":{\"text\":\"\\u20ac\"}}"
 	"garbage {\"execute\":\"fail\"}\n{\"execute\"]{\"execute\":\"none\",\"id\":\"]\"}";
 
 /* One stream of requests, good and bad, cut at every place: the answers are the same. */
@@ -257,7 +258,8 @@ static void garbage_then_resync(void **state)
 		"{\"execute\":\"\xc3\x28\"}",
 		"{\"execute\":99999999999999999999999}",
 		"{'execute':'echo'}",
-		"{\"\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\" x}",
+		"{\"\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3\xa9\xc3"
+		"\xa9\xc3\xa9\xc3\xa9\" x}",
 	};
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
@@ -283,8 +285,9 @@ static void random_bytes(void **state)
 		c = seed >> 63 ? marks[(seed >> 33) % (sizeof(marks) - 1)] : (char)(seed >> 40);
 		if (qmp_feed(&fixture.qmp, &c, 1) < 0) {
 			qmp_finish(&fixture.qmp);
-			fixture.qmp =
-				(struct qmp){ .commands = commands, .send = take_line, .negotiated = true };
+			fixture.qmp = (struct qmp){
+				.commands = commands, .send = take_line, .negotiated = true
+			};
 		}
 		if (i % 1000 == 0)
 			json_array_clear(fixture.lines);
@@ -295,7 +298,8 @@ static void random_bytes(void **state)
 
 static void nesting_is_bounded(void **state)
 {
-	char deep[4 * QMP_NESTING_MAX] = "{\"execute\":\"echo\",\"arguments\":{\"text\":\"\",\"any\":";
+	char deep[4 * QMP_NESTING_MAX] =
+		"{\"execute\":\"echo\",\"arguments\":{\"text\":\"\",\"any\":";
 	size_t start = strlen(deep);
 
 	memset(deep + start, '[', QMP_NESTING_MAX - 2);
@@ -314,7 +318,8 @@ static void nesting_is_bounded(void **state)
 
 static void size_is_bounded(void **state)
 {
-	static const char head[] = "{\"execute\":\"echo\",\"arguments\":{\"text\":\"", tail[] = "\"}}";
+	static const char head[] = "{\"execute\":\"echo\",\"arguments\":{\"text\":\"",
+			  tail[] = "\"}}";
 	size_t fits = QMP_REQUEST_MAX - strlen(head) - strlen(tail);
 	char *text = malloc(fits + 1);
 
@@ -339,8 +344,8 @@ static void events_have_a_timestamp(void **state)
 
 	assert_string_equal(json_string_value(json_object_get(event, "event")), "RESET");
 	assert_true(json_is_true(json_object_get(json_object_get(event, "data"), "guest")));
-	assert_true(json_integer_value(json_object_get(json_object_get(event, "timestamp"),
-			    "seconds")) > 1600000000);
+	assert_true(json_integer_value(json_object_get(
+			    json_object_get(event, "timestamp"), "seconds")) > 1600000000);
 	json_decref(event);
 	free(line);
 	line = qmp_event_line("POWERDOWN", NULL, &len);
