@@ -13,7 +13,8 @@ int guestmem_add(struct guestmem *mem, const struct guestmem_range *range)
 	if (!range->size || range->gpa + range->size < range->gpa)
 		return -EINVAL;
 	for (size_t i = 0; i < mem->count; i++)
-		if (ranges_overlap(range->gpa, range->size, mem->ranges[i].gpa, mem->ranges[i].size))
+		if (ranges_overlap(
+			    range->gpa, range->size, mem->ranges[i].gpa, mem->ranges[i].size))
 			return -EEXIST;
 	if (mem->count == GUESTMEM_RANGES)
 		return -ENOSPC;

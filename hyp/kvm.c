@@ -65,9 +65,9 @@ int kvm_open(void)
 	int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
 
 	if (fd < 0)
-		return errno == ENODEV || errno == ENXIO || errno == ENOTDIR ? -ENOENT :
-			errno == EPERM					     ? -EACCES :
-									       -errno;
+		return errno == ENODEV || errno == ENXIO || errno == ENOTDIR ? -ENOENT
+		       : errno == EPERM					     ? -EACCES
+									     : -errno;
 	if (kvm_ioctl_value(fd, KVM_GET_API_VERSION, 0) != KVM_API_VERSION) {
 		close(fd);
 		return -ENOTSUP;

@@ -39,12 +39,12 @@ int kvm_extension(int fd, unsigned capability);
 /* What this host's KVM offers. */
 struct kvm_limits {
 	unsigned memslots;   /* memory slots of a VM */
-	unsigned vcpus;      /* of a VM */
+	unsigned vcpus;	     /* of a VM */
 	unsigned ipa_bits;   /* guest-physical address bits; 0 where KVM does not say (x86-64) */
 	bool gicv2, gicv3;   /* in-kernel interrupt controllers */
-	bool nisv;           /* KVM_CAP_ARM_NISV_TO_USER: exact addresses of stray pairs */
+	bool nisv;	     /* KVM_CAP_ARM_NISV_TO_USER: exact addresses of stray pairs */
 	bool system_suspend; /* KVM_CAP_ARM_SYSTEM_SUSPEND */
-	bool nested;         /* KVM_CAP_ARM_EL2 */
+	bool nested;	     /* KVM_CAP_ARM_EL2 */
 };
 
 /* Opens /dev/kvm and asks. Errors as kvm_open(). */

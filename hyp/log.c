@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#define LINE_MAX_BYTES  512
+#define LINE_MAX_BYTES	512
 #define LIMIT_WINDOW_MS 10000
 
 static pthread_mutex_t sink_lock = PTHREAD_MUTEX_INITIALIZER;

@@ -32,7 +32,10 @@ struct log_limit {
 	_Atomic unsigned dropped;
 };
 
-#define LOG_LIMIT(n) { .burst = (n) }
+#define LOG_LIMIT(n)                                                                               \
+	{                                                                                          \
+		.burst = (n)                                                                       \
+	}
 
 void log_limited(struct log_limit *limit, enum log_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

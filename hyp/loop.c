@@ -147,8 +147,8 @@ static int run_timers(struct loop *loop)
 	now = loop_now_ms();
 	if (loop->timers->deadline_ms <= now)
 		return 0;
-	return loop->timers->deadline_ms - now > 60000 ? 60000 :
-							 (int)(loop->timers->deadline_ms - now);
+	return loop->timers->deadline_ms - now > 60000 ? 60000
+						       : (int)(loop->timers->deadline_ms - now);
 }
 
 void loop_post(struct loop *loop, struct loop_task *task)

@@ -35,7 +35,8 @@ int mmio_bus_add(struct mmio_bus *bus, struct mmio_region *region)
 		return -EEXIST;
 	if (bus->count == MMIO_BUS_REGIONS)
 		return -ENOSPC;
-	memmove(&bus->regions[at + 1], &bus->regions[at], (bus->count - at) * sizeof(bus->regions[0]));
+	memmove(&bus->regions[at + 1], &bus->regions[at],
+		(bus->count - at) * sizeof(bus->regions[0]));
 	bus->regions[at] = region;
 	bus->count++;
 	return 0;

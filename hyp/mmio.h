@@ -13,7 +13,7 @@
 
 struct mmio_access {
 	uint64_t offset; /* into the region; the access lies wholly inside it */
-	unsigned size;   /* bytes: 1, 2, 4 or 8 */
+	unsigned size;	 /* bytes: 1, 2, 4 or 8 */
 	bool write;
 	uint64_t data; /* written, or to be filled in by a read; 0 when the handler leaves it */
 };
@@ -31,8 +31,8 @@ struct mmio_doorbell {
 
 struct mmio_region {
 	const char *name; /* for messages */
-	uint64_t gpa;     /* set by the board */
-	uint64_t size;    /* bytes */
+	uint64_t gpa;	  /* set by the board */
+	uint64_t size;	  /* bytes */
 	/* Bad offsets and sizes are the handler's to ignore: reads give 0, writes do nothing. */
 	void (*access)(struct mmio_region *region, struct mmio_access *access);
 	pthread_mutex_t *lock; /* held around `access`; the owner's */

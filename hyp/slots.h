@@ -11,7 +11,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define SLOTS_HOLDERS   64
+#define SLOTS_HOLDERS	64
 #define MAPPINGS_MARGIN 4096
 
 struct slot_holder {

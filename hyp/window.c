@@ -17,9 +17,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
-#include "hyp/kvm.h"
+#include "hyp/addrspace.h"
 #include "hyp/log.h"
 #include "hyp/loop.h"
 #include "hyp/slots.h"
@@ -30,13 +29,11 @@
 /* When KVM refused to close one. */
 #define CLOSE_RETRY_MS 1000
 
-#define ANONYMOUS (MAP_PRIVATE | MAP_ANONYMOUS)
-
 /* Zero is a closed slot, so that a large window's table costs memory only where it is used. */
 struct slot {
-	unsigned id_plus_1;	/* KVM's number + 1 while open */
+	unsigned id_plus_1; /* KVM's number + 1 while open */
 	unsigned plugged_blocks;
-	unsigned next_plus_1;	/* in the queue of slots to close */
+	unsigned next_plus_1; /* in the queue of slots to close */
 	bool queued;
 	uint64_t close_at_ms;
 };
@@ -78,18 +75,8 @@ static int idle_protection(const struct window *window)
 /* Protects and discards [offset, offset+size) in one step: the state of an unplugged block. */
 static int map_idle(struct window *window, uint64_t offset, uint64_t size)
 {
-	return kvm_seam->map(window->hva + offset, size, idle_protection(window),
-		ANONYMOUS | MAP_NORESERVE, NULL);
-}
-
-/* The state of a plugged block; counts against the host's commit limit. */
-static int map_plugged(struct window *window, uint64_t offset, uint64_t size)
-{
-	int err = kvm_seam->map(window->hva + offset, size, PROT_READ | PROT_WRITE, ANONYMOUS, NULL);
-
-	if (!err) /* a host without huge pages refuses the advice: no loss */
-		kvm_seam->advise(window->hva + offset, size, MADV_HUGEPAGE);
-	return err;
+	return addrspace_replace(
+		window->hva + offset, size, idle_protection(window), MAP_NORESERVE);
 }
 
 static uint64_t slot_offset(const struct window *window, unsigned index)
@@ -102,33 +89,6 @@ static uint64_t slot_size(const struct window *window, unsigned index)
 	uint64_t left = window->config.size - slot_offset(window, index);
 
 	return left < window->config.slot_bytes ? left : window->config.slot_bytes;
-}
-
-/*
- * Address space aligned so that guest and host addresses agree modulo the host's huge page
- * (512 pages' table: page * page / 8), without which KVM maps only small pages.
- */
-static int reserve(struct window *window)
-{
-	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), align = page * page / 8;
-	uint64_t size = window->config.size, skip, tail;
-	void *at;
-	int err;
-
-	if (size + align < size)
-		return -ENOMEM;
-	err = kvm_seam->map(NULL, size + align, idle_protection(window), ANONYMOUS | MAP_NORESERVE, &at);
-	if (err)
-		return err;
-	skip = align_up((uintptr_t)at - window->config.gpa, align) -
-		((uintptr_t)at - window->config.gpa);
-	tail = align - skip;
-	if (skip)
-		kvm_seam->unmap(at, skip);
-	if (tail)
-		kvm_seam->unmap((uint8_t *)at + skip + size, tail);
-	window->hva = (uint8_t *)at + skip;
-	return 0;
 }
 
 static void close_due(struct loop_timer *timer);
@@ -157,7 +117,10 @@ int window_create(const struct window_config *config, struct loop *loop, struct 
 	window->config.name = window->name;
 	window->plugged = calloc(block_count(window) / 64 + 1, sizeof(uint64_t));
 	window->slot = calloc(slots, sizeof(struct slot));
-	err = window->name && window->plugged && window->slot ? reserve(window) : -ENOMEM;
+	err = -ENOMEM;
+	if (window->name && window->plugged && window->slot)
+		err = addrspace_map(config->gpa, config->size, idle_protection(window),
+			MAP_NORESERVE, &window->hva);
 	if (err) {
 		window_destroy(window);
 		return err;
@@ -172,7 +135,7 @@ void window_destroy(struct window *window)
 		return;
 	loop_timer_cancel(&window->close_timer);
 	if (window->hva)
-		kvm_seam->unmap(window->hva, window->config.size);
+		addrspace_unmap(window->hva, window->config.size);
 	pthread_mutex_destroy(&window->lock);
 	free(window->slot);
 	free(window->plugged);
@@ -263,7 +226,8 @@ static int close_slot(struct window *window, unsigned index)
 		return err;
 	slot->id_plus_1 = 0;
 	atomic_fetch_add(&window->slots->generation, 1);
-	map_idle(window, offset, slot_size(window, index)); /* already idle: failing loses nothing */
+	map_idle(
+		window, offset, slot_size(window, index)); /* already idle: failing loses nothing */
 	return 0;
 }
 
@@ -292,7 +256,8 @@ static void close_due(struct loop_timer *timer)
 			if (!err)
 				continue;
 			log_limited(&window->close_log, LOG_WARNING,
-				"%s: KVM refused to close slot %u (%s); its blocks stay protected, trying "
+				"%s: KVM refused to close slot %u (%s); its blocks stay protected, "
+				"trying "
 				"again",
 				window->name, index, strerror(-err));
 			slot->close_at_ms = now + CLOSE_RETRY_MS;
@@ -318,14 +283,15 @@ static void set_blocks(struct window *window, uint64_t first, uint64_t count, bo
 static int runs_change(const struct window *window, uint64_t first, uint64_t count, bool plug)
 {
 	int neighbours = (first && is_plugged(window, first - 1)) +
-		(first + count < block_count(window) && is_plugged(window, first + count));
+			 (first + count < block_count(window) && is_plugged(window, first + count));
 
 	return plug ? 1 - neighbours : neighbours - 1;
 }
 
 static bool mappings_allow(const struct window *window, int runs)
 {
-	return runs <= 0 || window->slots->mappings + 2 * (uint64_t)runs <= window->slots->mappings_limit;
+	return runs <= 0 ||
+	       window->slots->mappings + 2 * (uint64_t)runs <= window->slots->mappings_limit;
 }
 
 static void check_range(const struct window *window, uint64_t offset, uint64_t size)
@@ -345,7 +311,8 @@ static void count_in_slots(struct window *window, uint64_t offset, uint64_t size
 		uint64_t part = (end < slot_end ? end : slot_end) - offset;
 		struct slot *slot = &window->slot[index];
 
-		slot->plugged_blocks += (unsigned)(sign * (int64_t)(part / window->config.block_bytes));
+		slot->plugged_blocks += (unsigned)(sign *
+						   (int64_t)(part / window->config.block_bytes));
 		if (!slot->plugged_blocks)
 			queue_close(window, index, CLOSE_DELAY_MS);
 		offset += part;
@@ -388,7 +355,8 @@ static void undo_open(struct window *window, uint64_t offset, uint64_t size)
 
 int window_plug(struct window *window, uint64_t offset, uint64_t size)
 {
-	uint64_t first = offset / window->config.block_bytes, count = size / window->config.block_bytes;
+	uint64_t first = offset / window->config.block_bytes,
+		 count = size / window->config.block_bytes;
 	int runs, err = -EBUSY;
 
 	check_range(window, offset, size);
@@ -397,7 +365,8 @@ int window_plug(struct window *window, uint64_t offset, uint64_t size)
 	runs = runs_change(window, first, count, true);
 	if (!mappings_allow(window, runs))
 		goto out;
-	if (open_slots(window, offset, size) != 0 || map_plugged(window, offset, size) != 0) {
+	if (open_slots(window, offset, size) != 0 ||
+		addrspace_replace_memory(window->hva + offset, size) != 0) {
 		undo_open(window, offset, size);
 		goto out;
 	}
@@ -414,7 +383,8 @@ out:
 
 int window_unplug(struct window *window, uint64_t offset, uint64_t size)
 {
-	uint64_t first = offset / window->config.block_bytes, count = size / window->config.block_bytes;
+	uint64_t first = offset / window->config.block_bytes,
+		 count = size / window->config.block_bytes;
 	int runs, err = -EBUSY;
 
 	check_range(window, offset, size);
@@ -507,4 +477,21 @@ enum window_lookup window_lookup(struct window *window, uint64_t gpa)
 		result = WINDOW_SLOT_CLOSED;
 	pthread_mutex_unlock(&window->lock);
 	return result;
+}
+
+int window_peek(struct window *window, uint64_t gpa, void *ret_buf, size_t len)
+{
+	uint64_t offset = gpa - window->config.gpa;
+	int err = -EFAULT;
+
+	if (!len || gpa < window->config.gpa || offset >= window->config.size ||
+		len > window->config.size - offset)
+		return -EFAULT;
+	pthread_mutex_lock(&window->lock);
+	if (window_state(window, offset, len) == WINDOW_PLUGGED) {
+		memcpy(ret_buf, window->hva + offset, len);
+		err = 0;
+	}
+	pthread_mutex_unlock(&window->lock);
+	return err;
 }

@@ -12,12 +12,13 @@
  *   unplugged  | ... PROT_NONE (stray reads abort)       | fault        | fault
  *   closed slot| as unplugged, and not in KVM at all     | fault        | fault
  *
- * All calls come from the event loop's thread but for window_lookup(), which a vCPU may call.
+ * All calls come from the event loop's thread but for window_lookup() and window_peek().
  */
 #ifndef SLUICE_HYP_WINDOW_H
 #define SLUICE_HYP_WINDOW_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct loop;
@@ -27,11 +28,11 @@ struct window;
 enum stray_reads { STRAY_READS_ZERO, STRAY_READS_ABORT };
 
 struct window_config {
-	const char *name;    /* for messages; copied */
-	uint64_t gpa;        /* aligned to 512 MiB */
-	uint64_t size;       /* bytes, a multiple of block_bytes */
+	const char *name;     /* for messages; copied */
+	uint64_t gpa;	      /* aligned to 512 MiB */
+	uint64_t size;	      /* bytes, a multiple of block_bytes */
 	uint64_t block_bytes; /* a power of two, at least the host's page */
-	uint64_t slot_bytes; /* a multiple of block_bytes */
+	uint64_t slot_bytes;  /* a multiple of block_bytes */
 	enum stray_reads stray_reads;
 };
 
@@ -82,7 +83,7 @@ int window_resident_bytes(const struct window *window, uint64_t *ret);
 struct window_slot {
 	unsigned index;
 	uint64_t offset; /* into the window */
-	uint64_t size;   /* bytes; the last slot may be shorter */
+	uint64_t size;	 /* bytes; the last slot may be shorter */
 	bool open;
 	uint64_t plugged_bytes;
 };
@@ -94,7 +95,15 @@ void window_slot(const struct window *window, unsigned index, struct window_slot
  * What a vCPU finds at a guest-physical address, for faults. Any thread: it waits for a change of
  * the map that is under way, which never waits for a vCPU in user space.
  */
-enum window_lookup { WINDOW_OUTSIDE, WINDOW_SLOT_CLOSED, WINDOW_BLOCK_UNPLUGGED, WINDOW_BLOCK_PLUGGED };
+enum window_lookup {
+	WINDOW_OUTSIDE,
+	WINDOW_SLOT_CLOSED,
+	WINDOW_BLOCK_UNPLUGGED,
+	WINDOW_BLOCK_PLUGGED
+};
 enum window_lookup window_lookup(struct window *window, uint64_t gpa);
+
+/* Copies `len` bytes out of plugged blocks, for a look at the guest's own tables. Any thread. */
+int window_peek(struct window *window, uint64_t gpa, void *ret_buf, size_t len);
 
 #endif

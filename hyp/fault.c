@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whose fault is it? A guest's access that reached neither memory nor device is a stray access,
+ * the guest's: it gets a synchronous external abort, as from a bus with nothing there. If the
+ * block is plugged it is the host's: the guest must not see it, and the machine stops with the
+ * cause. If the map changed since the vCPU entered, the access is simply tried again.
+ *
+ * On arm64 EFAULT from KVM_RUN comes without an address; FAR_EL1 has it once an abort is injected.
+ * So the abort is injected first, committed by a KVM_RUN that exits at once, and taken back by
+ * restoring the registers where it turns out that the guest is not to blame.
+ */
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hyp/guestmem.h"
+#include "hyp/kvm.h"
+#include "hyp/regs.h"
+#include "hyp/slots.h"
+#include "hyp/stage1.h"
+#include "hyp/util.h"
+#include "hyp/vcpu-internal.h"
+#include "hyp/window.h"
+
+/* How often an access is tried again whose address the guest's tables no longer tell. */
+#define UNMAPPED_RETRIES 100
+#define ESR_WNR		 (1u << 6)
+
+/* What stands at a guest-physical address. */
+struct place {
+	bool owned; /* the guest may use it now */
+	const char *window;
+	const char *what;
+};
+
+static struct place look_up(const struct guestmem *mem, uint64_t gpa)
+{
+	for (size_t i = 0; i < mem->count; i++) {
+		const struct guestmem_range *range = &mem->ranges[i];
+
+		if (gpa < range->gpa || gpa - range->gpa >= range->size)
+			continue;
+		if (!range->window)
+			return (struct place){ .owned = true, .what = "RAM" };
+		switch (window_lookup(range->window, gpa)) {
+		case WINDOW_BLOCK_PLUGGED:
+			return (struct place){ true, window_config(range->window)->name,
+				"plugged block" };
+		case WINDOW_BLOCK_UNPLUGGED:
+			return (struct place){ false, window_config(range->window)->name,
+				"unplugged block of an open slot" };
+		default:
+			return (struct place){ false, window_config(range->window)->name,
+				"closed slot" };
+		}
+	}
+	return (struct place){ .what = "address without memory or device" };
+}
+
+static bool read_table(void *opaque, uint64_t gpa, uint64_t *ret)
+{
+	const struct guestmem *mem = opaque;
+
+	for (size_t i = 0; i < mem->count; i++) {
+		const struct guestmem_range *range = &mem->ranges[i];
+
+		if (gpa < range->gpa || gpa - range->gpa > range->size - sizeof(*ret))
+			continue;
+		if (range->window)
+			return window_peek(range->window, gpa, ret, sizeof(*ret)) == 0;
+		memcpy(ret, range->hva + (gpa - range->gpa), sizeof(*ret));
+		return true;
+	}
+	return false;
+}
+
+static int inject_abort(struct vcpu *vcpu)
+{
+	struct kvm_vcpu_events events = { .exception.ext_dabt_pending = 1 };
+	int err = kvm_ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+
+	/* KVM before 7.x would complete an MMIO read at the next entry, and skip an instruction. */
+	vcpu->run->exit_reason = 0;
+	return err;
+}
+
+static enum vcpu_next stray(struct vcpu *vcpu, uint64_t gpa, const struct place *place, bool write)
+{
+	static const char *const outcome[] = {
+		[STRAY_ABORT] = "external abort injected",
+		[STRAY_PAUSE] = "machine paused",
+		[STRAY_STOP] = "machine stopped",
+	};
+	struct vcpus *vcpus = vcpu->vcpus;
+	enum stray_policy policy = vcpus->config.stray;
+
+	log_limited(&vcpus->stray_log, LOG_WARNING,
+		"vCPU %u: stray %s at 0x%" PRIx64 "%s%s: %s; %s", vcpu->index,
+		write ? "store" : "load", gpa, place->window ? ", " : "",
+		place->window ? place->window : "", place->what, outcome[policy]);
+	if (policy == STRAY_ABORT)
+		return VCPU_CONTINUE;
+	return vcpu_tell(vcpu, policy == STRAY_PAUSE ? VCPUS_PAUSE : VCPUS_STOP,
+		"vCPU %u: stray %s at 0x%" PRIx64 ": %s", vcpu->index, write ? "store" : "load",
+		gpa, place->what);
+}
+
+enum vcpu_next fault_at(struct vcpu *vcpu, uint64_t gpa, bool write)
+{
+	struct place place = look_up(vcpu->vcpus->config.mem, gpa);
+
+	if (place.owned) { /* plugged after the guest had touched it: the access is made anew */
+		vcpu->run->exit_reason = 0;
+		return VCPU_CONTINUE;
+	}
+	if (inject_abort(vcpu) != 0)
+		return vcpu_tell(vcpu, VCPUS_ERROR, "vCPU %u: cannot inject an abort", vcpu->index);
+	return stray(vcpu, gpa, &place, write);
+}
+
+/* What an injected abort overwrites. */
+static const uint64_t abort_registers[] = {
+	REG_PC,
+	REG_PSTATE,
+	REG_ELR_EL1,
+	REG_SPSR_EL1,
+	REG_ESR_EL1,
+	REG_FAR_EL1,
+};
+
+/* Injects an abort and makes it visible in the registers, whose old values go to `ret_old`. */
+static int inject_and_commit(struct vcpu *vcpu, uint64_t ret_old[])
+{
+	int err = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(abort_registers) && !err; i++)
+		err = reg_get(vcpu->fd, abort_registers[i], &ret_old[i]);
+	if (!err)
+		err = inject_abort(vcpu);
+	if (err)
+		return err;
+	vcpu->run->immediate_exit = 1;
+	kvm_ioctl_value(vcpu->fd, KVM_RUN, 0);
+	/* A kick may have been meant by that flag: run() looks at the goal before it enters again. */
+	vcpu->run->immediate_exit = 0;
+	return 0;
+}
+
+static enum stage1_result find_gpa(struct vcpu *vcpu, uint64_t *ret_gpa, bool *ret_write)
+{
+	struct stage1 stage1 = {
+		.read = read_table,
+		.opaque = (void *)(uintptr_t)vcpu->vcpus->config.mem,
+	};
+	uint64_t far = 0, esr = 0;
+
+	if (reg_get(vcpu->fd, REG_FAR_EL1, &far) || reg_get(vcpu->fd, REG_ESR_EL1, &esr) ||
+		reg_get(vcpu->fd, REG_SCTLR_EL1, &stage1.sctlr) ||
+		reg_get(vcpu->fd, REG_TCR_EL1, &stage1.tcr) ||
+		reg_get(vcpu->fd, REG_TTBR0_EL1, &stage1.ttbr0) ||
+		reg_get(vcpu->fd, REG_TTBR1_EL1, &stage1.ttbr1))
+		return STAGE1_UNMAPPED;
+	*ret_gpa = far;
+	*ret_write = esr & ESR_WNR;
+	return stage1_walk(&stage1, far, ret_gpa);
+}
+
+enum vcpu_next fault_unknown(struct vcpu *vcpu)
+{
+	struct vcpus *vcpus = vcpu->vcpus;
+	uint64_t old[ARRAY_SIZE(abort_registers)], gpa = 0;
+	struct place place = { .what = "address that its tables no longer map" };
+	enum stage1_result walk;
+	bool write = false, changed;
+
+	/* A change since the vCPU entered explains it; and the next try tells better. */
+	if (atomic_load(&vcpus->config.slots->generation) != vcpu->generation)
+		return VCPU_CONTINUE;
+	if (inject_and_commit(vcpu, old) != 0)
+		return vcpu_tell(vcpu, VCPUS_ERROR, "vCPU %u: cannot inject an abort", vcpu->index);
+	walk = find_gpa(vcpu, &gpa, &write);
+	if (walk != STAGE1_UNMAPPED)
+		place = look_up(vcpus->config.mem, gpa);
+	changed = atomic_load(&vcpus->config.slots->generation) != vcpu->generation;
+	vcpu->unmapped_faults = walk == STAGE1_UNMAPPED ? vcpu->unmapped_faults + 1 : 0;
+
+	if (!place.owned && !changed &&
+		(walk != STAGE1_UNMAPPED || vcpu->unmapped_faults > UNMAPPED_RETRIES)) {
+		vcpu->unmapped_faults = 0;
+		return stray(vcpu, gpa, &place, write);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(abort_registers); i++)
+		if (reg_set(vcpu->fd, abort_registers[i], old[i]) != 0)
+			return vcpu_tell(vcpu, VCPUS_ERROR, "vCPU %u: cannot restore registers",
+				vcpu->index);
+	if (changed || walk == STAGE1_UNMAPPED)
+		return VCPU_CONTINUE;
+	return vcpu_tell(vcpu, VCPUS_HOST_FAULT,
+		"vCPU %u: the host has no memory for a %s of the guest's at 0x%" PRIx64
+		"%s%s (out of memory, a cgroup's limit, or huge pages used up)",
+		vcpu->index, place.what, gpa, place.window ? " in " : "",
+		place.window ? place.window : "");
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The in-kernel interrupt controller and the lines into it; see vm.h. Rules of the devices:
+ * Documentation/virt/kvm/devices/arm-vgic.rst and arm-vgic-v3.rst.
+ */
+#include <errno.h>
+#include <linux/kvm.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "hyp/kvm.h"
+#include "hyp/util.h"
+#include "hyp/vm.h"
+
+#define SPI_FIRST_INTID 32
+
+static int set_attribute(int fd, uint32_t group, uint64_t attribute, void *value)
+{
+	struct kvm_device_attr attr = {
+		.group = group,
+		.attr = attribute,
+		.addr = (uintptr_t)value,
+	};
+
+	return kvm_ioctl(fd, KVM_SET_DEVICE_ATTR, &attr);
+}
+
+static int set_address(int fd, uint64_t type, uint64_t gpa)
+{
+	return set_attribute(fd, KVM_DEV_ARM_VGIC_GRP_ADDR, type, &gpa);
+}
+
+int gic_create(struct vm *vm, const struct gic_layout *layout)
+{
+	struct kvm_create_device device = {
+		.type = layout->version == 3 ? KVM_DEV_TYPE_ARM_VGIC_V3 : KVM_DEV_TYPE_ARM_VGIC_V2,
+	};
+	uint32_t interrupts = layout->interrupts;
+	int err = kvm_ioctl(vm->fd, KVM_CREATE_DEVICE, &device);
+
+	if (err)
+		return err;
+	vm->gic_fd = (int)device.fd;
+	vm->gic_version = layout->version;
+	if (layout->version == 3) {
+		err = set_address(vm->gic_fd, KVM_VGIC_V3_ADDR_TYPE_DIST, layout->dist_gpa);
+		if (!err)
+			err = set_address(
+				vm->gic_fd, KVM_VGIC_V3_ADDR_TYPE_REDIST, layout->redist_gpa);
+	} else {
+		err = set_address(vm->gic_fd, KVM_VGIC_V2_ADDR_TYPE_DIST, layout->dist_gpa);
+		if (!err)
+			err = set_address(vm->gic_fd, KVM_VGIC_V2_ADDR_TYPE_CPU, layout->cpu_gpa);
+	}
+	if (!err)
+		err = set_attribute(vm->gic_fd, KVM_DEV_ARM_VGIC_GRP_NR_IRQS, 0, &interrupts);
+	return err;
+}
+
+int gic_init(struct vm *vm)
+{
+	return set_attribute(
+		vm->gic_fd, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT, NULL);
+}
+
+static void set_edge(struct irq_line *line, bool level)
+{
+	struct irq_pin *pin = container_of(line, struct irq_pin, line);
+	uint64_t one = 1;
+	ssize_t n = level ? write(pin->event_fd, &one, sizeof(one)) : 0;
+
+	(void)n; /* EAGAIN at 2^64 - 2 unread pulses: it interrupts anyway */
+}
+
+static void set_level(struct irq_line *line, bool level)
+{
+	struct irq_pin *pin = container_of(line, struct irq_pin, line);
+	int fd = pin->vm_fd;
+	struct kvm_irq_level request = {
+		.irq = (uint32_t)(KVM_ARM_IRQ_TYPE_SPI << KVM_ARM_IRQ_TYPE_SHIFT) |
+		       (uint32_t)(SPI_FIRST_INTID + pin->spi),
+		.level = level,
+	};
+
+	if (fd >= 0)
+		kvm_ioctl(fd, KVM_IRQ_LINE, &request);
+}
+
+int irq_pin_init(struct irq_pin *pin, int spi, bool edge)
+{
+	*pin = (struct irq_pin){
+		.line.set = edge ? set_edge : set_level,
+		.spi = spi,
+		.edge = edge,
+		.event_fd = edge ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1,
+		.vm_fd = -1,
+	};
+	return edge && pin->event_fd < 0 ? -errno : 0;
+}
+
+void irq_pin_finish(struct irq_pin *pin)
+{
+	if (pin->edge && pin->event_fd >= 0)
+		close(pin->event_fd);
+	pin->event_fd = -1;
+}
+
+int irq_pin_connect(struct irq_pin *pin, struct vm *vm)
+{
+	struct kvm_irqfd irqfd = { .fd = (uint32_t)pin->event_fd, .gsi = (uint32_t)pin->spi };
+	uint64_t count;
+	ssize_t n;
+
+	if (!pin->edge) {
+		pin->vm_fd = vm->fd;
+		return 0;
+	}
+	n = read(pin->event_fd, &count, sizeof(count)); /* what was meant for the VM before */
+	(void)n;
+	return kvm_ioctl(vm->fd, KVM_IRQFD, &irqfd);
+}
+
+void irq_pin_disconnect(struct irq_pin *pin)
+{
+	pin->vm_fd = -1;
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vCPU threads: made once, parked and run; see vcpu.h. A thread is kicked out of KVM_RUN by
+ * immediate_exit and a signal: the flag covers the moment before it enters, the signal the time
+ * inside.
+ */
+#include "hyp/vcpu.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "hyp/kvm.h"
+#include "hyp/regs.h"
+#include "hyp/slots.h"
+#include "hyp/util.h"
+#include "hyp/vcpu-internal.h"
+#include "hyp/vm.h"
+
+#define KICK_SIGNAL SIGUSR1
+
+static void on_kick(int signal)
+{
+	(void)signal;
+}
+
+int vcpu_id(uint64_t mpidr)
+{
+	uint64_t aff0 = mpidr & 0xff, aff1 = mpidr >> 8 & 0xff, aff2 = mpidr >> 16 & 0xff;
+
+	if (aff0 > 15 || mpidr >> 24)
+		return -EINVAL;
+	return (int)(aff0 | aff1 << 4 | aff2 << 12);
+}
+
+/* --- the thread --- */
+
+static void run(struct vcpu *vcpu)
+{
+	struct vcpus *vcpus = vcpu->vcpus;
+	enum vcpu_next next = VCPU_CONTINUE;
+
+	while (next == VCPU_CONTINUE && !atomic_load(&vcpus->park)) {
+		int result;
+
+		vcpu->generation = atomic_load(&vcpus->config.slots->generation);
+		result = kvm_ioctl_value(vcpu->fd, KVM_RUN, 0);
+		if (result == -EINTR || result == -EAGAIN)
+			continue;
+		if (result == -EFAULT)
+			next = fault_unknown(vcpu);
+		else if (result < 0)
+			next = vcpu_tell(vcpu, VCPUS_ERROR, "vCPU %u: KVM_RUN: %s", vcpu->index,
+				strerror(-result));
+		else
+			next = exit_dispatch(vcpu);
+	}
+}
+
+static void *vcpu_thread(void *opaque)
+{
+	struct vcpu *vcpu = opaque;
+	struct vcpus *vcpus = vcpu->vcpus;
+	sigset_t signals;
+
+	sigfillset(&signals);
+	sigdelset(&signals, KICK_SIGNAL);
+	pthread_sigmask(SIG_SETMASK, &signals, NULL);
+
+	pthread_mutex_lock(&vcpus->lock);
+	for (;;) {
+		while (!atomic_load(&vcpus->park)) /* held after an event */
+			pthread_cond_wait(&vcpus->changed, &vcpus->lock);
+		vcpu->parked = true;
+		vcpus->parked++;
+		pthread_cond_broadcast(&vcpus->changed);
+		while (atomic_load(&vcpus->park) && !vcpus->quit)
+			pthread_cond_wait(&vcpus->changed, &vcpus->lock);
+		vcpu->parked = false;
+		vcpus->parked--;
+		if (vcpus->quit)
+			break;
+		vcpu->run->immediate_exit = 0;
+		pthread_mutex_unlock(&vcpus->lock);
+		run(vcpu);
+		pthread_mutex_lock(&vcpus->lock);
+	}
+	pthread_mutex_unlock(&vcpus->lock);
+	return NULL;
+}
+
+static void wait_parked(struct vcpus *vcpus)
+{
+	while (vcpus->parked < vcpus->config.count)
+		pthread_cond_wait(&vcpus->changed, &vcpus->lock);
+}
+
+int vcpus_create(const struct vcpus_config *config, struct vcpus **ret)
+{
+	struct sigaction kick = { .sa_handler = on_kick };
+	struct vcpus *vcpus;
+	int err = 0;
+
+	vcpus = calloc(1, sizeof(*vcpus) + config->count * sizeof(struct vcpu));
+	if (!vcpus)
+		return -ENOMEM;
+	vcpus->config = *config;
+	vcpus->stray_log.burst = 10;
+	atomic_store(&vcpus->park, true);
+	pthread_mutex_init(&vcpus->lock, NULL);
+	pthread_cond_init(&vcpus->changed, NULL);
+	sigaction(KICK_SIGNAL, &kick, NULL);
+	for (unsigned i = 0; i < config->count; i++)
+		vcpus->vcpu[i] = (struct vcpu){ .vcpus = vcpus, .index = i, .fd = -1 };
+	for (unsigned i = 0; i < config->count && !err; i++) {
+		err = -pthread_create(&vcpus->vcpu[i].thread, NULL, vcpu_thread, &vcpus->vcpu[i]);
+		vcpus->vcpu[i].started = !err;
+	}
+	if (err) {
+		vcpus_destroy(vcpus);
+		return err;
+	}
+	pthread_mutex_lock(&vcpus->lock);
+	wait_parked(vcpus);
+	pthread_mutex_unlock(&vcpus->lock);
+	*ret = vcpus;
+	return 0;
+}
+
+void vcpus_destroy(struct vcpus *vcpus)
+{
+	if (!vcpus)
+		return;
+	pthread_mutex_lock(&vcpus->lock);
+	CHECK(atomic_load(&vcpus->park));
+	vcpus->quit = true;
+	pthread_cond_broadcast(&vcpus->changed);
+	pthread_mutex_unlock(&vcpus->lock);
+	for (unsigned i = 0; i < vcpus->config.count; i++)
+		if (vcpus->vcpu[i].started)
+			pthread_join(vcpus->vcpu[i].thread, NULL);
+	vcpus_teardown(vcpus);
+	pthread_cond_destroy(&vcpus->changed);
+	pthread_mutex_destroy(&vcpus->lock);
+	free(vcpus);
+}
+
+void vcpus_run(struct vcpus *vcpus)
+{
+	pthread_mutex_lock(&vcpus->lock);
+	CHECK(vcpus->parked == vcpus->config.count);
+	atomic_store(&vcpus->park, false);
+	pthread_cond_broadcast(&vcpus->changed);
+	/* Each has left the park before anyone can ask for it again. */
+	while (vcpus->parked)
+		pthread_cond_wait(&vcpus->changed, &vcpus->lock);
+	pthread_mutex_unlock(&vcpus->lock);
+}
+
+void vcpus_park(struct vcpus *vcpus)
+{
+	pthread_mutex_lock(&vcpus->lock);
+	atomic_store(&vcpus->park, true);
+	pthread_cond_broadcast(&vcpus->changed);
+	for (unsigned i = 0; i < vcpus->config.count; i++) {
+		struct vcpu *vcpu = &vcpus->vcpu[i];
+
+		if (vcpu->parked)
+			continue;
+		__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+		pthread_kill(vcpu->thread, KICK_SIGNAL);
+	}
+	wait_parked(vcpus);
+	pthread_mutex_unlock(&vcpus->lock);
+}
+
+/* --- the VM's vCPUs --- */
+
+static int build_one(
+	struct vcpus *vcpus, struct vm *vm, unsigned index, const struct kvm_vcpu_init *target)
+{
+	struct kvm_vcpu_init init = *target;
+	struct vcpu *vcpu = &vcpus->vcpu[index];
+	int id = vcpu_id(vcpus->config.mpidr[index]);
+	void *run;
+
+	if (id < 0)
+		return id;
+	vcpu->fd = kvm_ioctl_value(vm->fd, KVM_CREATE_VCPU, (unsigned long)id);
+	if (vcpu->fd < 0)
+		return vcpu->fd;
+	run = mmap(NULL, vcpus->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
+	if (run == MAP_FAILED)
+		return -errno;
+	vcpu->run = run;
+	vcpu->unmapped_faults = 0;
+	init.features[0] |= 1u << KVM_ARM_VCPU_PSCI_0_2;
+	if (index)
+		init.features[0] |= 1u << KVM_ARM_VCPU_POWER_OFF;
+	return kvm_ioctl(vcpu->fd, KVM_ARM_VCPU_INIT, &init);
+}
+
+int vcpus_build(struct vcpus *vcpus, struct vm *vm)
+{
+	struct kvm_vcpu_init target = { 0 };
+	int err, size = kvm_ioctl_value(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
+
+	if (size < 0)
+		return size;
+	vcpus->run_size = (size_t)size;
+	err = kvm_ioctl(vm->fd, KVM_ARM_PREFERRED_TARGET, &target);
+	for (unsigned i = 0; i < vcpus->config.count && !err; i++)
+		err = build_one(vcpus, vm, i, &target);
+	if (err)
+		vcpus_teardown(vcpus);
+	return err;
+}
+
+int vcpus_set_entry(struct vcpus *vcpus, uint64_t pc, uint64_t x0)
+{
+	int err = reg_set(vcpus->vcpu[0].fd, REG_PC, pc);
+
+	return err ? err : reg_set(vcpus->vcpu[0].fd, REG_X0, x0);
+}
+
+void vcpus_teardown(struct vcpus *vcpus)
+{
+	for (unsigned i = 0; i < vcpus->config.count; i++) {
+		struct vcpu *vcpu = &vcpus->vcpu[i];
+
+		if (vcpu->run)
+			munmap(vcpu->run, vcpus->run_size);
+		if (vcpu->fd >= 0)
+			close(vcpu->fd);
+		vcpu->run = NULL;
+		vcpu->fd = -1;
+	}
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The VM itself; see vm.h. */
+#include "hyp/vm.h"
+
+#include <errno.h>
+#include <linux/kvm.h>
+#include <unistd.h>
+
+#include "hyp/kvm.h"
+#include "hyp/mmio.h"
+
+/* KVM_CREATE_VM takes sizes from here (Documentation/virt/kvm/api.rst, 4.2); 0 means 40. */
+#define IPA_BITS_MIN	 32
+#define IPA_BITS_DEFAULT 40
+
+int vm_create(struct vm *vm, int kvm_fd, unsigned ipa_bits)
+{
+	struct kvm_enable_cap nisv = { .cap = KVM_CAP_ARM_NISV_TO_USER };
+	int fd;
+
+	if (ipa_bits < IPA_BITS_MIN)
+		ipa_bits = IPA_BITS_MIN;
+	if (!kvm_extension(kvm_fd, KVM_CAP_ARM_VM_IPA_SIZE))
+		ipa_bits = 0;
+	fd = kvm_ioctl_value(kvm_fd, KVM_CREATE_VM, KVM_VM_TYPE_ARM_IPA_SIZE(ipa_bits));
+	if (fd < 0)
+		return fd;
+	*vm = (struct vm){ .kvm_fd = kvm_fd, .fd = fd, .gic_fd = -1 };
+	vm->nisv = kvm_ioctl(fd, KVM_ENABLE_CAP, &nisv) == 0;
+	return 0;
+}
+
+void vm_destroy(struct vm *vm)
+{
+	if (vm->gic_fd >= 0)
+		close(vm->gic_fd);
+	if (vm->fd >= 0)
+		close(vm->fd);
+	vm->gic_fd = vm->fd = -1;
+}
+
+int vm_add_doorbells(struct vm *vm, const struct mmio_bus *bus)
+{
+	for (size_t i = 0; i < bus->count; i++) {
+		const struct mmio_region *region = bus->regions[i];
+
+		for (size_t j = 0; j < region->doorbell_count; j++) {
+			struct kvm_ioeventfd ioeventfd = {
+				.addr = region->gpa + region->doorbells[j].offset,
+				.len = 4,
+				.datamatch = region->doorbells[j].value,
+				.fd = region->doorbells[j].fd,
+				.flags = KVM_IOEVENTFD_FLAG_DATAMATCH,
+			};
+			int err = kvm_ioctl(vm->fd, KVM_IOEVENTFD, &ioeventfd);
+
+			if (err)
+				return err;
+		}
+	}
+	return 0;
+}

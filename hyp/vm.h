@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One KVM virtual machine with its interrupt controller and lines. It lives from one system reset
+ * to the next: a VGIC cannot be initialised twice, so a reset makes a new VM. Calls come in this
+ * order: vm_create, gic_create, the vCPUs, gic_init, irq_pin_connect and vm_add_doorbells, run.
+ */
+#ifndef SLUICE_HYP_VM_H
+#define SLUICE_HYP_VM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "hyp/irq.h"
+
+struct mmio_bus;
+
+struct vm {
+	int kvm_fd; /* /dev/kvm; kept over VMs by the owner */
+	int fd;
+	int gic_fd;
+	unsigned gic_version;
+	bool nisv; /* stray pairs exit with their address */
+};
+
+/* `ipa_bits`: what the map needs, at most what KVM offers. 0 or -errno with nothing left. */
+int vm_create(struct vm *vm, int kvm_fd, unsigned ipa_bits);
+/* Closes the VM and its GIC; KVM frees it when the vCPUs are closed and unmapped too. Harmless twice. */
+void vm_destroy(struct vm *vm);
+
+/* Registers every doorbell of the bus as an ioeventfd. */
+int vm_add_doorbells(struct vm *vm, const struct mmio_bus *bus);
+
+struct gic_layout {
+	unsigned version; /* 2 or 3 */
+	uint64_t dist_gpa;
+	uint64_t cpu_gpa;    /* GICv2 */
+	uint64_t redist_gpa; /* GICv3 */
+	unsigned interrupts; /* SGIs, PPIs and SPIs: 64 to 1024, a multiple of 32 */
+};
+
+int gic_create(struct vm *vm, const struct gic_layout *layout);
+/* After every vCPU was made. */
+int gic_init(struct vm *vm);
+
+/*
+ * A line into the GIC. Edge lines go over an irqfd, so that anything which can write an eventfd
+ * can interrupt; level lines over KVM_IRQ_LINE, since an irqfd can only pulse or wait for the
+ * guest's end of interrupt. A pin outlives VMs: it is connected anew to each.
+ */
+struct irq_pin {
+	struct irq_line line;
+	int spi; /* interrupt id less 32 */
+	bool edge;
+	int event_fd;	   /* edge pins */
+	_Atomic int vm_fd; /* level pins; -1 while unconnected */
+};
+
+int irq_pin_init(struct irq_pin *pin, int spi, bool edge);
+void irq_pin_finish(struct irq_pin *pin);
+int irq_pin_connect(struct irq_pin *pin, struct vm *vm);
+void irq_pin_disconnect(struct irq_pin *pin);
+
+#endif

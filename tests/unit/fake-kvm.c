@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The fake KVM; see fake-kvm.h. */
+#include "fake-kvm.h"
+
+#include <errno.h>
+#include <linux/kvm.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "hyp/kvm.h"
+#include "hyp/util.h"
+
+struct fake_kvm fake_kvm;
+
+static bool fails(void)
+{
+	fake_kvm.calls++;
+	if (fake_kvm.calls != fake_kvm.fail_at)
+		return false;
+	fake_kvm.failed++;
+	return true;
+}
+
+static int set_region(const struct kvm_userspace_memory_region *region)
+{
+	struct fake_slot *slot;
+
+	if (region->slot >= FAKE_KVM_SLOTS)
+		return -EINVAL;
+	slot = &fake_kvm.slots[region->slot];
+	if (!region->memory_size) {
+		if (!slot->size)
+			return -EINVAL;
+		if (fake_kvm.fail_closing) {
+			fake_kvm.failed++;
+			return -ENOMEM;
+		}
+		*slot = (struct fake_slot){ 0 };
+		fake_kvm.open--;
+		return 0;
+	}
+	if (slot->size)
+		return -EINVAL; /* a live slot is never resized */
+	for (size_t i = 0; i < FAKE_KVM_SLOTS; i++)
+		if (fake_kvm.slots[i].size &&
+			ranges_overlap(region->guest_phys_addr, region->memory_size,
+				fake_kvm.slots[i].gpa, fake_kvm.slots[i].size))
+			return -EEXIST;
+	*slot = (struct fake_slot){ region->guest_phys_addr, region->memory_size,
+		region->userspace_addr };
+	fake_kvm.open++;
+	return 0;
+}
+
+static int fake_ioctl(int fd, unsigned long request, void *arg)
+{
+	if (fails())
+		return -ENOMEM;
+	if (fd != FAKE_KVM_FD || request != KVM_SET_USER_MEMORY_REGION)
+		return -EINVAL;
+	return set_region(arg);
+}
+
+static int fake_map(void *addr, size_t size, int prot, int flags, void **ret)
+{
+	if (fails())
+		return -ENOMEM;
+	if (fake_kvm.fail_mapping) {
+		fake_kvm.failed++;
+		return -ENOMEM;
+	}
+	return kvm_kernel.map(addr, size, prot, flags, ret);
+}
+
+static int fake_unmap(void *addr, size_t size)
+{
+	return kvm_kernel.unmap(addr, size);
+}
+
+static int fake_advise(void *addr, size_t size, int advice)
+{
+	if (fails())
+		return -EINVAL;
+	return kvm_kernel.advise(addr, size, advice);
+}
+
+static const struct kvm_seam fake_seam = {
+	.ioctl = fake_ioctl,
+	.map = fake_map,
+	.unmap = fake_unmap,
+	.advise = fake_advise,
+};
+
+void fake_kvm_install(void)
+{
+	memset(&fake_kvm, 0, sizeof(fake_kvm));
+	kvm_seam = &fake_seam;
+}
+
+const struct fake_slot *fake_kvm_slot_at(uint64_t gpa)
+{
+	for (size_t i = 0; i < FAKE_KVM_SLOTS; i++)
+		if (gpa - fake_kvm.slots[i].gpa < fake_kvm.slots[i].size)
+			return &fake_kvm.slots[i];
+	return NULL;
+}

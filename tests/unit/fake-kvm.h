@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A KVM that keeps slots as the kernel does (overlap is EEXIST, an absent slot is EINVAL) and that
+ * fails when told to. Mappings are real ones, so that what they expose can be looked at.
+ */
+#ifndef SLUICE_TESTS_FAKE_KVM_H
+#define SLUICE_TESTS_FAKE_KVM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define FAKE_KVM_SLOTS 4096
+#define FAKE_KVM_FD    1000
+
+struct fake_kvm {
+	struct fake_slot {
+		uint64_t gpa, size, hva;
+	} slots[FAKE_KVM_SLOTS];
+	unsigned open;
+
+	unsigned calls;	     /* of the seam, all kinds */
+	unsigned fail_at;    /* this call fails (counted from 1 since the last reset); 0: none */
+	bool fail_closing;   /* every removal of a slot fails */
+	bool fail_mapping;   /* every mapping fails */
+	unsigned failed;     /* how often it did */
+};
+
+extern struct fake_kvm fake_kvm;
+
+/* Starts anew and puts the fake in force. */
+void fake_kvm_install(void);
+/* The slot that covers `gpa`, or NULL. */
+const struct fake_slot *fake_kvm_slot_at(uint64_t gpa);
+
+#endif

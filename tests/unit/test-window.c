@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Windows against the fake KVM and, where this machine has one, against the real: which slots are
+ * open, what is exposed, and that a failure anywhere leaves everything as it was.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kvm.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "fake-kvm.h"
+#include "hyp/guestmem.h"
+#include "hyp/kvm.h"
+#include "hyp/loop.h"
+#include "hyp/slots.h"
+#include "hyp/util.h"
+#include "hyp/window.h"
+#include "unit.h"
+
+#define GPA   (4 * GiB)
+#define BLOCK (2 * MiB)
+#define SLOT  (16 * MiB)
+
+struct fixture {
+	struct loop *loop;
+	struct slots slots;
+	struct window *window;
+	int vm_fd;
+	struct loop_timer stop;
+};
+
+static void stop_loop(struct loop_timer *timer)
+{
+	loop_stop(container_of(timer, struct fixture, stop)->loop);
+}
+
+static void run_for(struct fixture *f, uint64_t ms)
+{
+	f->stop.fired = stop_loop;
+	loop_timer_arm(f->loop, &f->stop, ms);
+	assert_int_equal(loop_run(f->loop), 0);
+}
+
+static void open_fixture(
+	struct fixture *f, uint64_t size, enum stray_reads reads, int vm_fd, unsigned limit)
+{
+	struct window_config config = {
+		.name = "test",
+		.gpa = GPA,
+		.size = size,
+		.block_bytes = BLOCK,
+		.slot_bytes = SLOT,
+		.stray_reads = reads,
+	};
+
+	*f = (struct fixture){ .vm_fd = vm_fd };
+	assert_int_equal(loop_create(&f->loop), 0);
+	assert_int_equal(slots_init(&f->slots, limit), 0);
+	slots_set_vm(&f->slots, vm_fd);
+	assert_int_equal(window_create(&config, f->loop, &f->window), 0);
+	window_attach(f->window, &f->slots);
+}
+
+static void close_fixture(struct fixture *f)
+{
+	assert_int_equal(window_detach(f->window), 0);
+	window_destroy(f->window);
+	slots_finish(&f->slots);
+	loop_destroy(f->loop);
+}
+
+static uint64_t exposed(struct fixture *f)
+{
+	uint64_t bytes;
+
+	assert_int_equal(window_exposed_bytes(f->window, &bytes), 0);
+	return bytes;
+}
+
+static uint64_t resident(struct fixture *f)
+{
+	uint64_t bytes;
+
+	assert_int_equal(window_resident_bytes(f->window, &bytes), 0);
+	return bytes;
+}
+
+/* A write such as a hostile guest makes, by the kernel: EFAULT instead of a signal. */
+static bool can_write(uint8_t *at)
+{
+	int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
+	bool can = read(zero, at, 1) == 1;
+
+	close(zero);
+	return can;
+}
+
+static void slots_follow_blocks(void **state)
+{
+	struct fixture f;
+	struct window_slot slot;
+
+	(void)state;
+	fake_kvm_install();
+	open_fixture(&f, 10 * SLOT + 4 * BLOCK, STRAY_READS_ZERO, FAKE_KVM_FD, 64);
+	assert_int_equal(window_slot_count(f.window), 11);
+	assert_int_equal(fake_kvm.open, 0);
+
+	assert_int_equal(window_plug(f.window, SLOT - BLOCK, 2 * BLOCK), 0);
+	assert_int_equal(fake_kvm.open, 2);
+	assert_int_equal(fake_kvm_slot_at(GPA)->size, SLOT);
+	assert_ptr_equal((void *)(uintptr_t)fake_kvm_slot_at(GPA + SLOT)->hva,
+		window_hva(f.window) + SLOT);
+	assert_null(fake_kvm_slot_at(GPA + 2 * SLOT));
+	assert_int_equal(window_plugged_bytes(f.window), 2 * BLOCK);
+	assert_int_equal(exposed(&f), 2 * BLOCK);
+
+	/* The last slot is shorter. */
+	assert_int_equal(window_plug(f.window, 10 * SLOT, BLOCK), 0);
+	assert_int_equal(fake_kvm_slot_at(GPA + 10 * SLOT)->size, 4 * BLOCK);
+	window_slot(f.window, 10, &slot);
+	assert_true(slot.open);
+	assert_int_equal(slot.size, 4 * BLOCK);
+	assert_int_equal(slot.plugged_bytes, BLOCK);
+
+	/* Emptied: protected at once, closed in about a second, its neighbour stays. */
+	assert_int_equal(window_unplug(f.window, SLOT, BLOCK), 0);
+	assert_int_equal(fake_kvm.open, 3);
+	assert_false(can_write(window_hva(f.window) + SLOT));
+	run_for(&f, 1300);
+	assert_int_equal(fake_kvm.open, 2);
+	assert_null(fake_kvm_slot_at(GPA + SLOT));
+	assert_non_null(fake_kvm_slot_at(GPA));
+
+	/* Used again while it waits to close: it stays. */
+	assert_int_equal(window_unplug(f.window, 10 * SLOT, BLOCK), 0);
+	assert_int_equal(window_plug(f.window, 10 * SLOT + BLOCK, BLOCK), 0);
+	run_for(&f, 1300);
+	assert_int_equal(fake_kvm.open, 2);
+	close_fixture(&f);
+}
+
+static void a_busy_slot_keeps_no_other_open(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fake_kvm_install();
+	open_fixture(&f, 4 * SLOT, STRAY_READS_ZERO, FAKE_KVM_FD, 64);
+	assert_int_equal(window_plug(f.window, 0, 2 * SLOT), 0);
+	assert_int_equal(window_unplug(f.window, 0, 2 * SLOT), 0);
+	for (int i = 0; i < 8; i++) { /* slot 0 is emptied again and again */
+		run_for(&f, 200);
+		assert_int_equal(window_plug(f.window, 0, BLOCK), 0);
+		assert_int_equal(window_unplug(f.window, 0, BLOCK), 0);
+	}
+	assert_null(fake_kvm_slot_at(GPA + SLOT));
+	assert_non_null(fake_kvm_slot_at(GPA));
+	close_fixture(&f);
+}
+
+static void unplugged_holds_nothing(void **state)
+{
+	const enum stray_reads modes[] = { STRAY_READS_ZERO, STRAY_READS_ABORT };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
+		struct fixture f;
+		uint8_t *hva;
+
+		fake_kvm_install();
+		open_fixture(&f, 4 * SLOT, modes[i], FAKE_KVM_FD, 64);
+		hva = window_hva(f.window);
+		assert_int_equal(window_plug(f.window, 0, 4 * BLOCK), 0);
+		memset(hva, 0x5a, 4 * BLOCK);
+		assert_true(resident(&f) >= 4 * BLOCK);
+		assert_int_equal(window_unplug(f.window, BLOCK, 2 * BLOCK), 0);
+		assert_int_equal(exposed(&f), 2 * BLOCK);
+		assert_int_equal(resident(&f), 2 * BLOCK);
+		assert_false(can_write(hva + BLOCK));
+		assert_false(can_write(hva + 3 * BLOCK - 1));
+		assert_true(can_write(hva + BLOCK - 1));
+		if (modes[i] == STRAY_READS_ZERO)
+			for (uint64_t at = BLOCK; at < 3 * BLOCK; at += 512)
+				assert_int_equal(hva[at], 0);
+		assert_int_equal(resident(&f), 2 * BLOCK); /* zeros cost no pages */
+		assert_int_equal(hva[0], 0x5a);
+		assert_int_equal(hva[3 * BLOCK], 0x5a);
+
+		/* Plugged again it comes empty. */
+		assert_int_equal(window_plug(f.window, BLOCK, BLOCK), 0);
+		assert_int_equal(hva[BLOCK + 7], 0);
+		assert_int_equal(window_unplug_all(f.window), 0);
+		assert_int_equal(window_plugged_bytes(f.window), 0);
+		assert_int_equal(exposed(&f), 0);
+		assert_int_equal(resident(&f), 0);
+		run_for(&f, 1300);
+		assert_int_equal(fake_kvm.open, 0);
+		close_fixture(&f);
+	}
+}
+
+static void refused_close_is_retried(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fake_kvm_install();
+	open_fixture(&f, 4 * SLOT, STRAY_READS_ZERO, FAKE_KVM_FD, 64);
+	assert_int_equal(window_plug(f.window, 0, BLOCK), 0);
+	fake_kvm.fail_closing = true;
+	assert_int_equal(window_unplug(f.window, 0, BLOCK), 0);
+	run_for(&f, 1300);
+	assert_true(fake_kvm.failed > 0);
+	assert_int_equal(fake_kvm.open, 1);
+	assert_false(can_write(window_hva(f.window)));
+	fake_kvm.fail_closing = false;
+	run_for(&f, 1300);
+	assert_int_equal(fake_kvm.open, 0);
+	close_fixture(&f);
+}
+
+/* Each fallible call of a plug over three slots fails in turn: BUSY, and nothing has changed. */
+static void a_failing_plug_changes_nothing(void **state)
+{
+	unsigned at;
+
+	(void)state;
+	for (at = 1; at < 100; at++) {
+		struct fixture f;
+		int err;
+
+		fake_kvm_install();
+		open_fixture(&f, 8 * SLOT, STRAY_READS_ZERO, FAKE_KVM_FD, 64);
+		assert_int_equal(window_plug(f.window, 0, BLOCK), 0);
+		window_hva(f.window)[0] = 1;
+		fake_kvm.calls = 0;
+		fake_kvm.fail_at = at;
+		err = window_plug(f.window, BLOCK, 3 * SLOT);
+		fake_kvm.fail_at = 0;
+		if (err) {
+			assert_int_equal(err, -EBUSY);
+			assert_int_equal(window_plugged_bytes(f.window), BLOCK);
+			assert_int_equal(exposed(&f), BLOCK);
+			assert_int_equal(fake_kvm.open, 1);
+			/* ... and it works the next time. */
+			assert_int_equal(window_plug(f.window, BLOCK, 3 * SLOT), 0);
+		}
+		assert_int_equal(window_hva(f.window)[0], 1);
+		assert_int_equal(exposed(&f), BLOCK + 3 * SLOT);
+		assert_int_equal(fake_kvm.open, 4);
+		close_fixture(&f);
+		if (!fake_kvm.failed)
+			break;
+	}
+	assert_int_equal(at, 6); /* three slots, one mapping, one advice */
+}
+
+static void a_failing_unplug_changes_nothing(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fake_kvm_install();
+	open_fixture(&f, 4 * SLOT, STRAY_READS_ZERO, FAKE_KVM_FD, 64);
+	assert_int_equal(window_plug(f.window, 0, 2 * SLOT), 0);
+	memset(window_hva(f.window), 0x77, 2 * SLOT);
+	fake_kvm.fail_mapping = true;
+	assert_int_equal(window_unplug(f.window, BLOCK, SLOT), -EBUSY);
+	assert_int_equal(window_unplug_all(f.window), -EBUSY);
+	assert_int_equal(fake_kvm.failed, 2);
+	fake_kvm.fail_mapping = false;
+	assert_int_equal(window_plugged_bytes(f.window), 2 * SLOT);
+	assert_int_equal(window_state(f.window, 0, 2 * SLOT), WINDOW_PLUGGED);
+	for (uint64_t offset = 0; offset < 2 * SLOT; offset += 4096)
+		assert_int_equal(window_hva(f.window)[offset], 0x77);
+	close_fixture(&f);
+}
+
+static void slots_run_out(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fake_kvm_install();
+	open_fixture(&f, 8 * SLOT, STRAY_READS_ZERO, FAKE_KVM_FD, 2);
+	assert_int_equal(window_plug(f.window, 0, 3 * SLOT), -EBUSY);
+	assert_int_equal(fake_kvm.open, 0);
+	assert_int_equal(exposed(&f), 0);
+	assert_int_equal(window_plug(f.window, 0, 2 * SLOT), 0);
+	assert_int_equal(window_plug(f.window, 3 * SLOT, BLOCK), -EBUSY);
+	assert_int_equal(window_unplug(f.window, 0, SLOT), 0);
+	run_for(&f, 1300);
+	assert_int_equal(window_plug(f.window, 3 * SLOT, BLOCK), 0);
+	close_fixture(&f);
+}
+
+static void mappings_run_out(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fake_kvm_install();
+	open_fixture(&f, 8 * SLOT, STRAY_READS_ZERO, FAKE_KVM_FD, 64);
+	f.slots.mappings_limit = f.slots.mappings + 4;
+	assert_int_equal(window_plug(f.window, 0, BLOCK), 0);
+	assert_int_equal(window_plug(f.window, 2 * BLOCK, BLOCK), 0);
+	assert_int_equal(window_plug(f.window, 4 * BLOCK, BLOCK), -EBUSY); /* a third run */
+	assert_int_equal(window_plug(f.window, BLOCK, BLOCK), 0);	   /* joins two */
+	assert_int_equal(window_plug(f.window, 4 * BLOCK, BLOCK), 0);
+	assert_int_equal(window_unplug(f.window, BLOCK, BLOCK), -EBUSY); /* would split one */
+	assert_int_equal(window_unplug_all(f.window), 0);
+	assert_int_equal(f.slots.mappings, 1);
+	close_fixture(&f);
+}
+
+static void detach_empties(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fake_kvm_install();
+	open_fixture(&f, 8 * SLOT, STRAY_READS_ZERO, FAKE_KVM_FD, 64);
+	assert_int_equal(window_plug(f.window, 3 * BLOCK, SLOT), 0);
+	memset(window_hva(f.window) + 3 * BLOCK, 9, SLOT);
+	assert_int_equal(window_detach(f.window), 0);
+	assert_int_equal(exposed(&f), 0);
+	assert_int_equal(resident(&f), 0);
+	fake_kvm_install(); /* the VM is gone, its slots with it */
+	slots_set_vm(&f.slots, FAKE_KVM_FD);
+	window_attach(f.window, &f.slots);
+	assert_int_equal(window_plugged_bytes(f.window), 0);
+	assert_int_equal(window_plug(f.window, 3 * BLOCK, SLOT), 0);
+	assert_int_equal(window_hva(f.window)[3 * BLOCK], 0);
+	close_fixture(&f);
+}
+
+static void the_gate_sees_plugged_blocks_only(void **state)
+{
+	struct fixture f;
+	struct guestmem mem = { 0 };
+	struct guestmem_range range = { .gpa = GPA, .size = 4 * SLOT };
+	uint8_t buf[16] = { 0 };
+
+	(void)state;
+	fake_kvm_install();
+	open_fixture(&f, 4 * SLOT, STRAY_READS_ABORT, FAKE_KVM_FD, 64);
+	range.hva = window_hva(f.window);
+	range.window = f.window;
+	assert_int_equal(guestmem_add(&mem, &range), 0);
+	assert_int_equal(guestmem_add(&mem, &range), -EEXIST);
+	assert_int_equal(window_plug(f.window, BLOCK, BLOCK), 0);
+	assert_null(guestmem_at(&mem, GPA, 1));
+	assert_null(guestmem_at(&mem, GPA + BLOCK - 1, 2));
+	assert_ptr_equal(guestmem_at(&mem, GPA + BLOCK, BLOCK), range.hva + BLOCK);
+	assert_null(guestmem_at(&mem, GPA + BLOCK, BLOCK + 1));
+	assert_null(guestmem_at(&mem, GPA + BLOCK, UINT64_MAX));
+	assert_null(guestmem_at(&mem, UINT64_MAX, 2));
+	assert_null(guestmem_at(&mem, GPA + BLOCK, 0));
+	assert_int_equal(guestmem_write(&mem, GPA + 2 * BLOCK - 16, buf, 16), 0);
+	assert_int_equal(guestmem_write(&mem, GPA + 2 * BLOCK - 15, buf, 16), -EFAULT);
+	assert_int_equal(guestmem_read(&mem, GPA - 1, buf, 1), -EFAULT);
+	assert_int_equal(window_lookup(f.window, GPA - 1), WINDOW_OUTSIDE);
+	assert_int_equal(window_lookup(f.window, GPA), WINDOW_BLOCK_UNPLUGGED);
+	assert_int_equal(window_lookup(f.window, GPA + BLOCK), WINDOW_BLOCK_PLUGGED);
+	assert_int_equal(window_lookup(f.window, GPA + SLOT), WINDOW_SLOT_CLOSED);
+	assert_int_equal(window_lookup(f.window, GPA + 4 * SLOT), WINDOW_OUTSIDE);
+	assert_int_equal(window_peek(f.window, GPA + BLOCK, buf, 16), 0);
+	assert_int_equal(window_peek(f.window, GPA + BLOCK - 8, buf, 16), -EFAULT);
+	assert_int_equal(window_peek(f.window, GPA + 4 * SLOT - 8, buf, 16), -EFAULT);
+	close_fixture(&f);
+}
+
+static void one_tebibyte_costs_nothing(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fake_kvm_install();
+	open_fixture(&f, TiB, STRAY_READS_ZERO, FAKE_KVM_FD, 32767);
+	assert_int_equal(window_plug(f.window, TiB - BLOCK, BLOCK), 0);
+	assert_int_equal(exposed(&f), BLOCK);
+	assert_int_equal(window_unplug_all(f.window), 0);
+	close_fixture(&f);
+}
+
+/* Random requests against a plain model, each with a random failure somewhere. */
+static void random_requests_with_failures(void **state)
+{
+	enum { BLOCKS = 64, STEPS = 20000 };
+	uint8_t model[BLOCKS] = { 0 }; /* 0: unplugged, else the byte the block is filled with */
+	unsigned seed = 1, busy = 0;
+	struct fixture f;
+
+	(void)state;
+	fake_kvm_install();
+	open_fixture(&f, BLOCKS * BLOCK, STRAY_READS_ZERO, FAKE_KVM_FD, 64);
+	for (unsigned step = 0; step < STEPS; step++) {
+		unsigned first = (unsigned)rand_r(&seed) % BLOCKS;
+		unsigned count = 1 + (unsigned)rand_r(&seed) % 12, plugged = 0;
+		uint8_t *hva = window_hva(f.window);
+		int err = 0;
+
+		if (count > BLOCKS - first)
+			count = BLOCKS - first;
+		for (unsigned i = first; i < first + count; i++)
+			plugged += model[i] != 0;
+		assert_int_equal(window_state(f.window, first * BLOCK, count * BLOCK),
+			plugged == 0	       ? WINDOW_UNPLUGGED :
+				plugged == count ? WINDOW_PLUGGED :
+						   WINDOW_MIXED);
+		fake_kvm.calls = 0;
+		fake_kvm.fail_at = (unsigned)rand_r(&seed) % 8; /* 0 and beyond: none */
+		if (plugged == 0) {
+			err = window_plug(f.window, first * BLOCK, count * BLOCK);
+			for (unsigned i = first; i < first + count && !err; i++) {
+				model[i] = (uint8_t)(1 + step % 255);
+				assert_int_equal(hva[i * BLOCK], 0);
+				hva[i * BLOCK] = model[i];
+			}
+		} else if (plugged == count) {
+			err = window_unplug(f.window, first * BLOCK, count * BLOCK);
+			if (!err)
+				memset(model + first, 0, count);
+		} else if (step % 64 == 0) {
+			err = window_unplug_all(f.window);
+			if (!err)
+				memset(model, 0, sizeof(model));
+		}
+		fake_kvm.fail_at = 0;
+		busy += err != 0;
+		plugged = 0;
+		for (unsigned i = 0; i < BLOCKS; i++) {
+			plugged += model[i] != 0;
+			assert_int_equal(hva[i * BLOCK], model[i]);
+			if (model[i])
+				assert_non_null(fake_kvm_slot_at(GPA + i * BLOCK));
+		}
+		assert_int_equal(window_plugged_bytes(f.window), plugged * BLOCK);
+		if (step % 50 == 0)
+			assert_int_equal(exposed(&f), plugged * BLOCK);
+	}
+	assert_true(busy > 100);
+	close_fixture(&f);
+}
+
+/* Slot ioctls are the same on every architecture: the real KVM judges ours. */
+static void real_kvm_agrees(void **state)
+{
+	struct fixture f;
+	int kvm, vm;
+
+	(void)state;
+	kvm_seam = &kvm_kernel;
+	kvm = kvm_open();
+	if (kvm < 0) {
+		print_message("no usable /dev/kvm here (%s)\n", strerror(-kvm));
+		skip();
+	}
+	vm = ioctl(kvm, KVM_CREATE_VM, 0);
+	assert_true(vm >= 0);
+	open_fixture(&f, 64 * SLOT, STRAY_READS_ZERO, vm,
+		(unsigned)kvm_extension(kvm, KVM_CAP_NR_MEMSLOTS));
+	assert_int_equal(window_plug(f.window, SLOT, 40 * SLOT), 0);
+	assert_int_equal(f.slots.open, 40);
+	assert_int_equal(window_unplug(f.window, 2 * SLOT, 10 * SLOT), 0);
+	run_for(&f, 1300);
+	assert_int_equal(f.slots.open, 30);
+	assert_int_equal(window_plug(f.window, 2 * SLOT, 2 * SLOT), 0);
+	assert_int_equal(f.slots.open, 32);
+	assert_int_equal(exposed(&f), 32 * SLOT);
+	close_fixture(&f);
+	close(vm);
+	close(kvm);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(slots_follow_blocks),
+		cmocka_unit_test(a_busy_slot_keeps_no_other_open),
+		cmocka_unit_test(unplugged_holds_nothing),
+		cmocka_unit_test(refused_close_is_retried),
+		cmocka_unit_test(a_failing_plug_changes_nothing),
+		cmocka_unit_test(a_failing_unplug_changes_nothing),
+		cmocka_unit_test(slots_run_out),
+		cmocka_unit_test(mappings_run_out),
+		cmocka_unit_test(detach_empties),
+		cmocka_unit_test(the_gate_sees_plugged_blocks_only),
+		cmocka_unit_test(one_tebibyte_costs_nothing),
+		cmocka_unit_test(random_requests_with_failures),
+		cmocka_unit_test(real_kvm_agrees),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
