@@ -27,11 +27,25 @@ struct client {
 	bool event; /* one came since client_wait() last said so */
 };
 
+/* How much of `text` is a socket's path: FOLDER/X.sock up to its end or its last '/'; 0: none is. */
+static size_t socket_part(const char *text)
+{
+	const char *last = strrchr(text, '/');
+	size_t ends[] = { strlen(text), last ? (size_t)(last - text) : 0 };
+
+	for (size_t i = 0; i < 2; i++)
+		if (ends[i] > 5 && !strncmp(text + ends[i] - 5, ".sock", 5) &&
+			memchr(text, '/', ends[i]))
+			return ends[i];
+	return 0;
+}
+
 int client_target_read(
 	const char *text, const char *control, struct errors *errors, struct client_target *ret)
 {
-	const char *slash = strchr(text, '/'), *node = NULL, *sock = strstr(text, ".sock");
-	struct client_target target = { 0 };
+	size_t part = socket_part(text);
+	const char *node;
+	char *path;
 
 	if (control) {
 		if (*text && *text != '/') {
@@ -39,23 +53,22 @@ int client_target_read(
 				"the machine is named by --control already; only /NODE may follow");
 			return -EINVAL;
 		}
-		node = *text ? text + 1 : NULL;
-		target.path = strdup(control);
-	} else if (slash && sock && (!sock[5] || sock[5] == '/') &&
-		   !strchr(sock + 5 + !!sock[5], '/')) {
-		node = sock[5] ? sock + 6 : NULL;
-		target.path = strndup(text, (size_t)(sock + 5 - text));
+		path = strdup(control);
+		node = text;
+	} else if (part) {
+		path = strndup(text, part);
+		node = text + part;
 	} else {
-		char *name = slash ? strndup(text, (size_t)(slash - text)) : strdup(text);
+		char *name = strndup(text, strcspn(text, "/"));
 
-		node = slash ? slash + 1 : NULL;
-		target.path = name ? control_path(name, false, errors) : NULL;
+		path = name ? control_path(name, false, errors) : NULL;
+		node = text + strcspn(text, "/");
 		free(name);
-		if (!target.path)
-			return -EINVAL;
 	}
-	target.node = node && *node ? strdup(node) : NULL;
-	*ret = target;
+	if (!path)
+		return errors_any(errors) ? -EINVAL : -ENOMEM;
+	ret->path = path;
+	ret->node = *node && node[1] ? strdup(node + 1) : NULL;
 	return 0;
 }
 

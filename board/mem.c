@@ -294,6 +294,7 @@ static int set(struct client *client, json_t *devices, const struct client_targe
 	progress.from = progress.plugged = client_number(data, "size");
 	progress.start_ms = loop_now_ms();
 	/* From here on Ctrl-C must say what stands. */
+	interrupted = 0;
 	sigaction(SIGINT, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	arguments = arguments_for(progress.id, "requested-size");

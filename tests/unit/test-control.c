@@ -28,130 +28,7 @@
 #include "hyp/loop.h"
 #include "hyp/util.h"
 #include "hyp/window.h"
-
-/* The fake machine: two virtio-mem devices and something else between them. */
-
-struct fake_mem {
-	struct device device; /* first: a struct device is all that is known of it */
-	struct virtio_mem_info info;
-	void (*changed)(struct device *device, void *opaque);
-	void *opaque;
-};
-
-const struct device_class virtio_mem_class = { .compatible = "sluice,virtio-mem" };
-static const struct device_class other_class = { .compatible = "sluice,other" };
-static struct fake_mem vmem[2];
-static struct device other;
-static struct machine *const the_machine = (struct machine *)&vmem;
-static enum machine_state state_now;
-static unsigned buttons, resets, quits;
-static bool map_unreadable;
-
-enum machine_state machine_state(const struct machine *machine)
-{
-	return state_now;
-}
-
-void machine_power_button(struct machine *machine)
-{
-	buttons++;
-}
-
-void machine_reset(struct machine *machine)
-{
-	resets++;
-}
-
-void machine_quit(struct machine *machine)
-{
-	quits++;
-}
-
-size_t machine_device_count(const struct machine *machine)
-{
-	return 3;
-}
-
-struct device *machine_device(const struct machine *machine, size_t index)
-{
-	return index == 1 ? &other : &vmem[index / 2].device;
-}
-
-void virtio_mem_info(struct device *device, struct virtio_mem_info *ret)
-{
-	*ret = ((struct fake_mem *)device)->info;
-}
-
-struct window *virtio_mem_window(struct device *device)
-{
-	return (struct window *)device;
-}
-
-int virtio_mem_request(struct device *device, uint64_t bytes)
-{
-	struct virtio_mem_info *info = &((struct fake_mem *)device)->info;
-
-	if (bytes % info->block_bytes)
-		return -EINVAL;
-	if (bytes > info->region_bytes)
-		return -ERANGE;
-	info->requested_bytes = bytes;
-	return 0;
-}
-
-void virtio_mem_watch(
-	struct device *device, void (*changed)(struct device *device, void *opaque), void *opaque)
-{
-	((struct fake_mem *)device)->changed = changed;
-	((struct fake_mem *)device)->opaque = opaque;
-}
-
-const struct window_config *window_config(const struct window *window)
-{
-	static struct window_config config = { .slot_bytes = 128 * MiB, .block_bytes = 2 * MiB };
-
-	config.gpa = ((const struct fake_mem *)window)->info.gpa;
-	return &config;
-}
-
-unsigned window_slot_count(const struct window *window)
-{
-	return 8;
-}
-
-/* Slots 1 and 2 are open; 2 holds its first quarter and one block more. */
-void window_slot(const struct window *window, unsigned index, struct window_slot *ret)
-{
-	*ret = (struct window_slot){ .index = index,
-		.offset = index * 128 * MiB,
-		.size = 128 * MiB,
-		.open = index == 1 || index == 2,
-		.plugged_bytes = index == 1   ? 128 * MiB
-				 : index == 2 ? 34 * MiB
-					      : 0 };
-}
-
-enum window_state window_state(const struct window *window, uint64_t offset, uint64_t size)
-{
-	uint64_t end = 256 * MiB + 34 * MiB;
-
-	assert_true(is_aligned(offset, 2 * MiB) && is_aligned(size, 2 * MiB) && size);
-	return offset + size <= end ? WINDOW_PLUGGED
-	       : offset >= end	    ? WINDOW_UNPLUGGED
-				    : WINDOW_MIXED;
-}
-
-int window_exposed_bytes(const struct window *window, uint64_t *ret)
-{
-	*ret = 162 * MiB;
-	return map_unreadable ? -EACCES : 0;
-}
-
-int window_resident_bytes(const struct window *window, uint64_t *ret)
-{
-	*ret = 4 * KiB;
-	return 0;
-}
+#include "tests/unit/fake-machine.h"
 
 /* control_folder() asks who we are. */
 static uid_t fake_uid;
@@ -185,19 +62,7 @@ static int open_bench(void **state)
 {
 	struct stat st;
 
-	for (int i = 0; i < 2; i++) {
-		vmem[i] = (struct fake_mem){ .device = { .class = &virtio_mem_class,
-						     .id = i ? "vmem1" : "vmem0" } };
-		vmem[i].info = (struct virtio_mem_info){ .gpa = (1 + i) * 4 * GiB,
-			.region_bytes = GiB,
-			.block_bytes = 2 * MiB,
-			.usable_bytes = GiB,
-			.node = (uint16_t)i };
-	}
-	other = (struct device){ .class = &other_class, .id = "rtc0" };
-	state_now = MACHINE_RUNNING;
-	buttons = resets = quits = 0;
-	map_unreadable = false;
+	fake_machine_init();
 	strcpy(folder, "/tmp/test-control-XXXXXX");
 	assert_non_null(mkdtemp(folder));
 	assert_int_equal(lstat(folder, &st), 0);
@@ -205,7 +70,7 @@ static int open_bench(void **state)
 	snprintf(path, sizeof(path), "%s/m.sock", folder);
 	assert_int_equal(loop_create(&loop), 0);
 	assert_int_equal(control_create(path, loop, &errors, &control), 0);
-	control_set_machine(control, the_machine);
+	control_set_machine(control, fake_machine);
 	return 0;
 }
 
@@ -329,13 +194,6 @@ static void assert_answer(struct peer *peer, const char *request, const char *ex
 	free(texts[1]);
 }
 
-static void set_plugged(int i, uint64_t bytes)
-{
-	vmem[i].info.plugged_bytes = bytes;
-	if (vmem[i].changed)
-		vmem[i].changed(&vmem[i].device, vmem[i].opaque);
-}
-
 /* Commands. */
 
 static void commands_answer(void **state)
@@ -345,14 +203,14 @@ static void commands_answer(void **state)
 
 	assert_answer(peer, "{'execute':'query-status'}",
 		"{'return':{'running':true,'status':'running'}}");
-	state_now = MACHINE_OFF;
+	fake_state = MACHINE_OFF;
 	assert_answer(peer, "{'execute':'query-status'}",
 		"{'return':{'running':false,'status':'shutdown'}}");
-	state_now = MACHINE_STOPPED;
+	fake_state = MACHINE_STOPPED;
 	assert_answer(peer, "{'execute':'query-status'}",
 		"{'return':{'running':false,'status':'internal-error'}}");
-	vmem[0].info.requested_bytes = 512 * MiB;
-	vmem[0].info.plugged_bytes = 2 * MiB;
+	fake_vmem[0].info.requested_bytes = 512 * MiB;
+	fake_vmem[0].info.plugged_bytes = 2 * MiB;
 	assert_answer(peer, "{'execute':'query-memory-devices','id':1}",
 		"{'return':[{'type':'virtio-mem','data':{'id':'vmem0','memaddr':4294967296,"
 		"'requested-size':536870912,'size':2097152,'max-size':1073741824,"
@@ -399,14 +257,14 @@ static void properties_get_and_set(void **state)
 
 	assert_answer(peer, "{'execute':'qom-set'," AT_VMEM0 "'requested-size','value':4194304}}",
 		"{'return':{}}");
-	assert_int_equal(vmem[0].info.requested_bytes, 4 * MiB);
-	assert_int_equal(vmem[1].info.requested_bytes, 0);
+	assert_int_equal(fake_vmem[0].info.requested_bytes, 4 * MiB);
+	assert_int_equal(fake_vmem[1].info.requested_bytes, 0);
 	assert_answer(peer,
 		"{'execute':'qom-set','arguments':{'path':'vmem1','property':'requested-size','"
 		"value':1073741824}}",
 		"{'return':{}}");
-	assert_int_equal(vmem[1].info.requested_bytes, GiB);
-	vmem[0].info.plugged_bytes = 2 * MiB;
+	assert_int_equal(fake_vmem[1].info.requested_bytes, GiB);
+	fake_vmem[0].info.plugged_bytes = 2 * MiB;
 	assert_answer(
 		peer, "{'execute':'qom-get'," AT_VMEM0 "'requested-size'}}", "{'return':4194304}");
 	assert_answer(peer, "{'execute':'qom-get'," AT_VMEM0 "'size'}}", "{'return':2097152}");
@@ -425,7 +283,7 @@ static void properties_get_and_set(void **state)
 		}
 		assert_answer(peer, request, answer);
 	}
-	assert_int_equal(vmem[0].info.requested_bytes, 4 * MiB);
+	assert_int_equal(fake_vmem[0].info.requested_bytes, 4 * MiB);
 	peer_close(peer);
 }
 
@@ -446,7 +304,7 @@ static void map_shows_open_slots(void **state)
 	assert_string_equal(json_string_value(json_object_get(map, "cells")),
 		"########+.......................");
 	json_decref(line);
-	map_unreadable = true;
+	fake_map_unreadable = true;
 	assert_answer(peer, "{'execute':'x-sluice-query-map'}",
 		"{'error':{'class':'GenericError','desc':'The mappings of \\u0027vmem0\\u0027 "
 		"cannot be read: Permission denied'}}");
@@ -464,7 +322,7 @@ static void not_ready_without_machine(void **state)
 	struct peer *peer = peer_ready();
 
 	control_set_machine(control, NULL);
-	assert_null(vmem[0].changed);
+	assert_null(fake_vmem[0].changed);
 	for (size_t i = 0; i < ARRAY_SIZE(requests); i++)
 		assert_answer(peer, requests[i], error);
 	assert_answer(peer, "{'execute':'query-status'}",
@@ -493,7 +351,7 @@ static void what_a_command_caused_is_told_once(void **state)
 	assert_answer(peer, "{'execute':'quit'}",
 		"{'event':'SHUTDOWN','data':{'guest':false,'reason':'host-qmp-quit'}}");
 	assert_answer(peer, "", done);
-	assert_true(buttons == 1 && resets == 1 && quits == 1);
+	assert_true(fake_buttons == 1 && fake_resets == 1 && fake_quits == 1);
 	/* Whoever has not negotiated heard the greeting only. */
 	json_decref(peer_line(deaf, 100, NULL));
 	assert_null(peer_line(deaf, 20, NULL));
@@ -511,15 +369,15 @@ static void size_events_are_limited_and_end_true(void **state)
 	uint64_t start = loop_now_ms();
 
 	for (uint64_t n = 1; n <= 100; n++)
-		set_plugged(0, n * 2 * MiB);
-	set_plugged(1, 2 * MiB);
+		fake_machine_plug(0, n * 2 * MiB);
+	fake_machine_plug(1, 2 * MiB);
 	assert_answer(peer, "", SIZE_EVENT("vmem0", 2097152));
 	assert_answer(peer, "", SIZE_EVENT("vmem1", 2097152));
 	assert_null(peer_line(peer, 500, NULL));
 	assert_answer(peer, "", SIZE_EVENT("vmem0", 209715200)); /* the last one */
 	assert_in_range(loop_now_ms() - start, 1000, 1400);
 	assert_null(peer_line(peer, 1200, NULL));
-	set_plugged(0, 0); /* quiet for a second: at once */
+	fake_machine_plug(0, 0); /* quiet for a second: at once */
 	assert_answer(peer, "", SIZE_EVENT("vmem0", 0));
 	peer_close(peer);
 }
@@ -616,7 +474,7 @@ static void hang_up_after_requests(void **state)
 		"{\"execute\":\"qmp_capabilities\"}{\"execute\":\"system_powerdown\"}{\"exec");
 	peer_close(peer);
 	pump(20);
-	assert_int_equal(buttons, 1);
+	assert_int_equal(fake_buttons, 1);
 
 	/* Half closed: still answered, then closed. */
 	peer = peer_connect();
@@ -661,7 +519,7 @@ static void quit_is_answered_before_the_end(void **state)
 		assert_non_null(json_object_get(line, i ? "return" : "event"));
 		json_decref(line);
 	}
-	assert_null(vmem[0].changed);
+	assert_null(fake_vmem[0].changed);
 	peer_close(peer);
 }
 
