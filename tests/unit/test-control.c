@@ -465,6 +465,86 @@ static void never_reader_is_dropped_by_events(void **state)
 	peer_close(good);
 }
 
+/* Takes what the socket holds, without a turn for the other side. */
+static void peer_drain(struct peer *peer)
+{
+	ssize_t n;
+
+	while ((n = recv(peer->fd, peer->buf + peer->len, sizeof(peer->buf) - peer->len, 0)) > 0)
+		peer->len += (size_t)n;
+}
+
+static void peer_ask(struct peer *peer, unsigned count)
+{
+	while (count--)
+		peer_send(peer, "{\"execute\":\"query-commands\"}");
+}
+
+static unsigned peer_count(struct peer *peer, const char *member, uint64_t ms)
+{
+	unsigned count = 0;
+	json_t *line;
+
+	while ((line = peer_line(peer, ms, NULL))) {
+		count += !!json_object_get(line, member);
+		json_decref(line);
+	}
+	return count;
+}
+
+/* The hold is lifted by an event's flush: what was read already still gets its answers. */
+static void event_between_held_requests(void **state)
+{
+	for (unsigned count = 250; count <= 550; count += 25) {
+		struct peer *peer = peer_ready();
+
+		for (unsigned sent = 0; sent < count; sent += 25) {
+			peer_ask(peer, 25);
+			pump(1);
+		}
+		peer_drain(peer);
+		control_event(control, "X", NULL);
+		assert_int_equal(peer_count(peer, "return", 20), count);
+		peer_close(peer);
+	}
+}
+
+/* Half closed with more answers than the socket holds: all of them, then the end. */
+static void half_closed_gets_all_answers(void **state)
+{
+	for (unsigned count = 100; count <= 550; count += 25) {
+		struct peer *peer = peer_ready();
+
+		for (unsigned sent = 0; sent < count; sent += 25) {
+			peer_ask(peer, 25);
+			pump(1);
+		}
+		shutdown(peer->fd, SHUT_WR);
+		pump(1);
+		assert_int_equal(peer_count(peer, "return", 20), count);
+		assert_true(peer_ended(peer, 100));
+		peer_close(peer);
+	}
+}
+
+static void what_waits_is_sent_at_the_end(void **state)
+{
+	static char text[1024];
+	struct peer *peer = peer_ready();
+	size_t before;
+
+	memset(text, 'x', sizeof(text) - 1);
+	for (int i = 0; i < 1000; i++)
+		control_event(control, "X", json_pack("{s:s}", "text", text));
+	peer_drain(peer);
+	before = peer->len;
+	control_destroy(control);
+	control = NULL;
+	peer_drain(peer);
+	assert_true(peer->len > before);
+	peer_close(peer);
+}
+
 static void hang_up_after_requests(void **state)
 {
 	struct peer *peer = peer_connect();
@@ -661,6 +741,9 @@ int main(void)
 		TEST(seventeenth_is_refused),
 		TEST(slow_reader_is_held_not_dropped),
 		TEST(never_reader_is_dropped_by_events),
+		TEST(event_between_held_requests),
+		TEST(half_closed_gets_all_answers),
+		TEST(what_waits_is_sent_at_the_end),
 		TEST(hang_up_after_requests),
 		TEST(beyond_bounds_is_closed),
 		TEST(quit_is_answered_before_the_end),

@@ -253,7 +253,7 @@ static void garbage_then_resync(void **state)
 		"{\"execute\":\"a\nb\"}\n",
 		"}}}}]]\n",
 		"{]",
-		"{\"a\":1,\"a\":2}",
+		"{\"execute\":\"fail\",\"execute\":\"fail\"}",
 		"{\"execute\":\"\\u0000\"}",
 		"{\"execute\":\"\xc3\x28\"}",
 		"{\"execute\":99999999999999999999999}",
@@ -270,6 +270,9 @@ static void garbage_then_resync(void **state)
 		assert_alive();
 	}
 	assert_int_equal(fixture.runs, sizeof(bad) / sizeof(*bad));
+	/* A string that is never closed ends with its line, not with the connection. */
+	feed("{\"execute\":\"ec\n");
+	assert_alive();
 }
 
 static void random_bytes(void **state)
