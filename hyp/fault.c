@@ -24,7 +24,6 @@
 
 /* How often an access is tried again whose address the guest's tables no longer tell. */
 #define UNMAPPED_RETRIES 100
-#define ESR_WNR		 (1u << 6)
 
 /* What stands at a guest-physical address. */
 struct place {
@@ -84,7 +83,9 @@ static int inject_abort(struct vcpu *vcpu)
 	return err;
 }
 
-static enum vcpu_next stray(struct vcpu *vcpu, uint64_t gpa, const struct place *place, bool write)
+/* `kind` is a load, a store, or just an access: an injected abort's ESR_EL1 does not say which. */
+static enum vcpu_next stray(
+	struct vcpu *vcpu, uint64_t gpa, const struct place *place, const char *kind)
 {
 	static const char *const outcome[] = {
 		[STRAY_ABORT] = "external abort injected",
@@ -95,14 +96,13 @@ static enum vcpu_next stray(struct vcpu *vcpu, uint64_t gpa, const struct place 
 	enum stray_policy policy = vcpus->config.stray;
 
 	log_limited(&vcpus->stray_log, LOG_WARNING,
-		"vCPU %u: stray %s at 0x%" PRIx64 "%s%s: %s; %s", vcpu->index,
-		write ? "store" : "load", gpa, place->window ? ", " : "",
-		place->window ? place->window : "", place->what, outcome[policy]);
+		"vCPU %u: stray %s at 0x%" PRIx64 "%s%s: %s; %s", vcpu->index, kind, gpa,
+		place->window ? ", " : "", place->window ? place->window : "", place->what,
+		outcome[policy]);
 	if (policy == STRAY_ABORT)
 		return VCPU_CONTINUE;
 	return vcpu_tell(vcpu, policy == STRAY_PAUSE ? VCPUS_PAUSE : VCPUS_STOP,
-		"vCPU %u: stray %s at 0x%" PRIx64 ": %s", vcpu->index, write ? "store" : "load",
-		gpa, place->what);
+		"vCPU %u: stray %s at 0x%" PRIx64 ": %s", vcpu->index, kind, gpa, place->what);
 }
 
 enum vcpu_next fault_at(struct vcpu *vcpu, uint64_t gpa, bool write)
@@ -115,7 +115,7 @@ enum vcpu_next fault_at(struct vcpu *vcpu, uint64_t gpa, bool write)
 	}
 	if (inject_abort(vcpu) != 0)
 		return vcpu_tell(vcpu, VCPUS_ERROR, "vCPU %u: cannot inject an abort", vcpu->index);
-	return stray(vcpu, gpa, &place, write);
+	return stray(vcpu, gpa, &place, write ? "store" : "load");
 }
 
 /* What an injected abort overwrites. */
@@ -146,22 +146,21 @@ static int inject_and_commit(struct vcpu *vcpu, uint64_t ret_old[])
 	return 0;
 }
 
-static enum stage1_result find_gpa(struct vcpu *vcpu, uint64_t *ret_gpa, bool *ret_write)
+static enum stage1_result find_gpa(struct vcpu *vcpu, uint64_t *ret_gpa)
 {
 	struct stage1 stage1 = {
 		.read = read_table,
 		.opaque = (void *)(uintptr_t)vcpu->vcpus->config.mem,
 	};
-	uint64_t far = 0, esr = 0;
+	uint64_t far = 0;
 
-	if (reg_get(vcpu->fd, REG_FAR_EL1, &far) || reg_get(vcpu->fd, REG_ESR_EL1, &esr) ||
+	if (reg_get(vcpu->fd, REG_FAR_EL1, &far) ||
 		reg_get(vcpu->fd, REG_SCTLR_EL1, &stage1.sctlr) ||
 		reg_get(vcpu->fd, REG_TCR_EL1, &stage1.tcr) ||
 		reg_get(vcpu->fd, REG_TTBR0_EL1, &stage1.ttbr0) ||
 		reg_get(vcpu->fd, REG_TTBR1_EL1, &stage1.ttbr1))
 		return STAGE1_UNMAPPED;
 	*ret_gpa = far;
-	*ret_write = esr & ESR_WNR;
 	return stage1_walk(&stage1, far, ret_gpa);
 }
 
@@ -171,14 +170,14 @@ enum vcpu_next fault_unknown(struct vcpu *vcpu)
 	uint64_t old[ARRAY_SIZE(abort_registers)], gpa = 0;
 	struct place place = { .what = "address that its tables no longer map" };
 	enum stage1_result walk;
-	bool write = false, changed;
+	bool changed;
 
 	/* A change since the vCPU entered explains it; and the next try tells better. */
 	if (atomic_load(&vcpus->config.slots->generation) != vcpu->generation)
 		return VCPU_CONTINUE;
 	if (inject_and_commit(vcpu, old) != 0)
 		return vcpu_tell(vcpu, VCPUS_ERROR, "vCPU %u: cannot inject an abort", vcpu->index);
-	walk = find_gpa(vcpu, &gpa, &write);
+	walk = find_gpa(vcpu, &gpa);
 	if (walk != STAGE1_UNMAPPED)
 		place = look_up(vcpus->config.mem, gpa);
 	changed = atomic_load(&vcpus->config.slots->generation) != vcpu->generation;
@@ -187,7 +186,7 @@ enum vcpu_next fault_unknown(struct vcpu *vcpu)
 	if (!place.owned && !changed &&
 		(walk != STAGE1_UNMAPPED || vcpu->unmapped_faults > UNMAPPED_RETRIES)) {
 		vcpu->unmapped_faults = 0;
-		return stray(vcpu, gpa, &place, write);
+		return stray(vcpu, gpa, &place, "access");
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(abort_registers); i++)
 		if (reg_set(vcpu->fd, abort_registers[i], old[i]) != 0)

@@ -81,6 +81,7 @@ static void *vcpu_thread(void *opaque)
 			pthread_cond_wait(&vcpus->changed, &vcpus->lock);
 		vcpu->parked = false;
 		vcpus->parked--;
+		pthread_cond_broadcast(&vcpus->changed);
 		if (vcpus->quit)
 			break;
 		vcpu->run->immediate_exit = 0;

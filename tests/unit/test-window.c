@@ -114,8 +114,8 @@ static void slots_follow_blocks(void **state)
 	assert_int_equal(window_plug(f.window, SLOT - BLOCK, 2 * BLOCK), 0);
 	assert_int_equal(fake_kvm.open, 2);
 	assert_int_equal(fake_kvm_slot_at(GPA)->size, SLOT);
-	assert_ptr_equal((void *)(uintptr_t)fake_kvm_slot_at(GPA + SLOT)->hva,
-		window_hva(f.window) + SLOT);
+	assert_ptr_equal(
+		(void *)(uintptr_t)fake_kvm_slot_at(GPA + SLOT)->hva, window_hva(f.window) + SLOT);
 	assert_null(fake_kvm_slot_at(GPA + 2 * SLOT));
 	assert_int_equal(window_plugged_bytes(f.window), 2 * BLOCK);
 	assert_int_equal(exposed(&f), 2 * BLOCK);
@@ -411,9 +411,9 @@ static void random_requests_with_failures(void **state)
 		for (unsigned i = first; i < first + count; i++)
 			plugged += model[i] != 0;
 		assert_int_equal(window_state(f.window, first * BLOCK, count * BLOCK),
-			plugged == 0	       ? WINDOW_UNPLUGGED :
-				plugged == count ? WINDOW_PLUGGED :
-						   WINDOW_MIXED);
+			plugged == 0	   ? WINDOW_UNPLUGGED
+			: plugged == count ? WINDOW_PLUGGED
+					   : WINDOW_MIXED);
 		fake_kvm.calls = 0;
 		fake_kvm.fail_at = (unsigned)rand_r(&seed) % 8; /* 0 and beyond: none */
 		if (plugged == 0) {

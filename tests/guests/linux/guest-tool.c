@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the tests ask of a Linux guest beyond a shell: to use its memory and tell later whether it kept its contents,
+ * to say how much it has, and to switch off when its power button is pressed. Static, the guest has no libraries.
+ *
+ * fill MIB SEED   fills MIB MiB, every page with a pattern of its own, and leaves a process behind that holds them
+ * verify          has that process read all of it again: exit status 0 if every word is as it was written
+ * release         has it let go of the memory and end
+ * memtotal        MemTotal in MiB
+ * button          runs until KEY_POWER is pressed, then switches off
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/input.h>
+#include <poll.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#define MIB (1024UL * 1024)
+#define PAGE 4096UL
+#define WORDS (PAGE / sizeof(uint64_t))
+
+struct hold {
+	uint64_t *words;
+	size_t pages;
+	uint64_t seed;
+};
+
+/* The first word of a page's pattern (splitmix64); the others count up from it. */
+static uint64_t page_word(uint64_t seed, uint64_t page)
+{
+	uint64_t z = seed + (page + 1) * 0x9e3779b97f4a7c15;
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
+	return z ^ (z >> 31);
+}
+
+static void hold_fill(struct hold *hold)
+{
+	for (size_t p = 0; p < hold->pages; p++) {
+		uint64_t first = page_word(hold->seed, p);
+
+		for (size_t w = 0; w < WORDS; w++)
+			hold->words[p * WORDS + w] = first + w;
+	}
+}
+
+/* The number of pages that are not as they were written; ret_first is the first of them. */
+static size_t hold_spoiled(const struct hold *hold, size_t *ret_first)
+{
+	size_t spoiled = 0;
+
+	for (size_t p = 0; p < hold->pages; p++) {
+		uint64_t first = page_word(hold->seed, p), wrong = 0;
+
+		for (size_t w = 0; w < WORDS; w++)
+			wrong |= hold->words[p * WORDS + w] ^ (first + w);
+		if (wrong && spoiled++ == 0)
+			*ret_first = p;
+	}
+	return spoiled;
+}
+
+/* One abstract socket: there is one holder at a time. */
+static const struct sockaddr_un holder = { .sun_family = AF_UNIX, .sun_path = "\0guest-tool" };
+#define HOLDER_LEN (offsetof(struct sockaddr_un, sun_path) + sizeof("\0guest-tool") - 1)
+
+static long meminfo_kib(const char *name)
+{
+	char line[128];
+	long kib = -1;
+	FILE *f = fopen("/proc/meminfo", "r");
+
+	while (f && fgets(line, sizeof(line), f))
+		if (!strncmp(line, name, strlen(name)) && line[strlen(name)] == ':')
+			kib = atol(line + strlen(name) + 1);
+	if (f)
+		fclose(f);
+	return kib;
+}
+
+/* Answers one client after the other until one says release. */
+static void hold_serve(struct hold *hold, int listener)
+{
+	for (;;) {
+		char command = 0, answer[128];
+		size_t first = 0, spoiled;
+		int client = accept(listener, NULL, NULL);
+
+		if (client < 0 || read(client, &command, 1) != 1) {
+			close(client);
+			continue;
+		}
+		if (command == 'r') {
+			munmap(hold->words, hold->pages * PAGE);
+			(void)!write(client, "released\n", 9);
+			exit(0);
+		}
+		spoiled = hold_spoiled(hold, &first);
+		if (spoiled)
+			snprintf(answer, sizeof(answer), "spoiled: %zu of %zu pages, the first is page %zu\n",
+				 spoiled, hold->pages, first);
+		else
+			snprintf(answer, sizeof(answer), "intact: %zu MiB\n", hold->pages * PAGE / MIB);
+		(void)!write(client, answer, strlen(answer));
+		close(client);
+	}
+}
+
+static int fill(const char *mib, const char *seed)
+{
+	struct hold hold = { .pages = strtoul(mib, NULL, 0) * (MIB / PAGE), .seed = strtoull(seed, NULL, 0) };
+	long available = meminfo_kib("MemAvailable");
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), done[2];
+	char byte;
+
+	if (hold.pages == 0 || hold.pages * (PAGE / 1024) > (size_t)available) {
+		printf("fill: %s MiB asked, %ld MiB available\n", mib, available / 1024);
+		return 1;
+	}
+	if (listener < 0 || bind(listener, (const struct sockaddr *)&holder, HOLDER_LEN) || listen(listener, 4) ||
+	    pipe(done)) {
+		printf("fill: %s\n", errno == EADDRINUSE ? "memory is held already, release it first" : strerror(errno));
+		return 1;
+	}
+	hold.words = mmap(NULL, hold.pages * PAGE, PROT_READ | PROT_WRITE,
+			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (hold.words == MAP_FAILED) {
+		printf("fill: %s\n", strerror(errno));
+		return 1;
+	}
+	if (fork() == 0) {
+		int null = open("/dev/null", O_RDWR);
+
+		setsid();
+		for (int fd = 0; fd < 3; fd++)
+			dup2(null, fd);
+		close(done[0]);
+		hold_fill(&hold);
+		(void)!write(done[1], "x", 1);
+		close(done[1]);
+		hold_serve(&hold, listener);
+	}
+	close(done[1]);
+	if (read(done[0], &byte, 1) != 1) {
+		printf("fill: the process that held the memory died\n");
+		return 1;
+	}
+	printf("filled: %zu MiB\n", hold.pages * PAGE / MIB);
+	return 0;
+}
+
+/* Sends the holder a command and prints its answer; 0 if the answer begins with "good". */
+static int ask(char command, const char *good)
+{
+	char answer[128] = "";
+	ssize_t n;
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (connect(fd, (const struct sockaddr *)&holder, HOLDER_LEN)) {
+		printf("no memory is held\n");
+		return 1;
+	}
+	(void)!write(fd, &command, 1);
+	n = read(fd, answer, sizeof(answer) - 1);
+	printf("%s", n > 0 ? answer : "the process that held the memory died\n");
+	/* The memory is free once the holder has gone. */
+	while (n > 0 && read(fd, answer + n, 1) > 0)
+		;
+	return strncmp(answer, good, strlen(good)) != 0;
+}
+
+/* Devices may appear late: until one has an event, they are looked for anew every second. */
+static int button(void)
+{
+	for (;;) {
+		struct pollfd fds[16];
+		int n = 0;
+
+		for (int i = 0; i < 16; i++) {
+			char path[32];
+
+			snprintf(path, sizeof(path), "/dev/input/event%d", i);
+			fds[n] = (struct pollfd){ .fd = open(path, O_RDONLY | O_CLOEXEC), .events = POLLIN };
+			if (fds[n].fd >= 0)
+				n++;
+		}
+		while (poll(fds, n, n ? -1 : 1000) > 0)
+			for (int i = 0; i < n; i++) {
+				struct input_event event;
+
+				if (!(fds[i].revents & POLLIN) ||
+				    read(fds[i].fd, &event, sizeof(event)) != sizeof(event) ||
+				    event.type != EV_KEY || event.code != KEY_POWER || event.value != 1)
+					continue;
+				execl("/bin/busybox", "poweroff", "-f", NULL);
+				return 1;
+			}
+	}
+}
+
+int main(int argc, char **argv)
+{
+	const char *command = argc > 1 ? argv[1] : "";
+
+	if (!strcmp(command, "fill") && argc == 4)
+		return fill(argv[2], argv[3]);
+	if (!strcmp(command, "verify"))
+		return ask('v', "intact");
+	if (!strcmp(command, "release"))
+		return ask('r', "released");
+	if (!strcmp(command, "memtotal"))
+		return printf("%ld\n", meminfo_kib("MemTotal") / 1024) < 0;
+	if (!strcmp(command, "button"))
+		return button();
+	fprintf(stderr, "usage: guest-tool fill MIB SEED | verify | release | memtotal | button\n");
+	return 2;
+}
