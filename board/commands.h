@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The commands of the control socket: one table. What they need of the socket's side is here too. */
+#ifndef SLUICE_BOARD_COMMANDS_H
+#define SLUICE_BOARD_COMMANDS_H
+
+#include "board/control.h"
+#include "board/qmp.h"
+
+extern const struct qmp_command control_commands[];
+
+/* The machine of the conversation's control socket; NULL while there is none. */
+struct machine *control_machine(struct qmp *qmp);
+/* Tells of what a command caused; the owner's control_notify() of the same is then dropped. */
+void control_caused(struct qmp *qmp, enum control_notice notice, const char *reason);
+
+#define PERIPHERAL_PATH "/machine/peripheral/"
+
+#endif
