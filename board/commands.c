@@ -65,6 +65,7 @@ static json_t *run_query_status(struct qmp *qmp, json_t *arguments)
 	static const char *const names[] = {
 		[MACHINE_RUNNING] = "running",
 		[MACHINE_RESETTING] = "running",
+		[MACHINE_PAUSED] = "paused",
 		[MACHINE_OFF] = "shutdown",
 		[MACHINE_STOPPED] = "internal-error",
 		[MACHINE_FAILED] = "internal-error",
@@ -202,7 +203,6 @@ static json_t *run_system_powerdown(struct qmp *qmp, json_t *arguments)
 
 	if (!machine)
 		return NULL;
-	control_caused(qmp, CONTROL_POWERDOWN, NULL);
 	machine_power_button(machine);
 	return json_object();
 }
@@ -213,8 +213,7 @@ static json_t *run_system_reset(struct qmp *qmp, json_t *arguments)
 
 	if (!machine)
 		return NULL;
-	control_caused(qmp, CONTROL_RESET, "host-qmp-system-reset");
-	machine_reset(machine);
+	machine_reset(machine, "host-qmp-system-reset");
 	return json_object();
 }
 
@@ -224,8 +223,7 @@ static json_t *run_quit(struct qmp *qmp, json_t *arguments)
 
 	if (!machine)
 		return NULL;
-	control_caused(qmp, CONTROL_SHUTDOWN, "host-qmp-quit");
-	machine_quit(machine);
+	machine_quit(machine, "host-qmp-quit");
 	return json_object();
 }
 

@@ -10,8 +10,6 @@ extern const struct qmp_command control_commands[];
 
 /* The machine of the conversation's control socket; NULL while there is none. */
 struct machine *control_machine(struct qmp *qmp);
-/* Tells of what a command caused; the owner's control_notify() of the same is then dropped. */
-void control_caused(struct qmp *qmp, enum control_notice notice, const char *reason);
 
 #define PERIPHERAL_PATH "/machine/peripheral/"
 

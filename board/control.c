@@ -67,7 +67,6 @@ struct control {
 	struct machine *machine;
 	struct memory_watch memory[CONFIG_DEVICES];
 	size_t memory_count;
-	bool told[3]; /* by a command, by enum control_notice */
 };
 
 /* Clients. */
@@ -283,34 +282,19 @@ void control_event(struct control *control, const char *name, json_t *data)
 	free(line);
 }
 
-static void tell(struct control *control, enum control_notice notice, const char *reason)
+void control_notify(struct control *control, enum machine_notice notice, const char *reason)
 {
 	static const char *const names[] = {
-		[CONTROL_POWERDOWN] = "POWERDOWN",
-		[CONTROL_RESET] = "RESET",
-		[CONTROL_SHUTDOWN] = "SHUTDOWN",
+		[MACHINE_POWERDOWN] = "POWERDOWN",
+		[MACHINE_RESET] = "RESET",
+		[MACHINE_SHUTDOWN] = "SHUTDOWN",
 	};
 	json_t *data = NULL;
 
-	if (notice != CONTROL_POWERDOWN)
+	if (notice != MACHINE_POWERDOWN)
 		data = json_pack(
 			"{s:b,s:s}", "guest", !strncmp(reason, "guest-", 6), "reason", reason);
 	control_event(control, names[notice], data);
-}
-
-void control_notify(struct control *control, enum control_notice notice, const char *reason)
-{
-	if (!control->told[notice])
-		tell(control, notice, reason);
-	control->told[notice] = false;
-}
-
-void control_caused(struct qmp *qmp, enum control_notice notice, const char *reason)
-{
-	struct control *control = container_of(qmp, struct client, qmp)->control;
-
-	tell(control, notice, reason);
-	control->told[notice] = true;
 }
 
 static void tell_size(struct memory_watch *memory)

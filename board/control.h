@@ -9,10 +9,11 @@
 
 #include <stdbool.h>
 
+#include "board/machine.h"
+
 struct control;
 struct errors;
 struct loop;
-struct machine;
 
 #define CONTROL_CLIENTS 16
 
@@ -49,12 +50,7 @@ void control_destroy(struct control *control);
 struct json_t;
 void control_event(struct control *control, const char *name, struct json_t *data);
 
-/*
- * What became of the machine, as QEMU's event of that name. `reason` is QEMU's ShutdownCause:
- * "guest-reset", "guest-shutdown", "host-signal", ...; unused for POWERDOWN. To be called whenever it
- * happens, whoever caused it: what a command of ours caused was told already and is not told twice.
- */
-enum control_notice { CONTROL_POWERDOWN, CONTROL_RESET, CONTROL_SHUTDOWN };
-void control_notify(struct control *control, enum control_notice notice, const char *reason);
+/* Tells every client what happens to the machine. `reason` is unused for MACHINE_POWERDOWN. */
+void control_notify(struct control *control, enum machine_notice notice, const char *reason);
 
 #endif

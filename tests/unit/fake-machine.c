@@ -14,6 +14,7 @@ struct fake_mem fake_vmem[2];
 struct machine *const fake_machine = (struct machine *)&fake_vmem;
 enum machine_state fake_state;
 unsigned fake_buttons, fake_resets, fake_quits;
+void (*fake_notify)(enum machine_notice notice, const char *reason);
 bool fake_map_unreadable;
 uint64_t fake_exposed;
 
@@ -30,6 +31,7 @@ void fake_machine_init(void)
 		};
 	fake_state = MACHINE_RUNNING;
 	fake_buttons = fake_resets = fake_quits = 0;
+	fake_notify = NULL;
 	fake_map_unreadable = false;
 	fake_exposed = 162 * MiB;
 }
@@ -46,19 +48,28 @@ enum machine_state machine_state(const struct machine *machine)
 	return fake_state;
 }
 
+static void notify(enum machine_notice notice, const char *reason)
+{
+	if (fake_notify)
+		fake_notify(notice, reason);
+}
+
 void machine_power_button(struct machine *machine)
 {
 	fake_buttons++;
+	notify(MACHINE_POWERDOWN, NULL);
 }
 
-void machine_reset(struct machine *machine)
+void machine_reset(struct machine *machine, const char *reason)
 {
 	fake_resets++;
+	notify(MACHINE_RESET, reason);
 }
 
-void machine_quit(struct machine *machine)
+void machine_quit(struct machine *machine, const char *reason)
 {
 	fake_quits++;
+	notify(MACHINE_SHUTDOWN, reason);
 }
 
 size_t machine_device_count(const struct machine *machine)

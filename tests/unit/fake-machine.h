@@ -24,6 +24,8 @@ extern struct fake_mem fake_vmem[2];
 extern struct machine *const fake_machine;
 extern enum machine_state fake_state;
 extern unsigned fake_buttons, fake_resets, fake_quits; /* how often each was asked for */
+/* What is told of each, as a real machine's options->notify; NULL: nothing. */
+extern void (*fake_notify)(enum machine_notice notice, const char *reason);
 extern bool fake_map_unreadable;
 extern uint64_t fake_exposed;
 

@@ -332,20 +332,25 @@ static void not_ready_without_machine(void **state)
 
 /* Events. */
 
-static void what_a_command_caused_is_told_once(void **state)
+static void notify_control(enum machine_notice notice, const char *reason)
+{
+	control_notify(control, notice, reason);
+}
+
+static void what_happens_is_told(void **state)
 {
 	static const char done[] = "{'return':{}}";
 	struct peer *peer = peer_ready(), *deaf = peer_connect();
 
+	fake_notify = notify_control;
 	assert_answer(peer, "{'execute':'system_powerdown'}", "{'event':'POWERDOWN'}");
 	assert_answer(peer, "", done);
 	assert_answer(peer, "{'execute':'system_reset'}",
 		"{'event':'RESET','data':{'guest':false,'reason':'host-qmp-system-reset'}}");
 	assert_answer(peer, "", done);
-	control_notify(control, CONTROL_RESET, "guest-reset"); /* the same one */
-	control_notify(control, CONTROL_RESET, "guest-reset");
+	control_notify(control, MACHINE_RESET, "guest-reset");
 	assert_answer(peer, "", "{'event':'RESET','data':{'guest':true,'reason':'guest-reset'}}");
-	control_notify(control, CONTROL_SHUTDOWN, "host-signal");
+	control_notify(control, MACHINE_SHUTDOWN, "host-signal");
 	assert_answer(
 		peer, "", "{'event':'SHUTDOWN','data':{'guest':false,'reason':'host-signal'}}");
 	assert_answer(peer, "{'execute':'quit'}",
@@ -736,7 +741,7 @@ int main(void)
 		TEST(properties_get_and_set),
 		TEST(map_shows_open_slots),
 		TEST(not_ready_without_machine),
-		TEST(what_a_command_caused_is_told_once),
+		TEST(what_happens_is_told),
 		TEST(size_events_are_limited_and_end_true),
 		TEST(seventeenth_is_refused),
 		TEST(slow_reader_is_held_not_dropped),

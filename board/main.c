@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line: which command, and what there is. */
+#include <stdio.h>
+#include <string.h>
+
+#include "board/check.h"
+#include "board/commandline.h"
+#include "board/run.h"
+#include "hyp/util.h"
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *help;
+} commands[] = {
+	{ "run", run_command, "FILE            run the machine that a device tree describes" },
+	{ "check", check_command, "FILE          say what is wrong with a description, or its map" },
+	{ "show", show_command, "FILE           print the tree that the guest would get" },
+	{ "mem", mem_command, "NAME [SIZE]     show a machine's memory, or grow and shrink it" },
+	{ "map", map_command, "NAME            show a machine's windows, slots and blocks" },
+	{ "doctor", doctor_command, "             say what this host can do for Sluice" },
+};
+
+static void print_help(FILE *stream)
+{
+	fputs("usage: sluice COMMAND ...\n"
+	      "Virtual machines on arm64 Linux, described by device trees, whose memory grows and\n"
+	      "shrinks while they run.\n\n",
+		stream);
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		fprintf(stream, "  %s %s\n", commands[i].name, commands[i].help);
+	fputs("\n`sluice COMMAND --help` says more.\n", stream);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1)
+		for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+			if (!strcmp(argv[1], commands[i].name))
+				return commands[i].run(argc - 1, argv + 1);
+	if (argc == 2 && !strcmp(argv[1], "--version")) {
+		puts("sluice " SLUICE_VERSION);
+		return EXIT_OK;
+	}
+	if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help"))) {
+		print_help(stdout);
+		return EXIT_OK;
+	}
+	if (argc > 1)
+		fprintf(stderr, "sluice: no command '%s'\n", argv[1]);
+	print_help(stderr);
+	return EXIT_USAGE;
+}
