@@ -595,6 +595,7 @@ static void quit_is_answered_before_the_end(void **state)
 	struct peer *peer = peer_ready();
 	json_t *line;
 
+	fake_notify = notify_control;
 	peer_send(peer, "{\"execute\":\"quit\"}");
 	pump(10);
 	control_destroy(control);
