@@ -26,12 +26,12 @@ struct image_header {
 	uint32_t pe_offset;
 };
 
-#define IMAGE_MAGIC    0x644d5241 /* "ARM\x64" */
-#define IMAGE_FLAG_BE  1
+#define IMAGE_MAGIC   0x644d5241 /* "ARM\x64" */
+#define IMAGE_FLAG_BE 1
 
 /* Compressed Image without a size in its header (before Linux 3.17): assume this much. */
 #define OLD_IMAGE_TEXT_OFFSET 0x80000
-#define OLD_IMAGE_SIZE        (64 * MiB)
+#define OLD_IMAGE_SIZE	      (64 * MiB)
 
 struct zboot_header {
 	char mz[4], zimg[4];
@@ -173,8 +173,8 @@ static bool has(const uint8_t *head, size_t len, size_t at, const char *magic, s
 #define HAS(at, magic) has(head, len, at, magic, sizeof(magic) - 1)
 
 /* Says what a file is that Sluice cannot start. */
-static int refuse_foreign(const struct image *image, const uint8_t *head, size_t len,
-	struct errors *errors)
+static int refuse_foreign(
+	const struct image *image, const uint8_t *head, size_t len, struct errors *errors)
 {
 	static const struct {
 		size_t at;
@@ -186,10 +186,14 @@ static int refuse_foreign(const struct image *image, const uint8_t *head, size_t
 		KNOWN(0x202, "HdrS", "is an x86 kernel (bzImage)"),
 		KNOWN(0x24, "\x18\x28\x6f\x01", "is a 32-bit ARM kernel (zImage)"),
 		KNOWN(0x38, "RSC\x05", "is a RISC-V kernel (Image)"),
-		KNOWN(0, "\x27\x05\x19\x56", "is a U-Boot legacy image (uImage); unpack it with dumpimage"),
+		KNOWN(0, "\x27\x05\x19\x56",
+			"is a U-Boot legacy image (uImage); unpack it with dumpimage"),
 		KNOWN(0, "\xd0\x0d\xfe\xed", "is a device tree or FIT image, not a kernel"),
 		KNOWN(0, "\x28\xb5\x2f\xfd", "is compressed with zstd; unpack it with: zstd -d"),
-		KNOWN(0, "\xfd" "7zXZ", "is compressed with xz; unpack it with: unxz"),
+		KNOWN(0,
+			"\xfd"
+			"7zXZ",
+			"is compressed with xz; unpack it with: unxz"),
 		KNOWN(0, "BZh", "is compressed with bzip2; unpack it with: bunzip2"),
 		KNOWN(0, "\x89LZO", "is compressed with lzop; unpack it with: lzop -d"),
 		KNOWN(0, "\x02\x21\x4c\x18", "is compressed with lz4; unpack it with: lz4 -d"),
@@ -207,8 +211,10 @@ static int refuse_foreign(const struct image *image, const uint8_t *head, size_t
 		}
 	}
 	error_add(errors, image->path, NULL,
-		"%s%s; needed is an arm64 kernel: Image, Image.gz, EFI zboot with gzip, or a 64-bit "
-		"AArch64 ELF", image->compressed ? "what it holds in gzip " : "", what);
+		"%s%s; needed is an arm64 kernel: Image, Image.gz, EFI zboot with gzip, or a "
+		"64-bit "
+		"AArch64 ELF",
+		image->compressed ? "what it holds in gzip " : "", what);
 	return -EINVAL;
 }
 
@@ -248,7 +254,8 @@ static int describe_image(struct image *image, const uint8_t *head, size_t len, 
 		image->text_offset = OLD_IMAGE_TEXT_OFFSET;
 		image_size = OLD_IMAGE_SIZE;
 	} else if (le64toh(header.flags) & IMAGE_FLAG_BE) {
-		return refuse(image, errors, "is a big-endian kernel; needed is a little-endian one");
+		return refuse(
+			image, errors, "is a big-endian kernel; needed is a little-endian one");
 	}
 	if (!image->compressed) {
 		whole = pe_end(head, len, le32toh(header.pe_offset));
@@ -306,7 +313,8 @@ static int describe_zboot(struct image *image, const uint8_t *head, struct error
 	size = le32toh(zboot.size);
 	if (strcmp(zboot.compression, "gzip")) {
 		error_add(errors, image->path, NULL,
-			"is an EFI zboot kernel compressed with %.8s; needed is one with gzip, or the "
+			"is an EFI zboot kernel compressed with %.8s; needed is one with gzip, or "
+			"the "
 			"Image in it: dd if=%s bs=1 skip=%llu count=%llu | %.8s -d",
 			zboot.compression, image->path, (unsigned long long)offset,
 			(unsigned long long)size, zboot.compression);
@@ -350,16 +358,19 @@ static int describe_elf(struct image *image, const uint8_t *head, size_t len, st
 		return refuse(image, errors, "is truncated within its ELF header");
 	memcpy(&elf, head, sizeof(elf));
 	if (elf.e_ident[EI_DATA] != ELFDATA2LSB)
-		return refuse(image, errors, "is a big-endian ELF; needed is little-endian AArch64");
+		return refuse(
+			image, errors, "is a big-endian ELF; needed is little-endian AArch64");
 	if (le16toh(elf.e_machine) != EM_AARCH64) {
-		error_add(errors, image->path, NULL, "is an ELF for %s (machine %u); needed is AArch64",
+		error_add(errors, image->path, NULL,
+			"is an ELF for %s (machine %u); needed is AArch64",
 			elf_machine(le16toh(elf.e_machine)), le16toh(elf.e_machine));
 		return -EINVAL;
 	}
 	if (elf.e_ident[EI_CLASS] != ELFCLASS64)
 		return refuse(image, errors, "is a 32-bit ELF; needed is a 64-bit one");
 	if (le16toh(elf.e_type) != ET_EXEC && le16toh(elf.e_type) != ET_DYN)
-		return refuse(image, errors, "is an ELF that is not linked to run (an object or a core)");
+		return refuse(
+			image, errors, "is an ELF that is not linked to run (an object or a core)");
 	if (le16toh(elf.e_phentsize) != sizeof(phdrs[0]) || !le16toh(elf.e_phnum) ||
 		le16toh(elf.e_phnum) > IMAGE_SEGMENTS) {
 		error_add(errors, image->path, NULL,
@@ -369,7 +380,8 @@ static int describe_elf(struct image *image, const uint8_t *head, size_t len, st
 		return -EINVAL;
 	}
 	if (le64toh(elf.e_phoff) > image->file_size)
-		return refuse(image, errors, "is truncated: its ELF program headers are beyond its end");
+		return refuse(
+			image, errors, "is truncated: its ELF program headers are beyond its end");
 	err = image_read(image, le64toh(elf.e_phoff), phdrs,
 		sizeof(phdrs[0]) * le16toh(elf.e_phnum), errors);
 	if (err < 0)
@@ -391,12 +403,14 @@ static int describe_elf(struct image *image, const uint8_t *head, size_t len, st
 			segment->file_offset > image->file_size ||
 			segment->file_size > image->file_size - segment->file_offset) {
 			error_add(errors, image->path, NULL,
-				"is truncated or damaged: ELF segment %u is not within the file", i);
+				"is truncated or damaged: ELF segment %u is not within the file",
+				i);
 			return -EINVAL;
 		}
 		if (segment->gpa + (segment->mem_size - 1) < segment->gpa) {
 			error_add(errors, image->path, NULL,
-				"is damaged: ELF segment %u passes the end of the address space", i);
+				"is damaged: ELF segment %u passes the end of the address space",
+				i);
 			return -EINVAL;
 		}
 		if (from_start < segment->mem_size) {
@@ -406,7 +420,8 @@ static int describe_elf(struct image *image, const uint8_t *head, size_t len, st
 		image->segment_count++;
 	}
 	if (!entered)
-		return refuse(image, errors, "has no ELF segment to load that holds its entry point");
+		return refuse(
+			image, errors, "has no ELF segment to load that holds its entry point");
 	image->placed = true;
 	return 0;
 }
@@ -430,7 +445,8 @@ int image_describe(struct image *image, struct errors *errors)
 		image->kind = "gzip-compressed arm64 Image";
 		return describe_gzip(image, 0, image->file_size, errors);
 	}
-	if (HAS(0, "\x7f" "ELF")) {
+	if (HAS(0, "\x7f"
+		   "ELF")) {
 		image->kind = "AArch64 ELF";
 		return describe_elf(image, head, len, errors);
 	}
@@ -459,7 +475,8 @@ int image_load(const struct image *image, const struct guestmem *mem, struct err
 			err = inflate_segment(image, segment->file_offset, segment->file_size, hva,
 				segment->mem_size, false, NULL, errors);
 		else if (hva)
-			err = image_read(image, segment->file_offset, hva, segment->file_size, errors);
+			err = image_read(
+				image, segment->file_offset, hva, segment->file_size, errors);
 		if (err < 0)
 			return err;
 	}

@@ -19,11 +19,11 @@
 struct errors;
 struct guestmem;
 
-#define IMAGE_SEGMENTS   16
+#define IMAGE_SEGMENTS	 16
 #define IMAGE_BASE_ALIGN UINT64_C(0x200000) /* of an Image, to which text_offset is added */
 
 struct image_segment {
-	uint64_t gpa;         /* an ELF's own; else set by the loader */
+	uint64_t gpa;	      /* an ELF's own; else set by the loader */
 	uint64_t file_offset; /* compressed data: where it starts */
 	uint64_t file_size;   /* bytes there; memory beyond them is zero already */
 	uint64_t mem_size;    /* bytes of memory to keep free, not 0; at least what is loaded */
@@ -31,12 +31,12 @@ struct image_segment {
 
 struct image {
 	const char *path; /* for messages; not owned */
-	int fd;           /* -1: none */
+	int fd;		  /* -1: none */
 	uint64_t file_size;
 
 	const char *kind; /* "arm64 Image"; for messages */
 	bool compressed;  /* the one segment is gzip, and grows to at most mem_size */
-	bool placed;      /* ELF: segments have their addresses */
+	bool placed;	  /* ELF: segments have their addresses */
 	uint64_t text_offset;
 	struct image_segment segments[IMAGE_SEGMENTS];
 	unsigned segment_count;

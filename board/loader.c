@@ -44,7 +44,7 @@ static bool is_free(const struct loader *loader, uint64_t gpa, uint64_t size)
 		const struct range *memory = &config->memory[i];
 
 		inside |= gpa >= memory->gpa && size <= memory->size &&
-			gpa - memory->gpa <= memory->size - size;
+			  gpa - memory->gpa <= memory->size - size;
 	}
 	if (!inside)
 		return false;
@@ -124,8 +124,10 @@ static int no_place(const struct loader *loader, const struct image *image, cons
 	uint64_t need, uint64_t align, struct errors *errors)
 {
 	error_add(errors, image->path, NULL,
-		"%s does not fit into memory: it needs %.1f MiB in one piece, from a multiple of %llu "
-		"KiB on; the largest free one has %.1f MiB; make /memory larger, or move the reserved "
+		"%s does not fit into memory: it needs %.1f MiB in one piece, from a multiple of "
+		"%llu "
+		"KiB on; the largest free one has %.1f MiB; make /memory larger, or move the "
+		"reserved "
 		"ranges that cut it",
 		kind, mib(image->text_offset) + mib(need), (unsigned long long)(align / KiB),
 		mib(largest_free(loader)));
@@ -142,8 +144,10 @@ static int plan_elf(struct loader *loader, struct errors *errors)
 		if (is_free(loader, segment->gpa, segment->mem_size))
 			continue;
 		error_add(errors, kernel->path, NULL,
-			"an ELF segment wants 0x%llx to 0x%llx, which is not free: needed is memory "
-			"from 0x%llx on (the tree stands before it) outside reserved ranges; link it "
+			"an ELF segment wants 0x%llx to 0x%llx, which is not free: needed is "
+			"memory "
+			"from 0x%llx on (the tree stands before it) outside reserved ranges; link "
+			"it "
 			"elsewhere, or change /memory",
 			(unsigned long long)segment->gpa,
 			(unsigned long long)(segment->gpa + (segment->mem_size - 1)),
@@ -161,14 +165,14 @@ static int plan_image(struct loader *loader, struct errors *errors)
 
 	if (!find_place(loader, 0, IMAGE_BASE_ALIGN, kernel->text_offset, segment->mem_size,
 		    &segment->gpa))
-		return no_place(loader, kernel, kernel->kind, segment->mem_size, IMAGE_BASE_ALIGN,
-			errors);
+		return no_place(
+			loader, kernel, kernel->kind, segment->mem_size, IMAGE_BASE_ALIGN, errors);
 	loader->plan.entry_gpa = segment->gpa + kernel->entry;
 	return 0;
 }
 
-static int plan_initrd(struct loader *loader, uint64_t kernel_gpa, uint64_t kernel_end,
-	struct errors *errors)
+static int plan_initrd(
+	struct loader *loader, uint64_t kernel_gpa, uint64_t kernel_end, struct errors *errors)
 {
 	struct image *initrd = &loader->initrd;
 	uint64_t gpa, low, high, size = initrd->file_size;
@@ -180,7 +184,8 @@ static int plan_initrd(struct loader *loader, uint64_t kernel_gpa, uint64_t kern
 	high = gpa + size > kernel_end ? gpa + size : kernel_end;
 	if (!loader->kernel.placed && high - low > INITRD_REACH) {
 		error_add(errors, initrd->path, NULL,
-			"initrd fits only at 0x%llx, more than 32 GiB from the kernel at 0x%llx, where "
+			"initrd fits only at 0x%llx, more than 32 GiB from the kernel at 0x%llx, "
+			"where "
 			"Linux does not find it; make the first /memory range larger",
 			(unsigned long long)gpa, (unsigned long long)kernel_gpa);
 		return -EINVAL;
@@ -237,7 +242,8 @@ int loader_open(const struct machine_config *config, struct errors *errors, stru
 	int err = 0;
 
 	if (!config->kernel) {
-		error_add(errors, "/chosen", "sluice,kernel", "missing: the machine has no kernel to run");
+		error_add(errors, "/chosen", "sluice,kernel",
+			"missing: the machine has no kernel to run");
 		return -EINVAL;
 	}
 	loader = calloc(1, sizeof(*loader));

@@ -22,7 +22,7 @@ struct machine_config;
 
 struct loader_result {
 	uint64_t entry_gpa;
-	uint64_t tree_gpa; /* for x0: RAM_BASE */
+	uint64_t tree_gpa;		  /* for x0: RAM_BASE */
 	uint64_t initrd_gpa, initrd_size; /* bytes; size 0: none */
 };
 

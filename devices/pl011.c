@@ -34,32 +34,32 @@ enum {
 	UARTDMACR = 0x048,
 };
 
-#define FR_CTS       0x001
-#define FR_DSR       0x002
-#define FR_DCD       0x004
-#define FR_BUSY      0x008
-#define FR_RXFE      0x010
-#define FR_TXFF      0x020
-#define FR_RXFF      0x040
-#define FR_TXFE      0x080
+#define FR_CTS	0x001
+#define FR_DSR	0x002
+#define FR_DCD	0x004
+#define FR_BUSY 0x008
+#define FR_RXFE 0x010
+#define FR_TXFF 0x020
+#define FR_RXFF 0x040
+#define FR_TXFE 0x080
 
-#define DR_OE        0x800 /* in DR; in RSR the error bits stand 8 lower */
-#define RSR_OE       0x008
+#define DR_OE  0x800 /* in DR; in RSR the error bits stand 8 lower */
+#define RSR_OE 0x008
 
-#define LCR_H_FEN    0x10
+#define LCR_H_FEN 0x10
 
-#define CR_UARTEN    0x001
-#define CR_LBE       0x080
-#define CR_TXE       0x100
-#define CR_RXE       0x200
+#define CR_UARTEN 0x001
+#define CR_LBE	  0x080
+#define CR_TXE	  0x100
+#define CR_RXE	  0x200
 
-#define INT_RX       0x010
-#define INT_TX       0x020
-#define INT_RT       0x040
-#define INT_OE       0x400
-#define INT_ALL      0x7ff
+#define INT_RX	0x010
+#define INT_TX	0x020
+#define INT_RT	0x040
+#define INT_OE	0x400
+#define INT_ALL 0x7ff
 
-#define FIFO_DEPTH   16
+#define FIFO_DEPTH 16
 /* Reads of an idle FR in a row after which the guest is polling for input, not for room to send. */
 #define POLLED_READS 8
 
@@ -125,7 +125,7 @@ static unsigned tx_trigger(const struct pl011 *uart)
 static bool rx_open(const struct pl011 *uart)
 {
 	return (uart->cr & (CR_UARTEN | CR_RXE | CR_LBE)) == (CR_UARTEN | CR_RXE) &&
-		(uart->pl.imsc & (INT_RX | INT_RT) || uart->idle_reads >= POLLED_READS);
+	       (uart->pl.imsc & (INT_RX | INT_RT) || uart->idle_reads >= POLLED_READS);
 }
 
 /*
@@ -187,8 +187,7 @@ static void tx_send(struct pl011 *uart)
 		if (uart->cr & CR_LBE) {
 			tx_loop_back(uart);
 		} else {
-			if (uart->chardev &&
-				!uart->chardev->ops->write(uart->chardev, &byte, 1))
+			if (uart->chardev && !uart->chardev->ops->write(uart->chardev, &byte, 1))
 				break;
 			fifo_pop(&uart->tx);
 		}
@@ -351,7 +350,8 @@ static int pl011_create(const void *config, const struct device_env *env, struct
 		return -ENOMEM;
 	primecell_init(&uart->pl, &pl011_class, &pl011_type, env);
 	uart->chardev = env->chardev;
-	uart->client = (struct chardev_client){ .receive = pl011_receive, .writable = pl011_writable };
+	uart->client = (struct chardev_client){ .receive = pl011_receive,
+		.writable = pl011_writable };
 	reset_locked(uart);
 	if (uart->chardev) {
 		uart->chardev->client = &uart->client;

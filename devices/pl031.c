@@ -25,11 +25,11 @@ enum {
 	RTCICR = 0x01c,
 };
 
-#define CR_START     1
-#define INT_MATCH    1
+#define CR_START  1
+#define INT_MATCH 1
 
 /* The host's clock may be set or sleep meanwhile: look at least this often. */
-#define LOOK_MS      60000
+#define LOOK_MS 60000
 
 struct pl031 {
 	struct primecell pl;
@@ -38,7 +38,7 @@ struct pl031 {
 	struct loop_timer timer;
 
 	uint32_t mr, lr, offset;
-	bool alarm_set;    /* a match is to come */
+	bool alarm_set;	   /* a match is to come */
 	uint64_t alarm_ms; /* of CLOCK_REALTIME */
 };
 

@@ -29,7 +29,7 @@ struct pl061;
 
 struct button {
 	struct loop_timer timer; /* armed while the line is high, and as long again */
-	unsigned presses;        /* that wait */
+	unsigned presses;	 /* that wait */
 	struct pl061 *gpio;
 	unsigned line;
 };

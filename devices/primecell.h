@@ -41,8 +41,8 @@ struct primecell {
 	struct device device;
 	const struct primecell_type *type;
 	struct irq_line *irq;
-	uint32_t ris;   /* raw interrupt status */
-	uint32_t imsc;  /* interrupt mask, set: passes (PL061 calls it GPIOIE) */
+	uint32_t ris;	/* raw interrupt status */
+	uint32_t imsc;	/* interrupt mask, set: passes (PL061 calls it GPIOIE) */
 	bool irq_level; /* what the line was last set to */
 };
 

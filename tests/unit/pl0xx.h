@@ -37,8 +37,8 @@ static inline void bench_irq_set(struct irq_line *line, bool level)
 	bench->level = level;
 }
 
-static inline void bench_start(struct bench *bench, const struct device_class *class,
-	struct chardev *chardev)
+static inline void bench_start(
+	struct bench *bench, const struct device_class *class, struct chardev *chardev)
 {
 	struct device_env env = { .id = class->compatible, .irq = &bench->irq, .chardev = chardev };
 

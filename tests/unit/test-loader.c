@@ -21,7 +21,7 @@
 #include "board/map.h"
 #include "hyp/guestmem.h"
 
-#define RAM_SIZE (64 * MiB)
+#define RAM_SIZE   (64 * MiB)
 #define KERNEL_GPA (RAM_BASE + 2 * MiB)
 
 static char folder[] = "/tmp/test-loader-XXXXXX";
@@ -52,12 +52,14 @@ static int setup(void **state)
 		.memory_count = 1,
 		.kernel = kernel_path,
 	};
-	ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-		-1, 0);
+	ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	assert_ptr_not_equal(ram, MAP_FAILED);
 	mem.count = 0;
-	assert_int_equal(guestmem_add(&mem,
-		&(struct guestmem_range){ .gpa = RAM_BASE, .size = RAM_SIZE, .hva = ram }), 0);
+	assert_int_equal(
+		guestmem_add(&mem,
+			&(struct guestmem_range){ .gpa = RAM_BASE, .size = RAM_SIZE, .hva = ram }),
+		0);
 	errors = (struct errors){ 0 };
 	memset(&result, 0xee, sizeof(result));
 	return 0;
@@ -101,7 +103,9 @@ static void make_image(size_t len, uint64_t text_offset, uint64_t image_size)
 static void gzip(size_t at)
 {
 	static uint8_t out[sizeof(file)];
-	z_stream z = { .next_in = file, .avail_in = file_len, .next_out = out, .avail_out = sizeof(out) };
+	z_stream z = {
+		.next_in = file, .avail_in = file_len, .next_out = out, .avail_out = sizeof(out)
+	};
 
 	assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
 	assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
@@ -201,6 +205,18 @@ static void image_without_size(void **state)
 	assert_non_null(strstr(errors.lines[0], "not in the machine's memory"));
 }
 
+/* A signed kernel may be longer than its image_size. */
+static void image_longer_than_it_says(void **state)
+{
+	write_to(initrd_path, "initrd", 6);
+	config.initrd = initrd_path;
+	make_image(200000, 0, 4096);
+	assert_int_equal(load_kernel(), 0);
+	assert_int_equal(result.initrd_gpa, KERNEL_GPA + 4 * 64 * KiB);
+	config.memory[0].size = 2 * MiB + 199999;
+	assert_refused("does not fit");
+}
+
 static void image_of_exact_fit(void **state)
 {
 	make_image(1000, 0, RAM_SIZE - 2 * MiB);
@@ -212,7 +228,8 @@ static void image_of_exact_fit(void **state)
 static void image_hostile(void **state)
 {
 	static const uint64_t bad[] = { UINT64_MAX, UINT64_MAX - 4095, INT64_MAX, UINT64_C(1) << 63,
-		UINT64_MAX - RAM_BASE - 2 * MiB, -(RAM_BASE + 2 * MiB), RAM_SIZE, UINT64_C(1) << 40 };
+		UINT64_MAX - RAM_BASE - 2 * MiB, -(RAM_BASE + 2 * MiB), RAM_SIZE,
+		UINT64_C(1) << 40 };
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		make_image(1000, 0, bad[i]);
@@ -280,7 +297,8 @@ static void initrd_refused(void **state)
 	assert_non_null(strstr(errors.lines[0], "is empty"));
 	assert_int_equal(truncate(initrd_path, 61 * MiB + 1), 0);
 	assert_true(load() < 0);
-	assert_non_null(strstr(errors.lines[0], "initrd does not fit into memory: it needs 61.0 MiB"));
+	assert_non_null(
+		strstr(errors.lines[0], "initrd does not fit into memory: it needs 61.0 MiB"));
 	assert_int_equal(truncate(initrd_path, 61 * MiB), 0);
 	assert_int_equal(load(), 0);
 	config.initrd = folder;
@@ -303,9 +321,11 @@ static void initrd_out_of_reach(void **state)
 
 static void gzipped(void **state)
 {
-	static uint8_t whole[100000];
+	static uint8_t whole[200000];
 
-	make_image(sizeof(whole), 0, 150000);
+	make_image(sizeof(whole), 0, 250000);
+	for (size_t i = 64; i < sizeof(whole); i++)
+		file[i] = random(); /* so that there is a lot of it in gzip, too */
 	memcpy(whole, file, sizeof(whole));
 	gzip(0);
 	assert_int_equal(load_kernel(), 0);
@@ -366,10 +386,10 @@ static void zboot_hostile(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		make_zboot("gzip");
 		put32(8, bad[i]);
-		assert_refused("is truncated");
+		assert_refused("is truncated: its header tells");
 		make_zboot("gzip");
 		put32(12, bad[i]);
-		assert_refused("is truncated");
+		assert_refused("is truncated: its header tells");
 	}
 	make_zboot("gzip");
 	put32(12, 0);
@@ -407,10 +427,18 @@ static void elf_start(void)
 		.e_phnum = ARRAY_SIZE(phdrs),
 	};
 	phdrs[0] = (Elf64_Phdr){ .p_type = PT_NOTE, .p_offset = UINT64_MAX, .p_memsz = UINT64_MAX };
-	phdrs[1] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_offset = 0x1000, .p_vaddr = 0xffff000000000000,
-		.p_paddr = RAM_BASE + 3 * MiB, .p_filesz = 0x500, .p_memsz = 0x500 };
-	phdrs[2] = (Elf64_Phdr){ .p_type = PT_LOAD, .p_offset = 0x2000, .p_vaddr = 0xffff000000100000,
-		.p_paddr = RAM_BASE + 4 * MiB, .p_filesz = 0x100, .p_memsz = 0x10100 };
+	phdrs[1] = (Elf64_Phdr){ .p_type = PT_LOAD,
+		.p_offset = 0x1000,
+		.p_vaddr = 0xffff000000000000,
+		.p_paddr = RAM_BASE + 3 * MiB,
+		.p_filesz = 0x500,
+		.p_memsz = 0x500 };
+	phdrs[2] = (Elf64_Phdr){ .p_type = PT_LOAD,
+		.p_offset = 0x2000,
+		.p_vaddr = 0xffff000000100000,
+		.p_paddr = RAM_BASE + 4 * MiB,
+		.p_filesz = 0x100,
+		.p_memsz = 0x10100 };
 }
 
 static void elf_program(void **state)
@@ -429,8 +457,8 @@ static void elf_program(void **state)
 
 static void elf_hostile(void **state)
 {
-	static const uint64_t wide[] = { UINT64_MAX, INT64_MAX, UINT64_C(1) << 63, UINT64_MAX - 0xfff,
-		-(RAM_BASE + 3 * MiB), RAM_SIZE };
+	static const uint64_t wide[] = { UINT64_MAX, INT64_MAX, UINT64_C(1) << 63,
+		UINT64_MAX - 0xfff, -(RAM_BASE + 3 * MiB), RAM_SIZE };
 
 #define BAD(change, words)                                                                         \
 	do {                                                                                       \
@@ -443,7 +471,8 @@ static void elf_hostile(void **state)
 		BAD(phdrs[1].p_offset = wide[i], "not within the file");
 		BAD(phdrs[1].p_filesz = wide[i], "not within the file");
 		BAD(phdrs[1].p_filesz = phdrs[1].p_memsz = wide[i], "not within the file");
-		BAD(phdrs[1].p_memsz = wide[i], "");
+		BAD(phdrs[1].p_memsz = wide[i],
+			wide[i] > -(RAM_BASE + 3 * MiB) ? "passes the end" : "not free");
 		BAD(phdrs[1].p_paddr = wide[i], "");
 		BAD(elf.e_phoff = wide[i], "beyond its end");
 		BAD(elf.e_entry = wide[i], "entry point");
@@ -583,6 +612,8 @@ static void changed_meanwhile(void **state)
 {
 	struct loader *loader;
 
+	config.initrd = initrd_path;
+	write_to(initrd_path, "initrd", 6);
 	make_image(1000, 0, 4096);
 	write_kernel();
 	assert_int_equal(loader_open(&config, &errors, &loader), 0);
@@ -601,6 +632,12 @@ static void changed_meanwhile(void **state)
 	make_image(1000, 0, RAM_SIZE);
 	write_kernel();
 	assert_true(loader_load(loader, &mem, &errors, &result) < 0);
+	make_image(1000, 0, 4096);
+	write_kernel();
+	assert_int_equal(truncate(initrd_path, RAM_SIZE), 0);
+	assert_true(loader_load(loader, &mem, &errors, &result) < 0);
+	assert_int_equal(truncate(initrd_path, 0), 0);
+	assert_true(loader_load(loader, &mem, &errors, &result) < 0);
 	assert_int_equal(result.entry_gpa, KERNEL_GPA + 0x1000); /* untouched on failure */
 	loader_close(loader);
 }
@@ -609,7 +646,8 @@ static void no_such_file(void **state)
 {
 	config.kernel = (char *)"/tmp/no/such/file";
 	assert_true(load() < 0);
-	assert_non_null(strstr(errors.lines[0], "/tmp/no/such/file: cannot be opened: No such file"));
+	assert_non_null(
+		strstr(errors.lines[0], "/tmp/no/such/file: cannot be opened: No such file"));
 	config.kernel = NULL;
 	assert_true(load() < 0);
 	assert_non_null(strstr(errors.lines[0], "/chosen: sluice,kernel: missing"));
@@ -647,6 +685,7 @@ int main(void)
 		T(image),
 		T(image_with_text_offset),
 		T(image_without_size),
+		T(image_longer_than_it_says),
 		T(image_of_exact_fit),
 		T(image_hostile),
 		T(around_reserved),

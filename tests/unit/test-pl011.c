@@ -5,8 +5,22 @@
 #include "devices/chardev.h"
 #include "devices/pl011.h"
 
-enum { DR = 0, RSR = 4, FR = 0x18, ILPR = 0x20, IBRD = 0x24, FBRD = 0x28, LCR_H = 0x2c, CR = 0x30,
-	IFLS = 0x34, IMSC = 0x38, RIS = 0x3c, MIS = 0x40, ICR = 0x44, DMACR = 0x48 };
+enum {
+	DR = 0,
+	RSR = 4,
+	FR = 0x18,
+	ILPR = 0x20,
+	IBRD = 0x24,
+	FBRD = 0x28,
+	LCR_H = 0x2c,
+	CR = 0x30,
+	IFLS = 0x34,
+	IMSC = 0x38,
+	RIS = 0x3c,
+	MIS = 0x40,
+	ICR = 0x44,
+	DMACR = 0x48
+};
 
 #define TXFE 0x80
 #define RXFF 0x40
@@ -97,8 +111,8 @@ static void registers_keep_their_bits(void **state)
 {
 	static const struct {
 		unsigned offset, mask;
-	} regs[] = { { ILPR, 0xff }, { IBRD, 0xffff }, { FBRD, 0x3f }, { LCR_H, 0xff }, { CR, 0xff87 },
-		{ IFLS, 0x3f }, { IMSC, 0x7ff }, { DMACR, 7 } };
+	} regs[] = { { ILPR, 0xff }, { IBRD, 0xffff }, { FBRD, 0x3f }, { LCR_H, 0xff },
+		{ CR, 0xff87 }, { IFLS, 0x3f }, { IMSC, 0x7ff }, { DMACR, 7 } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(regs); i++) {
 		put(&b, regs[i].offset, UINT32_MAX);

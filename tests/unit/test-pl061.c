@@ -4,11 +4,21 @@
 
 #include "devices/pl061.h"
 
-enum { DATA = 0, DIR = 0x400, IS = 0x404, IBE = 0x408, IEV = 0x40c, IE = 0x410, RIS = 0x414,
-	MIS = 0x418, IC = 0x41c, AFSEL = 0x420 };
+enum {
+	DATA = 0,
+	DIR = 0x400,
+	IS = 0x404,
+	IBE = 0x408,
+	IEV = 0x40c,
+	IE = 0x410,
+	RIS = 0x414,
+	MIS = 0x418,
+	IC = 0x41c,
+	AFSEL = 0x420
+};
 
-#define LINE 3
-#define BIT  (1 << LINE)
+#define LINE	  3
+#define BIT	  (1 << LINE)
 #define LINE_DATA (DATA + (BIT << 2))
 
 static struct bench b;
@@ -136,7 +146,7 @@ static void level(void **state)
 	assert_false(b.level);
 	put(&b, IEV, BIT);
 	bench_run(&b, PL061_PULSE_MS); /* the pulse's low half */
-	pl061_pulse(b.device, LINE); /* an edge that waits is none of a level's business */
+	pl061_pulse(b.device, LINE);   /* an edge that waits is none of a level's business */
 	assert_true(b.level);
 	put(&b, IEV, 0);
 	put(&b, IS, BIT);
