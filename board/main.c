@@ -5,6 +5,7 @@
 
 #include "board/check.h"
 #include "board/commandline.h"
+#include "board/console.h"
 #include "board/run.h"
 #include "hyp/util.h"
 
@@ -34,6 +35,7 @@ static void print_help(FILE *stream)
 
 int main(int argc, char **argv)
 {
+	console_claim_stdio();
 	if (argc > 1)
 		for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 			if (!strcmp(argv[1], commands[i].name))

@@ -64,10 +64,14 @@ static void *vcpu_thread(void *opaque)
 {
 	struct vcpu *vcpu = opaque;
 	struct vcpus *vcpus = vcpu->vcpus;
+	/* A fault whose signal is blocked kills at once, past the handler that restores the terminal. */
+	static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGABRT };
 	sigset_t signals;
 
 	sigfillset(&signals);
 	sigdelset(&signals, KICK_SIGNAL);
+	for (size_t i = 0; i < ARRAY_SIZE(faults); i++)
+		sigdelset(&signals, faults[i]);
 	pthread_sigmask(SIG_SETMASK, &signals, NULL);
 
 	pthread_mutex_lock(&vcpus->lock);
