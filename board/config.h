@@ -28,6 +28,7 @@ struct range {
 struct host_limits {
 	unsigned ipa_bits;         /* guest-physical address bits KVM offers */
 	uint64_t address_space;    /* bytes a process may reserve: 2^39, 2^47 or 2^48, less RLIMIT_AS */
+	uint64_t address_run;      /* the longest stretch of it; 0: not known */
 	uint64_t page_bytes;       /* 4096, 16384 or 65536 */
 	unsigned memslots;         /* KVM_CAP_NR_MEMSLOTS */
 	unsigned vcpus;            /* KVM_CAP_MAX_VCPUS */
@@ -36,8 +37,9 @@ struct host_limits {
 };
 
 struct cpu_config {
-	uint64_t mpidr; /* the node's reg */
+	uint64_t mpidr; /* the node's reg, one that KVM gives to a vCPU */
 	char *path;     /* its node in the source tree */
+	cpu_set_t host_cpus; /* that its thread may run on; empty: any */
 };
 
 enum stray_access { STRAY_ACCESS_ABORT, STRAY_ACCESS_PAUSE, STRAY_ACCESS_STOP };
@@ -88,6 +90,9 @@ struct machine_config {
  */
 int config_read(const char *file, const char *const *overlays, size_t overlay_count,
 	const struct host_limits *host, struct errors *errors, struct machine_config **ret);
+/* The same for a tree in memory, called `name` in messages; paths in it are relative to the working folder. */
+int config_read_blob(const void *blob, size_t size, const char *name, const struct host_limits *host,
+	struct errors *errors, struct machine_config **ret);
 void config_destroy(struct machine_config *config);
 
 /* The nearest of `names` (NULL-ended) to `name` by edit distance, or NULL when none is near. */

@@ -23,6 +23,10 @@ static void add_list(struct errors *errors, const char *prefix, const char *wher
 		line = NULL;
 		goto drop;
 	}
+	/* Names and values come from untrusted trees, and go to a terminal. */
+	for (char *c = line; *c; c++)
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
 	grown = reallocarray(errors->lines, errors->count + 1, sizeof(*grown));
 	if (!grown)
 		goto drop;

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `sluice check` and `sluice show`; see check.h. */
+#include "board/check.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "board/config.h"
+#include "board/errors.h"
+#include "board/guest-tree.h"
+#include "board/host.h"
+#include "board/map.h"
+#include "board/size.h"
+#include "board/tree-file.h"
+#include "devices/device.h"
+
+#define SIZE(bytes) size_print((char[SIZE_TEXT]){ 0 }, bytes)
+
+/* What both commands begin with: the configuration and the guest's tree. */
+struct checked {
+	struct host_limits host;
+	bool has_kvm;
+	struct machine_config *config;
+	void *tree;
+	size_t tree_size;
+	struct errors errors;
+};
+
+static int check(
+	struct checked *c, const char *file, const char *const *overlays, size_t overlay_count)
+{
+	struct guest_tree_input input = { 0 };
+	int err;
+
+	c->has_kvm = !host_probe(&c->host);
+	err = config_read(file, overlays, overlay_count, &c->host, &c->errors, &c->config);
+	if (err)
+		return err;
+	input.gic_version = c->host.gic_version ? c->host.gic_version : 3;
+	err = guest_tree_build(c->config, &input, &c->tree, &c->tree_size);
+	if (err == -ENOSPC)
+		error_add(&c->errors, file, NULL, "the guest's tree would be larger than %s",
+			SIZE(TREE_SIZE_MAX));
+	else if (err)
+		error_add(&c->errors, file, NULL, "cannot build the guest's tree: %s",
+			strerror(-err));
+	return err;
+}
+
+static int finish(struct checked *c, int err)
+{
+	errors_print(&c->errors, stderr);
+	errors_finish(&c->errors);
+	config_destroy(c->config);
+	free(c->tree);
+	return err ? 1 : 0;
+}
+
+static void print_device(const struct device_config *device)
+{
+	const struct window_config *window = &device->window;
+	uint64_t gpa = VIRTIO_MMIO_BASE + device->place * VIRTIO_MMIO_SIZE, slots;
+
+	printf("%-12s %s", device->id, device->class->compatible);
+	if (device->class->kind == DEVICE_VIRTIO)
+		printf(" at 0x%08" PRIx64 ", SPI %u (virtio%u)", gpa,
+			VIRTIO_MMIO_SPI + device->place, device->place);
+	putchar('\n');
+	if (!device->has_window)
+		return;
+	slots = window->size / window->slot_bytes + (window->size % window->slot_bytes != 0);
+	printf("%-12s window 0x%09" PRIx64 " to 0x%09" PRIx64 ", %s: %" PRIu64
+	       " slots of %s, blocks "
+	       "of %s, stray reads %s\n",
+		"", window->gpa, window->gpa + window->size, SIZE(window->size), slots,
+		SIZE(window->slot_bytes), SIZE(window->block_bytes),
+		window->stray_reads == STRAY_READS_ABORT ? "abort" : "see zeros");
+}
+
+static void print_map(const struct checked *c)
+{
+	const struct machine_config *config = c->config;
+
+	printf("%s: good%s%s\n", config->file, *config->model ? ", the machine " : "",
+		config->model);
+	printf("%-12s %zu, guest addresses of %u bits (this host%s: %u)\n", "CPUs",
+		config->cpu_count, config->ipa_bits_needed,
+		c->has_kvm ? "" : ", without KVM, is taken to have", c->host.ipa_bits);
+	for (size_t i = 0; i < config->memory_count; i++)
+		printf("%-12s 0x%09" PRIx64 " to 0x%09" PRIx64 ", %s\n", "memory",
+			config->memory[i].gpa, config->memory[i].gpa + config->memory[i].size,
+			SIZE(config->memory[i].size));
+	for (size_t i = 0; i < config->reserved_count; i++)
+		printf("%-12s 0x%09" PRIx64 " to 0x%09" PRIx64 ", %s\n", "reserved",
+			config->reserved[i].gpa, config->reserved[i].gpa + config->reserved[i].size,
+			SIZE(config->reserved[i].size));
+	for (size_t i = 0; i < config->device_count; i++)
+		print_device(&config->devices[i]);
+	printf("%-12s %s\n", "kernel", config->kernel ? config->kernel : "none: it cannot run");
+	if (config->initrd)
+		printf("%-12s %s\n", "initrd", config->initrd);
+	printf("%-12s %zu bytes\n", "guest's tree", c->tree_size);
+}
+
+int check_command(const char *file, const char *const *overlays, size_t overlay_count)
+{
+	struct checked c = { 0 };
+	int err = check(&c, file, overlays, overlay_count);
+
+	if (!err)
+		print_map(&c);
+	return finish(&c, err);
+}
+
+int show_command(const char *file, const char *const *overlays, size_t overlay_count)
+{
+	struct checked c = { 0 };
+	int err = check(&c, file, overlays, overlay_count);
+
+	if (!err)
+		err = tree_print_source(c.tree, c.tree_size, file, &c.errors, stdout);
+	return finish(&c, err);
+}

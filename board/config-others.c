@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The rest of the tree, which passes to the guest unchanged: it may not claim the addresses,
+ * interrupts or nodes that are Sluice's, nor names with the prefix that are unknown. One walk
+ * over all nodes, with what each level hands down in a small stack.
+ */
+#include <inttypes.h>
+#include <libfdt.h>
+#include <string.h>
+
+#include "board/config-reader.h"
+#include "board/map.h"
+#include "board/tree-file.h"
+#include "devices/device.h"
+
+/* What Sluice puts into the guest's tree itself, by name up to the unit address or compatible. */
+static const char *const own_names[] = { "hypervisor", "psci", "timer", "apb-pclk", "gpio-keys",
+	"intc", "interrupt-controller", NULL };
+static const char *const own_compatibles[] = { "linux,kvm", "arm,psci", "arm,psci-0.2",
+	"arm,psci-1.0", "arm,armv8-timer", "arm,armv7-timer", "arm,gic-v3", "arm,gic-400",
+	"arm,cortex-a15-gic", "virtio,mmio", NULL };
+
+static const struct claim own_ranges[] = {
+	{ { GIC_DIST_BASE, UART_BASE - GIC_DIST_BASE }, -1, "the interrupt controller" },
+	{ { UART_BASE, PL0XX_SIZE }, -1, "the UART" },
+	{ { RTC_BASE, PL0XX_SIZE }, -1, "the real-time clock" },
+	{ { GPIO_BASE, PL0XX_SIZE }, -1, "the power button's GPIO" },
+	{ { VIRTIO_MMIO_BASE, VIRTIO_MMIO_PLACES *VIRTIO_MMIO_SIZE }, -1, "virtio-mmio" },
+};
+
+/* Timers and the GIC's maintenance interrupt. */
+static const uint32_t own_ppis[] = { 9, 10, 11, 13, 14 };
+
+/* Where properties with the prefix are known. */
+static const struct place {
+	const char *property, *where;
+} places[] = {
+	{ "sluice,kernel", "/chosen" },
+	{ "sluice,initrd", "/chosen" },
+	{ "sluice,host-cpus", "a CPU's node" },
+};
+
+/* What a node hands to its children. */
+struct level {
+	bool addressed; /* their reg are the machine's addresses */
+	bool our_gic;	/* their interrupts are the machine's */
+	struct cells cells;
+	bool chosen, cpus, options, skipped;
+};
+
+static bool compatible_is_known(
+	const char *entry, int depth, const struct level *up, const char *name)
+{
+	if (!depth)
+		return !strcmp(entry, "sluice,machine");
+	if (up->options && !strcmp(name, "sluice"))
+		return !strcmp(entry, "sluice,options");
+	return depth == 1 && device_class_of(entry);
+}
+
+static void check_compatible(const struct tree *tree, int node, int depth, const struct level *up)
+{
+	int count = fdt_stringlist_count(tree->fdt, node, "compatible");
+	const char *known[64] = { "sluice,machine", "sluice,options" };
+	char hint[DID_YOU_MEAN];
+
+	for (size_t i = 0; device_table[i] && i < ARRAY_SIZE(known) - 3; i++)
+		known[i + 2] = device_table[i]->compatible;
+	for (int i = 0; i < count; i++) {
+		const char *entry = fdt_stringlist_get(tree->fdt, node, "compatible", i, NULL);
+
+		if (!entry || strncmp(entry, "sluice,", 7) ||
+			compatible_is_known(entry, depth, up, tree_name(tree, node)))
+			continue;
+		if (device_class_of(entry))
+			tree_error(tree, node, "compatible", "\"%s\" stands in a child of the root",
+				entry);
+		else
+			tree_error(tree, node, "compatible", "\"%s\" is unknown here%s", entry,
+				did_you_mean(hint, entry, known));
+	}
+}
+
+static void check_prefixed(
+	const struct tree *tree, int node, const struct level *up, const struct level *self)
+{
+	const char *known[ARRAY_SIZE(places) + 1] = { NULL };
+	char hint[DID_YOU_MEAN];
+	const char *name;
+	int property;
+
+	for (size_t i = 0; i < ARRAY_SIZE(places); i++)
+		known[i] = places[i].property;
+	fdt_for_each_property_offset(property, tree->fdt, node)
+	{
+		const struct place *place = NULL;
+
+		fdt_getprop_by_offset(tree->fdt, property, &name, NULL);
+		if (strncmp(name, "sluice,", 7))
+			continue;
+		for (size_t i = 0; i < ARRAY_SIZE(places); i++)
+			if (!strcmp(name, places[i].property))
+				place = &places[i];
+		if (!place)
+			tree_error(tree, node, name, "unknown%s", did_you_mean(hint, name, known));
+		else if (!(self->chosen && !strcmp(place->where, "/chosen")) &&
+			 !(up->cpus && tree_name_is(tree, node, "cpu") && place == &places[2]))
+			tree_error(tree, node, name, "belongs in %s, not here", place->where);
+	}
+}
+
+static void check_range(
+	struct reader *reader, int node, const char *property, const struct range *range)
+{
+	const struct claim *other = NULL;
+	struct claim window;
+
+	if (!range->size || range->gpa + range->size < range->gpa)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(own_ranges); i++)
+		if (ranges_overlap(own_ranges[i].range.gpa, own_ranges[i].range.size, range->gpa,
+			    range->size))
+			other = &own_ranges[i];
+	for (size_t i = 0; i < reader->config->device_count; i++) {
+		const struct device_config *device = &reader->config->devices[i];
+
+		if (!device->has_window || !ranges_overlap(device->window.gpa, device->window.size,
+						   range->gpa, range->size))
+			continue;
+		window = (struct claim){
+			.range = { device->window.gpa, device->window.size },
+			.what = device->path,
+		};
+		other = &window;
+	}
+	if (other)
+		tree_error(&reader->tree, node, property,
+			"0x%" PRIx64 "+0x%" PRIx64 " is Sluice's: %s is at 0x%" PRIx64
+			"+0x%" PRIx64,
+			range->gpa, range->size, other->what, other->range.gpa, other->range.size);
+}
+
+static uint64_t take(const fdt32_t **cell, unsigned count)
+{
+	uint64_t value = 0;
+
+	while (count--)
+		value = value << 32 | fdt32_ld((*cell)++);
+	return value;
+}
+
+/* Every range that `property` has, `skip` cells being before each address. Malformed: the guest's. */
+static void check_ranges(struct reader *reader, int node, const char *property, unsigned skip,
+	unsigned address, unsigned size)
+{
+	int len, entry = 4 * (skip + address + size);
+	const fdt32_t *cell = fdt_getprop(reader->tree.fdt, node, property, &len);
+
+	if (!cell || !entry || address > 2 || size > 2)
+		return;
+	for (; len >= entry; len -= entry) {
+		struct range range;
+
+		cell += skip;
+		range.gpa = take(&cell, address);
+		range.size = take(&cell, size);
+		check_range(reader, node, property, &range);
+	}
+}
+
+static void check_interrupts(const struct tree *tree, int node)
+{
+	int len;
+	const fdt32_t *cell = fdt_getprop(tree->fdt, node, "interrupts", &len);
+
+	if (!cell)
+		return;
+	if (len % 12)
+		tree_error(tree, node, "interrupts",
+			"the machine's interrupts have three cells, as in <0 64 4>");
+	for (; len >= 12; len -= 12, cell += 3) {
+		uint32_t type = fdt32_ld(cell), number = fdt32_ld(cell + 1);
+		bool own = !type &&
+			   (number == UART_SPI || number == RTC_SPI || number == GPIO_SPI ||
+				   (number >= VIRTIO_MMIO_SPI &&
+					   number < VIRTIO_MMIO_SPI + VIRTIO_MMIO_PLACES));
+
+		for (size_t i = 0; i < ARRAY_SIZE(own_ppis); i++)
+			own |= type == 1 && number == own_ppis[i];
+		if (own)
+			tree_error(tree, node, "interrupts",
+				"%s %u is Sluice's: SPIs from %d on are free", type ? "PPI" : "SPI",
+				number, VIRTIO_MMIO_SPI + VIRTIO_MMIO_PLACES);
+	}
+}
+
+/* A node at the root that Sluice makes itself. */
+static void check_own(const struct tree *tree, int node)
+{
+	const char *own = NULL;
+
+	for (size_t i = 0; own_names[i]; i++)
+		if (tree_name_is(tree, node, own_names[i]))
+			own = own_names[i];
+	for (size_t i = 0; own_compatibles[i] && !own; i++)
+		if (tree_compatible(tree, node, own_compatibles[i]))
+			own = own_compatibles[i];
+	if (own)
+		tree_error(tree, node, NULL,
+			"Sluice puts its own %s into the guest's tree: remove this node", own);
+}
+
+static unsigned raw_cells(const struct tree *tree, int node, const char *property, unsigned absent)
+{
+	int len;
+	const void *value = fdt_getprop(tree->fdt, node, property, &len);
+
+	return value && len == 4 ? fdt32_ld(value) : absent;
+}
+
+static struct level check_node(struct reader *reader, int node, int depth, const struct level *up)
+{
+	const struct tree *tree = &reader->tree;
+	const char *name = tree_name(tree, node);
+	struct level self = {
+		.cells = { raw_cells(tree, node, "#address-cells", 2),
+			raw_cells(tree, node, "#size-cells", 1) },
+		.chosen = depth == 1 && !strcmp(name, "chosen"),
+		.cpus = depth == 1 && !strcmp(name, "cpus"),
+		.options = depth == 1 && !strcmp(name, "options"),
+		.our_gic = up->our_gic && !tree_has(tree, node, "interrupt-parent"),
+	};
+	bool interpreted = depth == 1 &&
+			   (layout_is_memory(tree, node) || sluice_compatible(tree, node) ||
+				   !strcmp(name, "reserved-memory"));
+	int len;
+	const void *ranges = fdt_getprop(tree->fdt, node, "ranges", &len);
+
+	check_compatible(tree, node, depth, up);
+	if (!(interpreted && sluice_compatible(tree, node)))
+		check_prefixed(tree, node, up, &self);
+	self.skipped = up->skipped || interpreted;
+	if (!depth) {
+		self.addressed = true;
+		return self;
+	}
+	if (depth == 1 && !interpreted)
+		check_own(tree, node);
+	if (self.skipped)
+		return self;
+	if (self.our_gic)
+		check_interrupts(tree, node);
+	if (tree_has(tree, node, "#interrupt-cells"))
+		self.our_gic = false;
+	if (!up->addressed || up->cells.address > 2 || up->cells.size > 2)
+		return self;
+	check_ranges(reader, node, "reg", 0, up->cells.address, up->cells.size);
+	/* A bus that is passed through whole, or one that takes stretches of its parent's space. */
+	self.addressed = ranges && !len;
+	if (ranges && len && self.cells.address <= 3)
+		check_ranges(reader, node, "ranges", self.cells.address, up->cells.address,
+			self.cells.size);
+	return self;
+}
+
+void others_check(struct reader *reader)
+{
+	struct level levels[TREE_DEPTH + 2] = { { .our_gic = true } };
+	int depth = 0;
+
+	for (int node = 0; node >= 0 && depth >= 0 && depth <= TREE_DEPTH;
+		node = fdt_next_node(reader->tree.fdt, node, &depth))
+		levels[depth + 1] = check_node(reader, node, depth, &levels[depth]);
+	if (tree_has(&reader->tree, 0, "interrupt-parent"))
+		tree_error(&reader->tree, 0, "interrupt-parent",
+			"the machine's interrupt controller is Sluice's: remove it");
+}

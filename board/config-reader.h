@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the parts of the configuration's reader share while they read; see config.c for their
+ * order. Every part adds its errors and goes on, so that all of them are seen at once.
+ */
+#ifndef SLUICE_BOARD_CONFIG_READER_H
+#define SLUICE_BOARD_CONFIG_READER_H
+
+#include "board/config.h"
+#include "board/errors.h"
+#include "board/tree.h"
+
+#define CONFIG_RESERVED (CONFIG_RANGES + CONFIG_DEVICES)
+
+/* A child of /reserved-memory. */
+struct reserved_node {
+	int node;
+	uint32_t phandle;		  /* 0: none */
+	struct range range;		  /* size 0 while it is not known */
+	bool several;			  /* more than one range in reg */
+	bool is_static;			  /* has reg */
+	bool broken;			  /* an error was added that makes the range useless */
+	const struct device_config *user; /* whose window it is */
+};
+
+/* Guest-physical space that is taken, for overlap messages. */
+struct claim {
+	struct range range;
+	int node; /* -1: none, and then `what` says who */
+	const char *what;
+};
+
+struct reader {
+	struct tree tree;
+	const struct host_limits *host;
+	struct machine_config *config;
+	struct cells cells;	     /* the root's */
+	struct cells reserved_cells; /* those of /reserved-memory */
+	struct reserved_node reserved[CONFIG_RESERVED];
+	size_t reserved_count;
+	struct claim claims[CONFIG_RANGES + 2 * CONFIG_RESERVED];
+	size_t claim_count;
+	/* In the order of config->devices; `region` is an index into `reserved`, or -1. */
+	struct device_node {
+		const struct device_class *class;
+		int node, region;
+		unsigned alias; /* N of its /aliases virtioN, else UINT_MAX */
+	} device_nodes[CONFIG_DEVICES];
+};
+
+/* layout.c: memory and reserved ranges, then, when devices are known, their windows. */
+void layout_read_memory(struct reader *reader);
+void layout_read_reserved(struct reader *reader);
+void layout_place_windows(struct reader *reader);
+void layout_check_totals(struct reader *reader);
+/* Writes the addresses of placed windows into the tree; ends the validity of node offsets. */
+int layout_write_placed(struct reader *reader);
+bool layout_is_memory(const struct tree *tree, int node);
+
+/* config-devices.c: nodes by their class's table; then, with windows placed, their rules and slots. */
+void devices_read(struct reader *reader);
+void devices_check(struct reader *reader);
+
+/* config-others.c: nodes and names that Sluice does not interpret, as far as they touch what is its. */
+void others_check(struct reader *reader);
+
+/* names.c: every property of the node that is not in the list is an error. */
+void check_properties(const struct tree *tree, int node, const char *const *known);
+
+#define DID_YOU_MEAN 192
+/* The nearest of the names, as "; did you mean X?", or "". */
+const char *did_you_mean(char buf[DID_YOU_MEAN], const char *name, const char *const *names);
+/* The first entry of a node's compatible that begins with "sluice,", or NULL. */
+const char *sluice_compatible(const struct tree *tree, int node);
+/* The class of that compatible, or NULL. */
+const struct device_class *device_class_of(const char *compatible);
+
+#endif

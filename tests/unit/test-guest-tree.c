@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The guest's tree, read again by libfdt: what Sluice provides is there in the form that Linux
+ * wants, what is the host's is gone, and dtc has nothing to complain about.
+ */
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <libfdt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "board/guest-tree.h"
+#include "board/map.h"
+#include "tests/unit/tree-source.h"
+
+static const char machine[] =
+	"&cpus { cpu@1 { device_type = \"cpu\"; compatible = \"arm,cortex-a76\"; reg = <1>; "
+	"sluice,host-cpus = <3>; };"
+	"  cpu@2 { device_type = \"cpu\"; reg = <2>; status = \"disabled\"; }; cpu-map { }; };"
+	"&memory { /delete-property/ device_type; };"
+	"&reserved { small: small { size = <0 0x20000000>; no-map; }; unused { reg = <2 0 0 "
+	"0x1000>; status = \"disabled\"; }; };"
+	"/ { vmem1: vmem1 { compatible = \"sluice,virtio-mem\"; memory-region = <&small>; };"
+	"  gone: gone { compatible = \"sluice,virtio-mem\"; status = \"disabled\"; };"
+	"  other: other@50000000 { compatible = \"acme,thing\"; reg = <0 0x50000000 0 0x1000>; "
+	"friend = <&growth>; };"
+	"  memory@80000000 { reg = <0 0x80000000 0 0x200000>; status = \"disabled\"; };"
+	"  options { sluice { compatible = \"sluice,options\"; }; };"
+	"  aliases { virtio0 = &vmem1; virtio1 = &gone; thing = &other; }; };"
+	"&chosen { sluice,initrd = \"initramfs\"; linux,initrd-start = <7>; };";
+
+struct built {
+	struct machine_config *config;
+	void *fdt;
+	size_t size;
+};
+
+static struct built build(
+	const char *base, const char *change, const struct guest_tree_input *input)
+{
+	struct built built = { 0 };
+	struct errors errors = { 0 };
+
+	if (tree_source_read(base, change, &big_host, &errors, &built.config))
+		for (size_t i = 0; i < errors.count; i++)
+			print_message("  %s\n", errors.lines[i]);
+	assert_non_null(built.config);
+	errors_finish(&errors);
+	assert_int_equal(guest_tree_build(built.config, input, &built.fdt, &built.size), 0);
+	assert_int_equal(fdt_check_full(built.fdt, built.size), 0);
+	assert_int_equal(fdt_totalsize(built.fdt), built.size);
+	return built;
+}
+
+static void finish(struct built *built)
+{
+	config_destroy(built->config);
+	free(built->fdt);
+}
+
+static int at(const struct built *built, const char *path)
+{
+	return fdt_path_offset(built->fdt, path);
+}
+
+static void assert_node(const struct built *built, const char *path, bool there)
+{
+	if ((at(built, path) >= 0) != there)
+		fail_msg("%s is %sthere", path, there ? "not " : "");
+}
+
+/* The property is exactly these cells. */
+static void assert_cells_at(const struct built *built, const char *path, const char *property,
+	const uint32_t *cells, size_t count)
+{
+	int len;
+	const fdt32_t *value = fdt_getprop(built->fdt, at(built, path), property, &len);
+
+	if (!value || len != (int)(4 * count))
+		fail_msg("%s: %s has %d bytes", path, property, value ? len : -1);
+	for (size_t i = 0; value && i < count; i++)
+		if (fdt32_ld(value + i) != cells[i])
+			fail_msg(
+				"%s: %s: cell %zu is 0x%x", path, property, i, fdt32_ld(value + i));
+}
+
+#define assert_cells(built, path, property, ...)                                                   \
+	assert_cells_at(built, path, property, (const uint32_t[]){ __VA_ARGS__ },                  \
+		ARRAY_SIZE(((const uint32_t[]){ __VA_ARGS__ })))
+
+/* The property is exactly these strings, each with its zero byte. */
+#define assert_strings(built, path, property, text)                                                \
+	do {                                                                                       \
+		int strings_len;                                                                   \
+		const void *strings = fdt_getprop(                                                 \
+			(built)->fdt, at(built, path), property, &strings_len);                    \
+		assert_non_null(strings);                                                          \
+		assert_int_equal(strings_len, sizeof(text));                                       \
+		assert_memory_equal(strings, text, sizeof(text));                                  \
+	} while (0)
+
+static bool has(const struct built *built, const char *path, const char *property)
+{
+	return fdt_getprop(built->fdt, at(built, path), property, NULL);
+}
+
+static uint32_t phandle(const struct built *built, const char *path)
+{
+	return fdt_get_phandle(built->fdt, at(built, path));
+}
+
+static void provided(void **state)
+{
+	struct guest_tree_input input = {
+		.gic_version = 3, .initrd_gpa = 0x48000000, .initrd_size = 0x1234
+	};
+	struct built b = { 0 };
+	uint32_t gic, clock, gpio;
+
+	memset(input.kaslr_seed, 0xa1, sizeof(input.kaslr_seed));
+	memset(input.rng_seed, 0xb2, sizeof(input.rng_seed));
+	b = build(good_machine, machine, &input);
+	gic = phandle(&b, "/interrupt-controller@8000000");
+	clock = phandle(&b, "/apb-pclk");
+	gpio = phandle(&b, "/pl061@9030000");
+
+	assert_cells(&b, "/", "interrupt-parent", gic);
+	assert_strings(&b, "/", "compatible", "acme,gateway");
+	assert_strings(&b, "/interrupt-controller@8000000", "compatible", "arm,gic-v3");
+	assert_cells(&b, "/interrupt-controller@8000000", "#interrupt-cells", 3);
+	assert_true(has(&b, "/interrupt-controller@8000000", "interrupt-controller"));
+	assert_cells(&b, "/interrupt-controller@8000000", "reg", 0, 0x08000000, 0, 0x10000, 0,
+		0x080a0000, 0, 0x40000);
+	assert_strings(&b, "/timer", "compatible", "arm,armv8-timer");
+	assert_cells(&b, "/timer", "interrupts", 1, 13, 4, 1, 14, 4, 1, 11, 4, 1, 10, 4);
+	assert_true(has(&b, "/timer", "always-on"));
+	assert_strings(&b, "/psci", "compatible", "arm,psci-1.0\0arm,psci-0.2");
+	assert_strings(&b, "/psci", "method", "hvc");
+	assert_strings(&b, "/hypervisor", "compatible", "linux,kvm");
+	assert_cells(&b, "/apb-pclk", "clock-frequency", 24000000);
+	assert_strings(&b, "/pl011@9000000", "compatible", "arm,pl011\0arm,primecell");
+	assert_cells(&b, "/pl011@9000000", "reg", 0, 0x09000000, 0, 0x1000);
+	assert_cells(&b, "/pl011@9000000", "interrupts", 0, 1, 4);
+	assert_cells(&b, "/pl011@9000000", "clocks", clock, clock);
+	assert_strings(&b, "/pl011@9000000", "clock-names", "uartclk\0apb_pclk");
+	assert_cells(&b, "/pl031@9010000", "interrupts", 0, 2, 4);
+	assert_cells(&b, "/pl061@9030000", "interrupts", 0, 7, 4);
+	assert_cells(&b, "/gpio-keys/poweroff", "gpios", gpio, 3, 0);
+	assert_cells(&b, "/gpio-keys/poweroff", "linux,code", 116);
+
+	assert_strings(&b, "/cpus/cpu@0", "compatible", "arm,armv8");
+	assert_strings(&b, "/cpus/cpu@1", "compatible", "arm,cortex-a76");
+	assert_strings(&b, "/cpus/cpu@1", "enable-method", "psci");
+	assert_strings(&b, "/memory@40000000", "device_type", "memory");
+
+	assert_strings(&b, "/chosen", "bootargs", "quiet");
+	assert_strings(&b, "/chosen", "stdout-path", "/pl011@9000000");
+	assert_cells(&b, "/chosen", "linux,initrd-start", 0, 0x48000000);
+	assert_cells(&b, "/chosen", "linux,initrd-end", 0, 0x48001234);
+	assert_cells(&b, "/chosen", "kaslr-seed", 0xa1a1a1a1, 0xa1a1a1a1);
+	assert_memory_equal(
+		fdt_getprop(b.fdt, at(&b, "/chosen"), "rng-seed", NULL), input.rng_seed, 64);
+	assert_strings(&b, "/aliases", "serial0", "/pl011@9000000");
+	finish(&b);
+}
+
+/* vmem1 comes first by its alias; nodes stand in the order of their addresses. */
+static void virtio(void **state)
+{
+	const struct guest_tree_input input = { .gic_version = 3 };
+	struct built b = build(good_machine, machine, &input);
+
+	assert_string_equal(b.config->devices[0].id, "vmem1");
+	assert_strings(&b, "/virtio_mmio@a000000", "compatible", "virtio,mmio");
+	assert_cells(&b, "/virtio_mmio@a000000", "reg", 0, 0x0a000000, 0, 0x200);
+	assert_cells(&b, "/virtio_mmio@a000000", "interrupts", 0, 16, 1);
+	assert_true(has(&b, "/virtio_mmio@a000000", "dma-coherent"));
+	assert_cells(&b, "/virtio_mmio@a000200", "reg", 0, 0x0a000200, 0, 0x200);
+	assert_cells(&b, "/virtio_mmio@a000200", "interrupts", 0, 17, 1);
+	assert_node(&b, "/virtio_mmio@a000400", false);
+	assert_true(at(&b, "/virtio_mmio@a000000") < at(&b, "/virtio_mmio@a000200"));
+	finish(&b);
+}
+
+static void stripped(void **state)
+{
+	static const char *const gone[] = { "/vmem0", "/vmem1", "/gone", "/options", "/__symbols__",
+		"/cpus/cpu@2", "/memory@80000000", "/reserved-memory/unused" };
+	static const char *const kept[] = { "/other@50000000", "/cpus/cpu-map",
+		"/reserved-memory/small@60000000", "/reserved-memory/growth@100000000" };
+	const struct guest_tree_input input = { .gic_version = 3 };
+	struct built b = build(good_machine, machine, &input);
+	int depth = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(gone); i++)
+		assert_node(&b, gone[i], false);
+	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
+		assert_node(&b, kept[i], true);
+	assert_false(has(&b, "/aliases", "virtio0"));
+	assert_false(has(&b, "/aliases", "virtio1"));
+	assert_strings(&b, "/aliases", "thing", "/other@50000000");
+	/* No initrd: none is told of, whatever the source said. */
+	assert_false(has(&b, "/chosen", "linux,initrd-start"));
+	assert_cells(
+		&b, "/other@50000000", "friend", phandle(&b, "/reserved-memory/growth@100000000"));
+	/* Placed by Sluice, right behind RAM. */
+	assert_cells(&b, "/reserved-memory/small@60000000", "reg", 0, 0x60000000, 0, 0x20000000);
+	assert_false(has(&b, "/reserved-memory/small@60000000", "size"));
+	for (int node = 0; node >= 0; node = fdt_next_node(b.fdt, node, &depth)) {
+		int property;
+
+		fdt_for_each_property_offset(property, b.fdt, node)
+		{
+			const char *name, *value;
+			int len;
+
+			value = fdt_getprop_by_offset(b.fdt, property, &name, &len);
+			assert_null(strstr(name, "sluice,"));
+			assert_null(memmem(value, len, "sluice,", 7));
+		}
+	}
+	finish(&b);
+}
+
+/* Every phandle is one node's. */
+static void phandles(void **state)
+{
+	const struct guest_tree_input input = { .gic_version = 3 };
+	struct built b = build(good_machine, machine, &input);
+	uint32_t seen[64];
+	size_t count = 0;
+	int depth = 0;
+
+	for (int node = 0; node >= 0; node = fdt_next_node(b.fdt, node, &depth)) {
+		uint32_t value = fdt_get_phandle(b.fdt, node);
+
+		for (size_t i = 0; i < count && value; i++)
+			assert_int_not_equal(seen[i], value);
+		assert_true(count < ARRAY_SIZE(seen));
+		if (value)
+			seen[count++] = value;
+	}
+	assert_true(count >= 5);
+	finish(&b);
+}
+
+static void gicv2(void **state)
+{
+	const struct guest_tree_input input = { .gic_version = 2 };
+	struct built b = build(good_machine, machine, &input);
+
+	assert_strings(&b, "/interrupt-controller@8000000", "compatible", "arm,cortex-a15-gic");
+	assert_cells(&b, "/interrupt-controller@8000000", "reg", 0, 0x08000000, 0, 0x10000, 0,
+		0x08010000, 0, 0x10000);
+	/* Two CPUs. */
+	assert_cells(
+		&b, "/timer", "interrupts", 1, 13, 0x304, 1, 14, 0x304, 1, 11, 0x304, 1, 10, 0x304);
+	finish(&b);
+}
+
+/* Cells of one; no /chosen, no /aliases, and a compatible that is only ours. */
+static void narrow(void **state)
+{
+	const struct guest_tree_input input = { .gic_version = 3 };
+	struct built b = build(
+		"/dts-v1/; / { #address-cells = <1>; #size-cells = <1>; compatible = "
+		"\"sluice,machine\";"
+		"cpus { #address-cells = <1>; #size-cells = <0>; cpu@0 { reg = <0>; }; };"
+		"memory@40000000 { reg = <0x40000000 0x10000000>; }; };",
+		"", &input);
+
+	assert_strings(&b, "/", "compatible", "linux,dummy-virt");
+	assert_cells(&b, "/pl011@9000000", "reg", 0x09000000, 0x1000);
+	assert_cells(&b, "/interrupt-controller@8000000", "reg", 0x08000000, 0x10000, 0x080a0000,
+		0x20000);
+	assert_strings(&b, "/cpus/cpu@0", "device_type", "cpu");
+	assert_strings(&b, "/chosen", "stdout-path", "/pl011@9000000");
+	finish(&b);
+}
+
+static void stdout_path_of_the_source(void **state)
+{
+	const struct guest_tree_input input = { .gic_version = 3 };
+	struct built b = build(
+		good_machine, "&chosen { stdout-path = \"serial0:115200n8\"; };", &input);
+
+	assert_strings(&b, "/chosen", "stdout-path", "serial0:115200n8");
+	finish(&b);
+}
+
+static void too_large(void **state)
+{
+	const struct guest_tree_input input = { .gic_version = 3 };
+	struct machine_config *config = NULL;
+	struct errors errors = { 0 };
+	void *fdt = NULL;
+	size_t size, filler = 2 * MiB;
+	char *change = malloc(filler + 64);
+
+	strcpy(change, "/ { filler = \"");
+	memset(change + strlen(change), 'x', filler);
+	strcpy(change + filler + 13, "\"; };");
+	assert_int_equal(tree_source_read(good_machine, change, &big_host, &errors, &config), 0);
+	assert_int_equal(guest_tree_build(config, &input, &fdt, &size), -ENOSPC);
+	assert_null(fdt);
+	config_destroy(config);
+	errors_finish(&errors);
+	free(change);
+}
+
+/*
+ * dtc's own checks. Phandles that stand in a blob as numbers are the one thing it cannot know,
+ * so what it says of references is left out.
+ */
+static void dtc_accepts(void **state)
+{
+	const struct guest_tree_input input = {
+		.gic_version = 3, .initrd_gpa = 0x48000000, .initrd_size = 1
+	};
+	struct built b = build(good_machine, machine, &input);
+	char command[512], line[512];
+	const char *path = tree_source_file("guest.dtb", "", "");
+	FILE *file = fopen(path, "w"), *dtc;
+	unsigned complaints = 0;
+
+	assert_int_equal(fwrite(b.fdt, 1, b.size, file), b.size);
+	fclose(file);
+	snprintf(command, sizeof(command), "dtc -I dtb -O dtb -o /dev/null %s 2>&1", path);
+	dtc = popen(command, "r");
+	while (fgets(line, sizeof(line), dtc))
+		if (!strstr(line, "is not a phandle reference")) {
+			print_message("  %s", line);
+			complaints++;
+		}
+	assert_int_equal(pclose(dtc), 0);
+	assert_int_equal(complaints, 0);
+	finish(&b);
+}
+
+static int remove_files(void **state)
+{
+	tree_source_finish();
+	return 0;
+}
+
+#define TEST(function)                                                                             \
+	{                                                                                          \
+		.name = #function, .test_func = function                                           \
+	}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		TEST(provided),
+		TEST(virtio),
+		TEST(stripped),
+		TEST(phandles),
+		TEST(gicv2),
+		TEST(narrow),
+		TEST(stdout_path_of_the_source),
+		TEST(too_large),
+		TEST(dtc_accepts),
+	};
+
+	return cmocka_run_group_tests_name("guest-tree", tests, NULL, remove_files);
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Trees written in the test; see tree-source.h. */
+#include "tests/unit/tree-source.h"
+
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "hyp/util.h"
+
+static char folder[64];
+static char path[256];
+
+const char good_machine[] =
+	"/dts-v1/;\n"
+	"/ {\n"
+	"	compatible = \"acme,gateway\", \"sluice,machine\";\n"
+	"	#address-cells = <2>; #size-cells = <2>;\n"
+	"	cpus: cpus { #address-cells = <1>; #size-cells = <0>;\n"
+	"		cpu0: cpu@0 { device_type = \"cpu\"; reg = <0>; };\n"
+	"	};\n"
+	"	memory: memory@40000000 { device_type = \"memory\"; reg = <0x0 0x40000000 0x0 "
+	"0x20000000>; };\n"
+	"	reserved: reserved-memory { #address-cells = <2>; #size-cells = <2>; ranges;\n"
+	"		growth: growth@100000000 { reg = <0x1 0x0 0x1 0x0>; no-map; };\n"
+	"	};\n"
+	"	vmem0: vmem0 { compatible = \"sluice,virtio-mem\"; memory-region = <&growth>; };\n"
+	"	chosen: chosen { bootargs = \"quiet\"; sluice,kernel = \"vmlinuz\"; };\n"
+	"};\n";
+
+const struct host_limits big_host = {
+	.ipa_bits = 48,
+	.address_space = 256 * TiB,
+	.page_bytes = 4 * KiB,
+	.memslots = 32767,
+	.vcpus = 512,
+	.gic_version = 3,
+};
+
+const char *tree_source_file(const char *name, const char *base, const char *change)
+{
+	FILE *file;
+
+	if (!*folder) {
+		snprintf(folder, sizeof(folder), "%s/sluice-test-XXXXXX",
+			access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
+		CHECK(mkdtemp(folder));
+	}
+	snprintf(path, sizeof(path), "%s/%s", folder, name);
+	file = fopen(path, "w");
+	CHECK(file);
+	fprintf(file, "%s%s\n", base, change);
+	CHECK(!fclose(file));
+	return path;
+}
+
+static int remove_one(const char *name, const struct stat *st, int type, struct FTW *ftw)
+{
+	return remove(name);
+}
+
+void tree_source_finish(void)
+{
+	if (*folder)
+		nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	*folder = '\0';
+}
+
+int tree_source_read(const char *base, const char *change, const struct host_limits *host,
+	struct errors *errors, struct machine_config **ret)
+{
+	return config_read(
+		tree_source_file("machine.dts", base, change), NULL, 0, host, errors, ret);
+}
