@@ -12,7 +12,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "board/control.h"
+#include "board/control-socket.h"
 #include "board/errors.h"
 #include "hyp/loop.h"
 

@@ -18,18 +18,6 @@ struct loop;
 #define CONTROL_CLIENTS 16
 
 /*
- * The folder of the sockets: $XDG_RUNTIME_DIR/sluice, or /run/sluice as root. malloc'ed; NULL
- * after an error was added.
- */
-char *control_folder(struct errors *errors);
-
-/*
- * The default path for a machine's name: NAME.sock in that folder. Makes the folder when
- * `make_folder`. malloc'ed; NULL after an error was added.
- */
-char *control_path(const char *name, bool make_folder, struct errors *errors);
-
-/*
  * Listens at `path`. A stale socket (nobody answers) is replaced; one in use is -EADDRINUSE, with
  * the error added.
  */

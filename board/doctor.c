@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <getopt.h>
-#include <grp.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
@@ -17,6 +16,7 @@
 #include <unistd.h>
 
 #include "board/commandline.h"
+#include "board/kvm-advice.h"
 #include "board/size.h"
 #include "hyp/kvm.h"
 #include "hyp/util.h"
@@ -122,60 +122,13 @@ static enum status check_architecture(const struct survey *survey, struct findin
 	return found(finding, OK, "%s, Linux %s", survey->name.machine, survey->name.release);
 }
 
-/* Why a host may have no /dev/kvm. */
-static void advise_on_missing_kvm(const struct survey *survey, struct finding *finding)
-{
-	char vendor[100];
-
-	first_line("/sys/class/dmi/id/sys_vendor", vendor, sizeof(vendor));
-	if (!is_arm64(survey) && !file_has("/proc/cpuinfo", " vmx") &&
-		!file_has("/proc/cpuinfo", " svm"))
-		advise(finding,
-			"the processor has no virtualization, or the firmware's setup has it off");
-	else if (!is_arm64(survey))
-		advise(finding, "load its module: modprobe kvm_intel, or kvm_amd");
-	else if (!strcmp(vendor, "Amazon EC2") || !strcmp(vendor, "Google") ||
-		 !strcmp(vendor, "Microsoft Corporation") || !strcmp(vendor, "Alibaba Cloud") ||
-		 !strcmp(vendor, "Hetzner") || !strcmp(vendor, "QEMU"))
-		advise(finding,
-			"this machine is a guest (%s): a bare metal instance is needed, or one "
-			"with nested virtualization",
-			vendor);
-	else
-		advise(finding, "the kernel was started at EL1 (in a guest: bare metal is needed; "
-				"on a board: by its firmware or boot loader) or was built without "
-				"KVM; dmesg | grep -i kvm says which");
-}
-
 static enum status check_kvm(const struct survey *survey, struct finding *finding)
 {
-	struct group *group = NULL;
-	struct stat st;
-	FILE *groups;
-
 	if (!survey->kvm)
 		return found(finding, OK, "/dev/kvm opens, API version 12");
-	if (survey->kvm == -ENOTSUP) {
-		advise(finding,
-			"another module has taken its place, or the kernel is from before 2007");
-		return found(finding, PROBLEM, "/dev/kvm has another API than version 12");
-	}
-	if (stat("/dev/kvm", &st) < 0 || (survey->kvm != -EACCES && survey->kvm != -EPERM)) {
-		advise_on_missing_kvm(survey, finding);
-		return found(finding, PROBLEM, "/dev/kvm: %s", strerror(-survey->kvm));
-	}
-	groups = fopen("/etc/group", "re");
-	while (groups && (group = fgetgrent(groups)) && group->gr_gid != st.st_gid)
-		;
-	if (st.st_gid && group && (st.st_mode & 0060) == 0060)
-		advise(finding, "usermod -aG %s %s, as root, then log in again", group->gr_name,
-			getenv("USER") ? getenv("USER") : "$USER");
-	else
-		advise(finding, "no group may open it: chgrp kvm /dev/kvm && chmod 660 /dev/kvm, "
-				"as root (udev's rules do so at boot), then usermod -aG kvm $USER");
-	if (groups)
-		fclose(groups);
-	return found(finding, PROBLEM, "no permission on /dev/kvm");
+	kvm_advice(survey->kvm, finding->text, sizeof(finding->text), finding->advice,
+		sizeof(finding->advice));
+	return PROBLEM;
 }
 
 static enum status check_slots(const struct survey *survey, struct finding *finding)

@@ -16,7 +16,7 @@
 #include "board/config.h"
 #include "board/errors.h"
 #include "board/guest-tree.h"
-#include "board/host.h"
+#include "board/kvm-advice.h"
 #include "board/loader.h"
 #include "board/map.h"
 #include "devices/device.h"
@@ -71,6 +71,7 @@ struct machine {
 	struct mmio_bus bus;
 	struct vcpus *vcpus;
 	uint64_t *mpidr;
+	cpu_set_t *host_cpus;
 	uint8_t *ram[CONFIG_RANGES];
 	struct machine_device fixed[FIXED_COUNT];
 	struct machine_device devices[CONFIG_DEVICES];
@@ -473,11 +474,15 @@ static int create_vcpus(struct machine *machine)
 	};
 
 	machine->mpidr = calloc(config->cpu_count, sizeof(*machine->mpidr));
-	if (!machine->mpidr)
+	machine->host_cpus = calloc(config->cpu_count, sizeof(*machine->host_cpus));
+	if (!machine->mpidr || !machine->host_cpus)
 		return -ENOMEM;
-	for (size_t i = 0; i < config->cpu_count; i++)
+	for (size_t i = 0; i < config->cpu_count; i++) {
 		machine->mpidr[i] = config->cpus[i].mpidr;
+		machine->host_cpus[i] = config->cpus[i].host_cpus;
+	}
 	vcpus.mpidr = machine->mpidr;
+	vcpus.host_cpus = machine->host_cpus;
 	return vcpus_create(&vcpus, &machine->vcpus);
 }
 
@@ -487,7 +492,10 @@ static int create_all(struct machine *machine, struct errors *errors)
 
 	machine->kvm_fd = err ? err : kvm_open();
 	if (machine->kvm_fd < 0) {
-		error_add(errors, "/dev/kvm", NULL, "%s", host_kvm_advice(machine->kvm_fd));
+		char text[200], advice[400];
+
+		kvm_advice(machine->kvm_fd, text, sizeof(text), advice, sizeof(advice));
+		error_add(errors, text, NULL, "%s", advice);
 		return machine->kvm_fd;
 	}
 	err = loader_open(machine->config, errors, &machine->loader);
@@ -572,6 +580,7 @@ void machine_destroy(struct machine *machine)
 		close(machine->kvm_fd);
 	pthread_mutex_destroy(&machine->told_lock);
 	free(machine->mpidr);
+	free(machine->host_cpus);
 	free(machine->reason);
 	free(machine);
 }

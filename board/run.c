@@ -18,6 +18,7 @@
 
 #include "board/config.h"
 #include "board/console.h"
+#include "board/control-socket.h"
 #include "board/control.h"
 #include "board/errors.h"
 #include "board/host.h"

@@ -123,6 +123,9 @@ int vcpus_create(const struct vcpus_config *config, struct vcpus **ret)
 	for (unsigned i = 0; i < config->count && !err; i++) {
 		err = -pthread_create(&vcpus->vcpu[i].thread, NULL, vcpu_thread, &vcpus->vcpu[i]);
 		vcpus->vcpu[i].started = !err;
+		if (!err && CPU_COUNT(&config->host_cpus[i]))
+			err = -pthread_setaffinity_np(vcpus->vcpu[i].thread,
+				sizeof(config->host_cpus[i]), &config->host_cpus[i]);
 	}
 	if (err) {
 		vcpus_destroy(vcpus);

@@ -20,6 +20,7 @@
 
 #include <jansson.h>
 
+#include "board/control-socket.h"
 #include "board/control.h"
 #include "board/errors.h"
 #include "board/machine.h"
