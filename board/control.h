@@ -9,32 +9,36 @@
 
 #include <stdbool.h>
 
+#include "board/machine.h"
+
 struct control;
 struct errors;
 struct loop;
-struct machine;
 
 #define CONTROL_CLIENTS 16
-
-/*
- * The default path for a machine's name: $XDG_RUNTIME_DIR/sluice/NAME.sock, or
- * /run/sluice/NAME.sock as root. Makes the folder when `make_folder`. malloc'ed; NULL after an
- * error was added.
- */
-char *control_path(const char *name, bool make_folder, struct errors *errors);
 
 /*
  * Listens at `path`. A stale socket (nobody answers) is replaced; one in use is -EADDRINUSE, with
  * the error added.
  */
-int control_create(const char *path, struct loop *loop, struct errors *errors, struct control **ret);
-/* Commands before this get an error that says the machine is not ready. */
+int control_create(
+	const char *path, struct loop *loop, struct errors *errors, struct control **ret);
+/*
+ * Commands before this get an error that says the machine is not ready. The machine outlives the
+ * control, or is taken away again (NULL) while it still exists.
+ */
 void control_set_machine(struct control *control, struct machine *machine);
 /* Removes the socket file, closes all clients after sending what waits (without blocking). */
 void control_destroy(struct control *control);
 
-/* An event to every client in command mode: {"event": name, "data": data, "timestamp": ...}. */
+/*
+ * An event to every client in command mode: {"event": name, "data": data, "timestamp": ...}.
+ * Takes the reference to `data`, which may be NULL.
+ */
 struct json_t;
 void control_event(struct control *control, const char *name, struct json_t *data);
+
+/* Tells every client what happens to the machine. `reason` is unused for MACHINE_POWERDOWN. */
+void control_notify(struct control *control, enum machine_notice notice, const char *reason);
 
 #endif

@@ -18,19 +18,30 @@ struct loop;
 struct machine;
 struct machine_config;
 
+/* What happens to a machine, as QEMU's events of those names. */
+enum machine_notice { MACHINE_POWERDOWN, MACHINE_RESET, MACHINE_SHUTDOWN };
+
 struct machine_options {
 	bool no_reboot; /* a reset ends the machine */
 	struct chardev *console;
+	/* Told of each, with QEMU's ShutdownCause ("guest-reset", "host-signal", ...). */
+	void (*notify)(void *opaque, enum machine_notice notice, const char *reason);
+	void *opaque;
 };
 
 enum machine_state {
 	MACHINE_RUNNING,
 	MACHINE_RESETTING,
-	MACHINE_OFF,     /* the guest powered off, or a reset with no_reboot */
-	MACHINE_STOPPED, /* a policy, or a host fault: machine_stop_reason() says which */
-	MACHINE_FAILED,  /* a reset could not rebuild it */
+	MACHINE_PAUSED,	 /* by the policy for stray accesses; a reset runs it again */
+	MACHINE_OFF,	 /* the guest powered off, a reset with no_reboot, or machine_quit() */
+	MACHINE_STOPPED, /* by the policy for stray accesses */
+	MACHINE_FAILED,	 /* the host could not go on: memory, KVM, or a reset that could not rebuild */
 };
 
+/*
+ * Builds the machine, its kernel loaded, ready to start. `config` outlives it. -errno with an error
+ * added that says what the host lacks.
+ */
 int machine_create(const struct machine_config *config, const struct machine_options *options,
 	struct loop *loop, struct errors *errors, struct machine **ret);
 /* Lets the vCPUs run. The machine ends by loop_stop(). */
@@ -38,15 +49,19 @@ int machine_start(struct machine *machine);
 void machine_destroy(struct machine *machine);
 
 enum machine_state machine_state(const struct machine *machine);
-const char *machine_stop_reason(const struct machine *machine); /* NULL unless stopped */
+/* Why it is paused, stopped or failed; NULL otherwise. */
+const char *machine_stop_reason(const struct machine *machine);
 const struct machine_config *machine_config(const struct machine *machine);
 
 /* Presses the power button; the guest decides what to do. */
 void machine_power_button(struct machine *machine);
-/* System reset, as if the guest had asked; takes effect before the call returns to the loop. */
-void machine_reset(struct machine *machine);
+/*
+ * System reset, as if the guest had asked; takes effect when the caller returns to the loop.
+ * `reason` is a ShutdownCause and a literal.
+ */
+void machine_reset(struct machine *machine, const char *reason);
 /* Ends the machine now. */
-void machine_quit(struct machine *machine);
+void machine_quit(struct machine *machine, const char *reason);
 
 /* Devices in the order of config->devices. */
 size_t machine_device_count(const struct machine *machine);

@@ -64,10 +64,14 @@ static void *vcpu_thread(void *opaque)
 {
 	struct vcpu *vcpu = opaque;
 	struct vcpus *vcpus = vcpu->vcpus;
+	/* A fault whose signal is blocked kills at once, past the handler that restores the terminal. */
+	static const int faults[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP, SIGSYS, SIGABRT };
 	sigset_t signals;
 
 	sigfillset(&signals);
 	sigdelset(&signals, KICK_SIGNAL);
+	for (size_t i = 0; i < ARRAY_SIZE(faults); i++)
+		sigdelset(&signals, faults[i]);
 	pthread_sigmask(SIG_SETMASK, &signals, NULL);
 
 	pthread_mutex_lock(&vcpus->lock);
@@ -119,6 +123,9 @@ int vcpus_create(const struct vcpus_config *config, struct vcpus **ret)
 	for (unsigned i = 0; i < config->count && !err; i++) {
 		err = -pthread_create(&vcpus->vcpu[i].thread, NULL, vcpu_thread, &vcpus->vcpu[i]);
 		vcpus->vcpu[i].started = !err;
+		if (!err && CPU_COUNT(&config->host_cpus[i]))
+			err = -pthread_setaffinity_np(vcpus->vcpu[i].thread,
+				sizeof(config->host_cpus[i]), &config->host_cpus[i]);
 	}
 	if (err) {
 		vcpus_destroy(vcpus);

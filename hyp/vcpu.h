@@ -10,6 +10,7 @@
 #ifndef SLUICE_HYP_VCPU_H
 #define SLUICE_HYP_VCPU_H
 
+#include <sched.h>
 #include <stdint.h>
 
 struct guestmem;
@@ -33,6 +34,7 @@ enum stray_policy { STRAY_ABORT, STRAY_PAUSE, STRAY_STOP };
 struct vcpus_config {
 	unsigned count;
 	const uint64_t *mpidr; /* affinity of each, of which KVM makes its number; see vcpu_id() */
+	const cpu_set_t *host_cpus; /* where each one's thread may run; an empty set: anywhere */
 	struct mmio_bus *bus;
 	const struct guestmem *mem; /* ranges fixed while vCPUs run */
 	struct slots *slots;
@@ -48,7 +50,7 @@ struct vcpus_config {
  */
 int vcpu_id(uint64_t mpidr);
 
-/* Makes the threads, parked. */
+/* Makes the threads, parked. -EINVAL where none of the host CPUs asked for exists. */
 int vcpus_create(const struct vcpus_config *config, struct vcpus **ret);
 void vcpus_destroy(struct vcpus *vcpus);
 

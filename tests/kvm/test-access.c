@@ -105,6 +105,7 @@ static struct access *access_of(struct machine *m)
 static void build(struct machine *m, enum stray_reads reads)
 {
 	static const uint64_t mpidr[] = { 0 };
+	static const cpu_set_t anywhere;
 	const struct gic_layout gic = { .version = gic_version,
 		.dist_gpa = 0x08000000,
 		.cpu_gpa = 0x08010000,
@@ -118,6 +119,7 @@ static void build(struct machine *m, enum stray_reads reads)
 		.stray_reads = reads };
 	struct vcpus_config vcpus = { .count = 1,
 		.mpidr = mpidr,
+		.host_cpus = &anywhere,
 		.bus = &m->bus,
 		.mem = &m->mem,
 		.slots = &m->slots,

@@ -1,0 +1,454 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The console; see console.h. Output goes through a ring, filled by any thread and emptied on the
+ * loop's. Nothing here may wait, and stdin's and stdout's open files are shared with the shell, so
+ * they must not be made non-blocking: a terminal or pipe is opened once more for that, and where
+ * this is not allowed, no more is written than poll() has promised.
+ *
+ * Input that the UART does not take waits in `in`; then a pipe or file is not read further, but a
+ * terminal is, so that Ctrl-A x leaves a guest that hangs: what does not fit is dropped.
+ */
+#include "board/console.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "board/terminal.h"
+#include "devices/chardev.h"
+#include "hyp/loop.h"
+#include "hyp/util.h"
+
+#define RING_BYTES    (64 * KiB)
+#define IN_BYTES      4096
+#define READ_BYTES    1024
+#define LAST_FLUSH_MS 1000
+#define ESCAPE	      0x01 /* Ctrl-A */
+
+static const char help[] = "\r\n"
+			   "Ctrl-A x  leave: end the machine now\r\n"
+			   "Ctrl-A p  press the power button\r\n"
+			   "Ctrl-A a  send Ctrl-A to the guest (or Ctrl-A twice)\r\n"
+			   "Ctrl-A h  this help\r\n";
+
+struct console {
+	struct chardev chardev;
+	struct console_callbacks callbacks;
+	struct loop *loop;
+
+	/* Input: the loop's thread only. */
+	int in_fd;    /* -1: at its end */
+	bool in_tty;  /* and raw */
+	bool in_file; /* epoll does not take it; always readable */
+	struct loop_fd in_watch;
+	struct loop_task in_task;
+	bool escape; /* the last byte was Ctrl-A */
+	uint8_t in[IN_BYTES];
+	size_t in_len;
+
+	/* Output: the loop's thread, but for the ring. */
+	int out_fd;
+	bool out_nonblocking; /* else as much as poll() promises */
+	bool out_socket, out_tty;
+	struct loop_fd out_watch;
+	struct loop_task out_task;
+
+	pthread_mutex_t lock; /* what follows */
+	uint8_t ring[RING_BYTES];
+	size_t ring_first, ring_len;
+	bool refused; /* the client waits for writable() */
+	bool gone;    /* stdout is closed: drop everything */
+};
+
+/* A descriptor of our own for a terminal or pipe, non-blocking; else a copy of the shared one. */
+static int open_own(int fd, int flags, bool *ret_nonblocking)
+{
+	char path[32];
+	struct stat st;
+	int own;
+
+	*ret_nonblocking = false;
+	if (fstat(fd, &st) < 0)
+		return -1;
+	if (isatty(fd) || S_ISFIFO(st.st_mode)) {
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+		own = open(path, flags | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+		if (own >= 0) {
+			*ret_nonblocking = true;
+			return own;
+		}
+	}
+	return fcntl(fd, F_DUPFD_CLOEXEC, 3);
+}
+
+static void close_input(struct console *console)
+{
+	loop_fd_remove(&console->in_watch);
+	if (console->in_tty)
+		terminal_restore();
+	console->in_tty = false;
+	if (console->in_fd >= 0)
+		close(console->in_fd);
+	console->in_fd = -1;
+}
+
+static size_t ring_put(struct console *console, const uint8_t *buf, size_t len)
+{
+	size_t n = RING_BYTES - console->ring_len < len ? RING_BYTES - console->ring_len : len;
+
+	for (size_t i = 0; i < n; i++)
+		console->ring[(console->ring_first + console->ring_len + i) % RING_BYTES] = buf[i];
+	console->ring_len += n;
+	return n;
+}
+
+static size_t console_write(struct chardev *chardev, const uint8_t *buf, size_t len)
+{
+	struct console *console = container_of(chardev, struct console, chardev);
+	size_t n;
+
+	pthread_mutex_lock(&console->lock);
+	n = console->gone ? len : ring_put(console, buf, len);
+	if (n < len)
+		console->refused = true;
+	pthread_mutex_unlock(&console->lock);
+	/* Refused bytes need no task: one is under way, or the descriptor is watched. */
+	if (n)
+		loop_post(console->loop, &console->out_task);
+	return n;
+}
+
+/* How much may be written now without waiting; 0: none. */
+static size_t promised(struct console *console, size_t len)
+{
+	struct pollfd out = { .fd = console->out_fd, .events = POLLOUT };
+
+	if (console->out_nonblocking || console->out_socket)
+		return len;
+	if (poll(&out, 1, 0) < 1)
+		return 0;
+	if (console->out_tty)
+		return 1; /* a terminal promises no more */
+	return len < PIPE_BUF ? len : PIPE_BUF;
+}
+
+/* Writes a piece of the ring. Returns false when no more can be written now. */
+static bool flush_piece(struct console *console)
+{
+	uint8_t buf[PIPE_BUF];
+	size_t len;
+	ssize_t n;
+
+	pthread_mutex_lock(&console->lock);
+	len = console->ring_len < sizeof(buf) ? console->ring_len : sizeof(buf);
+	for (size_t i = 0; i < len; i++)
+		buf[i] = console->ring[(console->ring_first + i) % RING_BYTES];
+	pthread_mutex_unlock(&console->lock);
+	if (!len)
+		return false;
+	len = promised(console, len);
+	if (!len)
+		return false;
+	/* Only this thread takes bytes out, so those in `buf` are still the first. */
+	n = console->out_socket ? send(console->out_fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL)
+				: write(console->out_fd, buf, len);
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return errno == EINTR;
+
+	pthread_mutex_lock(&console->lock);
+	if (n < 0) {
+		console->gone = true;
+		n = console->ring_len;
+	}
+	console->ring_first = (console->ring_first + n) % RING_BYTES;
+	console->ring_len -= n;
+	pthread_mutex_unlock(&console->lock);
+	return !console->gone;
+}
+
+/* Tells the client once there is room for much, not for each byte of it. */
+static void tell_writable(struct console *console)
+{
+	bool tell;
+
+	pthread_mutex_lock(&console->lock);
+	tell = console->refused && console->ring_len <= RING_BYTES / 2;
+	if (tell)
+		console->refused = false;
+	pthread_mutex_unlock(&console->lock);
+	if (tell && console->chardev.client)
+		console->chardev.client->writable(console->chardev.client);
+}
+
+static void flush(struct console *console)
+{
+	bool waiting;
+
+	/* A ring's worth at most, so that a fast guest cannot keep the loop here. */
+	for (size_t i = 0; i < RING_BYTES / PIPE_BUF && flush_piece(console); i++)
+		;
+	pthread_mutex_lock(&console->lock);
+	waiting = console->ring_len;
+	pthread_mutex_unlock(&console->lock);
+	if (!waiting) {
+		loop_fd_remove(&console->out_watch);
+	} else if (!console->out_watch.loop) {
+		console->out_watch.fd = console->out_fd;
+		console->out_watch.events = EPOLLOUT;
+		/* What epoll does not take, files and the like, can always be written to. */
+		if (loop_fd_add(console->loop, &console->out_watch) < 0)
+			loop_post(console->loop, &console->out_task);
+	}
+	tell_writable(console);
+}
+
+static void out_ready(struct loop_fd *watch, uint32_t events)
+{
+	flush(container_of(watch, struct console, out_watch));
+}
+
+static void out_posted(struct loop_task *task)
+{
+	flush(container_of(task, struct console, out_task));
+}
+
+/* Gives the client what waits. Returns true when nothing waits any more. */
+static bool offer(struct console *console)
+{
+	struct chardev_client *client = console->chardev.client;
+	size_t n;
+
+	while (console->in_len && client) {
+		n = client->receive(client, console->in, console->in_len);
+		console->in_len -= n;
+		memmove(console->in, console->in + n, console->in_len);
+		if (!n)
+			break;
+	}
+	return !console->in_len;
+}
+
+static void in_push(struct console *console, uint8_t byte)
+{
+	if (console->in_len < IN_BYTES)
+		console->in[console->in_len++] = byte;
+}
+
+static void escaped(struct console *console, uint8_t byte)
+{
+	const struct console_callbacks *callbacks = &console->callbacks;
+
+	switch (byte) {
+	case 'x':
+		if (callbacks->leave)
+			callbacks->leave(callbacks->opaque);
+		break;
+	case 'p':
+		if (callbacks->power_button)
+			callbacks->power_button(callbacks->opaque);
+		break;
+	case 'a':
+	case ESCAPE:
+		in_push(console, ESCAPE);
+		break;
+	case 'h':
+	case '?':
+		console_write(&console->chardev, (const uint8_t *)help, sizeof(help) - 1);
+		break;
+	}
+}
+
+/* Reads once. Returns false when there is nothing to read now, or no more ever. */
+static bool read_input(struct console *console)
+{
+	uint8_t buf[READ_BYTES];
+	ssize_t n = read(console->in_fd, buf, sizeof(buf));
+
+	if (n < 0 && (errno == EINTR || errno == EAGAIN))
+		return false;
+	if (n <= 0) {
+		close_input(console);
+		return false;
+	}
+	for (ssize_t i = 0; i < n; i++) {
+		if (console->escape) {
+			console->escape = false;
+			escaped(console, buf[i]);
+		} else if (buf[i] == ESCAPE) {
+			console->escape = true;
+		} else {
+			in_push(console, buf[i]);
+		}
+	}
+	return true;
+}
+
+/*
+ * Moves input on: to the client, then from the descriptor while there is room for a whole read (a
+ * terminal is read in any case). A watch that must pause is taken out, not only silenced: a pipe
+ * whose writer is gone would report that without end.
+ */
+static void serve_input(struct console *console, bool readable)
+{
+	bool room;
+
+	offer(console);
+	room = console->in_len <= IN_BYTES - READ_BYTES;
+	if (console->in_fd >= 0 && readable && (room || console->in_tty)) {
+		if (read_input(console))
+			offer(console);
+		room = console->in_len <= IN_BYTES - READ_BYTES;
+	}
+	if (console->in_fd < 0)
+		return;
+	if (console->in_file) {
+		/* Whoever does not take all of it will resume(); else read on. */
+		if (!console->in_len)
+			loop_post(console->loop, &console->in_task);
+	} else if (!room && !console->in_tty) {
+		loop_fd_remove(&console->in_watch);
+	} else if (!console->in_watch.loop && loop_fd_add(console->loop, &console->in_watch) < 0) {
+		close_input(console);
+	}
+}
+
+static void in_ready(struct loop_fd *watch, uint32_t events)
+{
+	serve_input(container_of(watch, struct console, in_watch), true);
+}
+
+static void in_posted(struct loop_task *task)
+{
+	struct console *console = container_of(task, struct console, in_task);
+
+	serve_input(console, console->in_file);
+}
+
+static void console_resume(struct chardev *chardev)
+{
+	struct console *console = container_of(chardev, struct console, chardev);
+
+	loop_post(console->loop, &console->in_task);
+}
+
+static const struct chardev_ops console_ops = {
+	.write = console_write,
+	.resume = console_resume,
+};
+
+/* No input is a state like any other: closed, /dev/null, a terminal in whose background we are. */
+static int start_input(struct console *console)
+{
+	bool nonblocking;
+	int err;
+
+	console->in_fd = open_own(STDIN_FILENO, O_RDONLY, &nonblocking);
+	if (console->in_fd < 0)
+		return 0;
+	if (isatty(console->in_fd)) {
+		err = terminal_raw(console->in_fd);
+		if (err < 0) {
+			close_input(console);
+			return err == -EBUSY ? err : 0;
+		}
+		console->in_tty = true;
+	}
+	console->in_watch = (struct loop_fd){
+		.fd = console->in_fd,
+		.events = EPOLLIN,
+		.ready = in_ready,
+	};
+	err = loop_fd_add(console->loop, &console->in_watch);
+	if (err == -EPERM) {
+		console->in_file = true;
+		loop_post(console->loop, &console->in_task);
+		err = 0;
+	}
+	return err;
+}
+
+static void start_output(struct console *console)
+{
+	struct stat st;
+
+	console->out_fd = open_own(STDOUT_FILENO, O_WRONLY, &console->out_nonblocking);
+	if (console->out_fd < 0) {
+		console->gone = true;
+		return;
+	}
+	console->out_tty = isatty(console->out_fd);
+	console->out_socket = fstat(console->out_fd, &st) == 0 && S_ISSOCK(st.st_mode);
+	console->out_watch.ready = out_ready;
+}
+
+void console_claim_stdio(void)
+{
+	for (int fd = 0; fd <= 2; fd++)
+		if (fcntl(fd, F_GETFD) < 0)
+			open("/dev/null", O_RDWR); /* gets the lowest number free: this one */
+}
+
+int console_create(
+	struct loop *loop, const struct console_callbacks *callbacks, struct console **ret)
+{
+	struct console *console = calloc(1, sizeof(*console));
+	int err;
+
+	if (!console)
+		return -ENOMEM;
+	console->chardev.ops = &console_ops;
+	console->callbacks = *callbacks;
+	console->loop = loop;
+	console->in_task.run = in_posted;
+	console->out_task.run = out_posted;
+	console->in_fd = console->out_fd = -1;
+	pthread_mutex_init(&console->lock, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	err = start_input(console);
+	if (err < 0) {
+		console_destroy(console);
+		return err;
+	}
+	start_output(console);
+	*ret = console;
+	return 0;
+}
+
+struct chardev *console_chardev(struct console *console)
+{
+	return &console->chardev;
+}
+
+/* What waits, while it goes out, for LAST_FLUSH_MS at most. */
+static void flush_last(struct console *console)
+{
+	uint64_t deadline = loop_now_ms() + LAST_FLUSH_MS, now;
+
+	while (console->ring_len && (now = loop_now_ms()) < deadline) {
+		struct pollfd out = { .fd = console->out_fd, .events = POLLOUT };
+
+		if (!flush_piece(console) && console->ring_len)
+			poll(&out, 1, deadline - now);
+	}
+}
+
+void console_destroy(struct console *console)
+{
+	if (!console)
+		return;
+	flush_last(console);
+	loop_fd_remove(&console->out_watch);
+	close_input(console);
+	if (console->out_fd >= 0)
+		close(console->out_fd);
+	pthread_mutex_destroy(&console->lock);
+	free(console);
+}

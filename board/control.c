@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The control socket's clients and events; see control.h. Nothing here waits for a client:
+ * what it does not read is kept up to OUTPUT_MAX and then it is dropped; beyond OUTPUT_HOLD no more
+ * of its requests are taken, so that only events can bring it there. Clients are closed in their
+ * own handler only: elsewhere client_fail() shuts the connection, and the hang-up brings us there.
+ */
+#include "board/control.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "board/commands.h"
+#include "board/config.h"
+#include "board/control-socket.h"
+#include "board/errors.h"
+#include "board/machine.h"
+#include "devices/device.h"
+#include "devices/virtio-mem.h"
+#include "hyp/loop.h"
+#include "hyp/util.h"
+
+#define INPUT_BYTES	4096
+#define OUTPUT_HOLD	(64 * KiB)
+#define OUTPUT_MAX	(4 * MiB) /* more than the longest answer and the longest id */
+#define EVENT_MS	1000	  /* between MEMORY_DEVICE_SIZE_CHANGE of one device, as QEMU's */
+#define ACCEPT_AGAIN_MS 1000	  /* after the process had no descriptor left */
+
+struct client {
+	struct loop_fd watch; /* fd -1: this place is free */
+	struct control *control;
+	struct qmp qmp;
+	bool failed;	  /* shut down, to be closed by its handler */
+	bool deaf;	  /* hung up: what it sent before is still carried out, unanswered */
+	bool input_ended; /* to be closed when all is sent */
+	char in[INPUT_BYTES];
+	size_t in_start, in_end;
+	char *out;
+	size_t out_start, out_end, out_capacity;
+};
+
+/* A device whose size is told: at once, then at most once in EVENT_MS, the last size always. */
+struct memory_watch {
+	struct control *control;
+	struct device *device;
+	struct loop_timer timer; /* armed: told less than EVENT_MS ago */
+	bool changed;		 /* since it was told */
+};
+
+struct control {
+	struct loop *loop;
+	struct loop_fd listener;
+	struct loop_timer accept_again;
+	char *path;
+	dev_t dev; /* of the socket's file, so that only ours is removed */
+	ino_t ino;
+	struct client clients[CONTROL_CLIENTS];
+	struct machine *machine;
+	struct memory_watch memory[CONFIG_DEVICES];
+	size_t memory_count;
+};
+
+/* Clients. */
+
+static void client_fail(struct client *client)
+{
+	client->failed = true;
+	shutdown(client->watch.fd, SHUT_RDWR);
+}
+
+static void client_close(struct client *client)
+{
+	loop_fd_remove(&client->watch);
+	close(client->watch.fd);
+	client->watch.fd = -1;
+	qmp_finish(&client->qmp);
+	free(client->out);
+	client->out = NULL;
+}
+
+static size_t client_waiting(const struct client *client)
+{
+	return client->out_end - client->out_start;
+}
+
+/* Sends what the socket takes now. */
+static void client_flush(struct client *client)
+{
+	while (client_waiting(client) && !client->deaf) {
+		ssize_t n = send(client->watch.fd, client->out + client->out_start,
+			client_waiting(client), MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
+			client->deaf = true;
+		else if (n < 0 && errno != EAGAIN)
+			client_fail(client);
+		if (n <= 0)
+			break;
+		client->out_start += (size_t)n;
+	}
+	if (client->deaf)
+		client->out_start = client->out_end;
+	if (!client_waiting(client)) {
+		free(client->out);
+		client->out = NULL;
+		client->out_start = client->out_end = client->out_capacity = 0;
+	}
+	client->qmp.hold = client_waiting(client) > OUTPUT_HOLD;
+}
+
+static bool client_has_input(const struct client *client)
+{
+	return client->in_start < client->in_end;
+}
+
+static void client_watch(struct client *client)
+{
+	bool read = !client->input_ended && !client->qmp.hold && !client_has_input(client);
+	bool write = client_waiting(client) || client_has_input(client);
+
+	loop_fd_set_events(&client->watch, (read ? EPOLLIN : 0) | (write ? EPOLLOUT : 0));
+}
+
+static void client_send(struct client *client, const char *line, size_t len)
+{
+	if (client->failed || client->deaf)
+		return;
+	if (client_waiting(client) + len > OUTPUT_MAX) {
+		client_fail(client);
+		return;
+	}
+	if (client->out_end + len > client->out_capacity) {
+		size_t waiting = client_waiting(client), capacity = waiting + len;
+		char *grown;
+
+		if (client->out_start)
+			memmove(client->out, client->out + client->out_start, waiting);
+		client->out_start = 0;
+		client->out_end = waiting;
+		if (capacity > client->out_capacity) {
+			capacity += capacity / 2;
+			grown = realloc(client->out, capacity);
+			if (!grown) {
+				client_fail(client);
+				return;
+			}
+			client->out = grown;
+			client->out_capacity = capacity;
+		}
+	}
+	memcpy(client->out + client->out_end, line, len);
+	client->out_end += len;
+	client_flush(client);
+}
+
+static void client_reply(struct qmp *qmp, const char *line, size_t len)
+{
+	client_send(container_of(qmp, struct client, qmp), line, len);
+}
+
+/* Answers what was read, as far as the client reads the answers. */
+static void client_serve(struct client *client)
+{
+	ssize_t n = qmp_feed(
+		&client->qmp, client->in + client->in_start, client->in_end - client->in_start);
+
+	if (n < 0)
+		client->failed = true;
+	else
+		client->in_start += (size_t)n;
+}
+
+static void client_read(struct client *client)
+{
+	ssize_t n = recv(client->watch.fd, client->in, sizeof(client->in), MSG_DONTWAIT);
+
+	if (n > 0) {
+		client->in_start = 0;
+		client->in_end = (size_t)n;
+	} else if (n == 0) {
+		client->input_ended = true;
+	} else if (errno != EAGAIN && errno != EINTR) {
+		client->failed = true;
+	}
+}
+
+static void client_ready(struct loop_fd *watch, uint32_t events)
+{
+	struct client *client = container_of(watch, struct client, watch);
+
+	if (events & (EPOLLHUP | EPOLLERR))
+		client->deaf = true;
+	client_flush(client);
+	if ((events & EPOLLIN) && !client_has_input(client) && !client->failed)
+		client_read(client);
+	if (client_has_input(client) && !client->failed)
+		client_serve(client);
+	if (client->failed || (client->input_ended && !client_waiting(client)))
+		client_close(client);
+	else
+		client_watch(client);
+}
+
+static void refuse(int fd)
+{
+	size_t len;
+	char *line = qmp_error_line("All 16 connections of this control socket are in use", &len);
+
+	_Static_assert(CONTROL_CLIENTS == 16, "the message says so");
+	/* Told or not, it is closed. */
+	if (line)
+		(void)!send(fd, line, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	free(line);
+	close(fd);
+}
+
+static void accept_again(struct loop_timer *timer)
+{
+	struct control *control = container_of(timer, struct control, accept_again);
+
+	loop_fd_set_events(&control->listener, EPOLLIN);
+}
+
+static void accept_ready(struct loop_fd *watch, uint32_t events)
+{
+	struct control *control = container_of(watch, struct control, listener);
+	int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct client *client = control->clients;
+
+	if (fd < 0) {
+		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
+			loop_fd_set_events(watch, 0);
+			loop_timer_arm(control->loop, &control->accept_again, ACCEPT_AGAIN_MS);
+		}
+		return;
+	}
+	while (client < control->clients + CONTROL_CLIENTS && client->watch.fd >= 0)
+		client++;
+	if (client == control->clients + CONTROL_CLIENTS) {
+		refuse(fd);
+		return;
+	}
+	*client = (struct client){
+		.watch = { .fd = fd, .events = EPOLLIN, .ready = client_ready },
+		.control = control,
+		.qmp = { .commands = control_commands, .send = client_reply },
+	};
+	if (loop_fd_add(control->loop, &client->watch)) {
+		close(fd);
+		client->watch.fd = -1;
+		return;
+	}
+	qmp_greet(&client->qmp);
+	client_watch(client);
+}
+
+/* Events. */
+
+void control_event(struct control *control, const char *name, json_t *data)
+{
+	size_t len;
+	char *line = qmp_event_line(name, data, &len);
+
+	for (struct client *c = control->clients; line && c < control->clients + CONTROL_CLIENTS;
+		c++) {
+		if (c->watch.fd < 0 || !c->qmp.negotiated)
+			continue;
+		client_send(c, line, len);
+		client_watch(c);
+	}
+	free(line);
+}
+
+void control_notify(struct control *control, enum machine_notice notice, const char *reason)
+{
+	static const char *const names[] = {
+		[MACHINE_POWERDOWN] = "POWERDOWN",
+		[MACHINE_RESET] = "RESET",
+		[MACHINE_SHUTDOWN] = "SHUTDOWN",
+	};
+	json_t *data = NULL;
+
+	if (notice != MACHINE_POWERDOWN)
+		data = json_pack(
+			"{s:b,s:s}", "guest", !strncmp(reason, "guest-", 6), "reason", reason);
+	control_event(control, names[notice], data);
+}
+
+static void tell_size(struct memory_watch *memory)
+{
+	struct virtio_mem_info info;
+	json_t *data;
+
+	virtio_mem_info(memory->device, &info);
+	data = json_pack("{s:s,s:I,s:s+}", "id", memory->device->id, "size",
+		(json_int_t)info.plugged_bytes, "qom-path", PERIPHERAL_PATH, memory->device->id);
+	memory->changed = false;
+	loop_timer_arm(memory->control->loop, &memory->timer, EVENT_MS);
+	control_event(memory->control, "MEMORY_DEVICE_SIZE_CHANGE", data);
+}
+
+static void size_changed(struct device *device, void *opaque)
+{
+	struct memory_watch *memory = opaque;
+
+	if (memory->timer.loop)
+		memory->changed = true;
+	else
+		tell_size(memory);
+}
+
+static void size_due(struct loop_timer *timer)
+{
+	struct memory_watch *memory = container_of(timer, struct memory_watch, timer);
+
+	if (memory->changed)
+		tell_size(memory);
+}
+
+struct machine *control_machine(struct qmp *qmp)
+{
+	return container_of(qmp, struct client, qmp)->control->machine;
+}
+
+void control_set_machine(struct control *control, struct machine *machine)
+{
+	for (size_t i = 0; i < control->memory_count; i++) {
+		loop_timer_cancel(&control->memory[i].timer);
+		virtio_mem_watch(control->memory[i].device, NULL, NULL);
+	}
+	control->memory_count = 0;
+	control->machine = machine;
+	for (size_t i = 0; machine && i < machine_device_count(machine); i++) {
+		struct memory_watch *memory = &control->memory[control->memory_count];
+
+		if (machine_device(machine, i)->class != &virtio_mem_class)
+			continue;
+		*memory = (struct memory_watch){
+			.control = control,
+			.device = machine_device(machine, i),
+			.timer = { .fired = size_due },
+		};
+		control->memory_count++;
+		virtio_mem_watch(memory->device, size_changed, memory);
+	}
+}
+
+int control_create(const char *path, struct loop *loop, struct errors *errors, struct control **ret)
+{
+	struct control *control = calloc(1, sizeof(*control));
+	size_t said = errors->count + errors->dropped;
+	struct stat st;
+	int err;
+
+	if (!control)
+		return -ENOMEM;
+	control->loop = loop;
+	control->accept_again.fired = accept_again;
+	for (size_t i = 0; i < CONTROL_CLIENTS; i++)
+		control->clients[i].watch.fd = -1;
+	control->listener = (struct loop_fd){ .events = EPOLLIN, .ready = accept_ready };
+	control->listener.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	err = control->listener.fd < 0 ? -errno
+				       : control_listen(control->listener.fd, path, &st, errors);
+	if (!err) {
+		control->dev = st.st_dev;
+		control->ino = st.st_ino;
+		control->path = realpath(path, NULL);
+		err = control->path ? loop_fd_add(loop, &control->listener) : -ENOMEM;
+	}
+	if (err) {
+		if (errors->count + errors->dropped == said)
+			error_add(errors, path, NULL, "cannot be made the control socket: %s",
+				strerror(-err));
+		control_destroy(control);
+		return err;
+	}
+	*ret = control;
+	return 0;
+}
+
+void control_destroy(struct control *control)
+{
+	struct stat st;
+
+	if (!control)
+		return;
+	control_set_machine(control, NULL);
+	loop_timer_cancel(&control->accept_again);
+	loop_fd_remove(&control->listener);
+	if (control->path && !lstat(control->path, &st) && st.st_dev == control->dev &&
+		st.st_ino == control->ino)
+		unlink(control->path);
+	if (control->listener.fd >= 0)
+		close(control->listener.fd);
+	for (struct client *c = control->clients; c < control->clients + CONTROL_CLIENTS; c++) {
+		if (c->watch.fd < 0)
+			continue;
+		client_flush(c);
+		client_close(c);
+	}
+	free(control->path);
+	free(control);
+}

@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `sluice map`: what of each window the guest can reach now, slot by slot. */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "board/client.h"
+#include "board/commandline.h"
+#include "board/errors.h"
+#include "board/size.h"
+
+static const char usage[] = "Usage: sluice map NAME[/NODE]\n"
+			    "       sluice map --control PATH [/NODE]\n"
+			    "\n"
+			    "Shows each virtio-mem window of a running machine: what is requested, "
+			    "plugged and exposed,\n"
+			    "and its open slots. NAME is the machine's name, or the path of its "
+			    "socket (FOLDER/X.sock).\n"
+			    "In a slot's bar '#' is plugged, '+' partly plugged, '.' not plugged.\n"
+			    "\n"
+			    "  --control PATH  the machine's control socket\n"
+			    "  -h, --help      this text\n";
+
+static const char *size_of(char buf[SIZE_TEXT], const json_t *object, const char *name)
+{
+	return size_print(buf, client_number(object, name));
+}
+
+static void print_range(char *buf, size_t len, uint64_t start, uint64_t size)
+{
+	snprintf(buf, len, "0x%" PRIx64 "-0x%" PRIx64, start, start + size - 1);
+}
+
+static void print_slots(json_t *slots)
+{
+	struct columns columns = { .align = "rlllll" };
+	json_t *slot;
+	size_t i;
+
+	columns_add(&columns, "slot\tguest range\twindow range\tplugged\tblocks");
+	json_array_foreach(slots, i, slot)
+	{
+		const char *cells = json_string_value(json_object_get(slot, "cells"));
+		char plugged[SIZE_TEXT], size[SIZE_TEXT], guest[64], window[64];
+
+		print_range(guest, sizeof(guest), client_number(slot, "gpa"),
+			client_number(slot, "size"));
+		print_range(window, sizeof(window), client_number(slot, "offset"),
+			client_number(slot, "size"));
+		columns_add(&columns, "%" PRIu64 "\t%s\t%s\t%s of %s\t[%s]",
+			client_number(slot, "index"), guest, window,
+			size_of(plugged, slot, "plugged"), size_of(size, slot, "size"),
+			cells ? cells : "");
+	}
+	columns_print(&columns, "  ", stdout);
+}
+
+/* False when the guest can reach more, or less, than it was given. */
+static bool print_window(json_t *window)
+{
+	static const char *const sizes[] = { "usable", "requested", "plugged", "exposed",
+		"resident" };
+	uint64_t plugged = client_number(window, "plugged");
+	uint64_t exposed = client_number(window, "exposed");
+	json_t *slots = json_object_get(window, "open-slots");
+	struct columns columns = { .align = "ll" };
+	char range[64], size[SIZE_TEXT], more[SIZE_TEXT];
+
+	print_range(
+		range, sizeof(range), client_number(window, "gpa"), client_number(window, "size"));
+	printf("%s\n", json_string_value(json_object_get(window, "id")));
+	columns_add(&columns, "window\t%s, %s", range, size_of(size, window, "size"));
+	columns_add(&columns, "block\t%s", size_of(size, window, "block-size"));
+	columns_add(&columns, "slots\t%" PRIu64 " x %s", client_number(window, "slots"),
+		size_of(size, window, "slot-size"));
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
+		columns_add(&columns, "%s\t%s", sizes[i], size_of(size, window, sizes[i]));
+	columns_print(&columns, "  ", stdout);
+	putchar('\n');
+	if (json_array_size(slots)) {
+		print_slots(slots);
+		putchar('\n');
+	}
+	printf("  %zu of %" PRIu64 " slots open; ", json_array_size(slots),
+		client_number(window, "slots"));
+	if (exposed == plugged) {
+		printf("exposed = plugged = %s\n", size_print(size, plugged));
+		return true;
+	}
+	printf("EXPOSED IS NOT PLUGGED\n  The guest can reach %s %s than it has plugged: this is a "
+	       "fault of Sluice's. Please report it.\n",
+		size_print(more, exposed > plugged ? exposed - plugged : plugged - exposed),
+		exposed > plugged ? "more" : "less");
+	return false;
+}
+
+static int show(const struct client_target *target, struct errors *errors)
+{
+	struct client *client;
+	json_t *map, *window;
+	size_t i, shown = 0;
+	int result = 0;
+
+	if (client_open(target->path, errors, &client))
+		return 1;
+	map = client_call(client, "x-sluice-query-map", NULL, errors);
+	json_array_foreach(map, i, window)
+	{
+		const char *id = json_string_value(json_object_get(window, "id"));
+
+		if (target->node && (!id || strcmp(target->node, id)))
+			continue;
+		if (shown++)
+			putchar('\n');
+		if (!print_window(window))
+			result = 1;
+	}
+	if (map && !shown)
+		error_add(errors, target->path, target->node, "%s",
+			target->node ? "no virtio-mem device of that name"
+				     : "the machine has no virtio-mem device");
+	json_decref(map);
+	client_close(client);
+	return errors_any(errors) ? 1 : result;
+}
+
+int map_command(int argc, char **argv)
+{
+	static const struct option options[] = {
+		{ "control", required_argument, NULL, 'c' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	const char *control = NULL;
+	struct client_target target;
+	struct errors errors = { 0 };
+	int option, result = 1;
+
+	optind = 0;
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		if (option == 'h') {
+			fputs(usage, stdout);
+			return 0;
+		}
+		if (option != 'c')
+			goto misused;
+		control = optarg;
+	}
+	if (argc - optind > 1 || (argc == optind && !control))
+		goto misused;
+	if (!client_target_read(optind < argc ? argv[optind] : "", control, &errors, &target)) {
+		result = show(&target, &errors);
+		client_target_finish(&target);
+	}
+	errors_print(&errors, stderr);
+	errors_finish(&errors);
+	return result;
+misused:
+	fputs(usage, stderr);
+	return 2;
+}

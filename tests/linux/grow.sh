@@ -1,0 +1,55 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# hosts: 6.1 6.12 7.3
+# memory: 6144
+# timeout: 900
+# The main job with each guest kernel, on 1 and 4 vCPUs: boot, grow to 3 GiB and back to nothing three times, the
+# guest using what it gets, reboot while grown, power off.
+
+. "$(dirname "$0")/lib.bash"
+
+fills_and_keeps() { guest "$1" 300 "guest-tool fill $2 $3 && guest-tool verify && guest-tool release"; }
+guest_has() {
+	local total
+	total=$(guest "$1" 60 'guest-tool memtotal') || return
+	[ "$total" -ge "$2" ] && [ "$total" -le "$3" ] || { echo "MemTotal $total MiB"; return 1; }
+}
+host_holds() {
+	local now
+	now=$(resident "$1")
+	[ "$now" -ge "$2" ] && [ "$now" -le "$3" ] || { echo "resident $now MiB, expected $2 to $3"; return 1; }
+}
+exposed_is_plugged() {
+	map_json "$1" | jq -e --argjson n "$2" '.[0].exposed == $n and .[0].plugged == $n'
+}
+
+# The table of pages that Linux keeps of 3 GiB is 48 MiB of the guest's first memory.
+for guest in 6.1 6.12 7.3; do
+	for cpus in 1 4; do
+		m=linux-$guest-$cpus m=${m//[.-]/_}
+		tree "$m" "$cpus" "$guest" "$(usual_window)"
+		run "$m"
+		check "$m-boots" booted "$m"
+		check "$m-cpus" eval "[ \$(guest $m 60 nproc) = $cpus ]"
+		check "$m-nothing-exposed" exposed_is_plugged "$m" 0
+		for round in 1 2 3; do
+			check "$m-grows-$round" "$SLUICE" mem "$m" 3GiB
+			check "$m-exposed-is-plugged-$round" exposed_is_plugged "$m" 3221225472
+			check "$m-sees-it-$round" guest_has "$m" 3300 3584
+			check "$m-uses-it-$round" fills_and_keeps "$m" 2600 "$round"
+			check "$m-host-pays-$round" host_holds "$m" 2600 3600
+			check "$m-shrinks-$round" "$SLUICE" mem "$m" 0
+			check "$m-sees-it-gone-$round" guest_has "$m" 380 512
+			check "$m-nothing-exposed-$round" exposed_is_plugged "$m" 0
+			check "$m-host-gets-it-back-$round" host_holds "$m" 50 560
+		done
+		check "$m-grows-again" "$SLUICE" mem "$m" 1GiB
+		send "$m" 'reboot -f'
+		check "$m-boots-again" booted "$m" 2
+		check "$m-grown-after-reboot" "$SLUICE" mem "$m" 1GiB
+		check "$m-sees-it-after-reboot" guest_has "$m" 1400 1536
+		send "$m" 'poweroff -f'
+		check "$m-powers-off" ended "$m" 30 0
+	done
+done
+done_testing

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# What the tests of Linux guests share: TAP points, machines as small trees, and a guest's shell
+# driven over its console. Every wait has a deadline and ends as soon as what it waits for is there.
+
+set -u
+work=$(mktemp -d)
+point=0
+declare -A pid=()
+
+cleanup() {
+	local p
+	for p in "${pid[@]}"; do kill -9 "$p" 2>/dev/null; done
+	rm -rf "$work"
+}
+trap cleanup EXIT
+
+# check NAME COMMAND...: one TAP point. Where it fails, what it printed follows.
+check() {
+	local name=$1
+	shift
+	point=$((point + 1))
+	if "$@" >"$work/check.out" 2>&1; then
+		echo "ok $point - $name"
+	else
+		echo "not ok $point - $name"
+		{ echo "$*"; cat "$work/check.out"; } | sed 's/^/# /'
+	fi
+}
+
+# done_testing: the plan, last.
+done_testing() { echo "1..$point"; }
+
+# until_true SECONDS COMMAND...: tries every 100 ms.
+until_true() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.1
+	done
+}
+
+# tree NAME CPUS KERNEL [NODES [BOOTARGS]]: a machine of 512 MiB in $work/NAME.dts, its folder holding kernel and
+# initramfs. NODES stand in the root.
+tree() {
+	local i cpus='' name=$1 guest=$3
+	for ((i = 0; i < $2; i++)); do cpus+="cpu@$i { device_type = \"cpu\"; reg = <$i>; }; "; done
+	cat >"$work/$name.dts" <<-EOF
+		/dts-v1/;
+		/ {
+			compatible = "sluice,machine";
+			#address-cells = <2>;
+			#size-cells = <2>;
+			cpus { #address-cells = <1>; #size-cells = <0>; $cpus };
+			memory@40000000 { device_type = "memory"; reg = <0x0 0x40000000 0x0 0x20000000>; };
+			chosen {
+				bootargs = "console=ttyAMA0 quiet guest.plain memhp_default_state=online_movable ${5:-}";
+				sluice,kernel = "vmlinuz-$guest";
+				sluice,initrd = "initramfs-$guest";
+			};
+			${4:-}
+		};
+	EOF
+	[ -e "$work/vmlinuz-$guest" ] || cp "$GUESTS/$guest/vmlinuz" "$work/vmlinuz-$guest"
+	[ -e "$work/initramfs-$guest" ] || cp "$GUESTS/$guest/initramfs" "$work/initramfs-$guest"
+}
+
+# window LABEL ADDRESS SIZE [PROPERTIES]: the nodes of a window and its device, two numbers of hex cells each
+# ("0x1 0x0"). Give all windows of a machine in one call of `windows`.
+window_region() { echo "$1: $1-window@$4 { reg = <$2 $3>; no-map; };"; }
+window_device() { echo "$1 { compatible = \"sluice,virtio-mem\"; memory-region = <&$1>; ${2:-} };"; }
+regions() { echo "reserved-memory { #address-cells = <2>; #size-cells = <2>; ranges; $* };"; }
+
+# A machine's usual window: 4 GiB at 4 GiB, device vmem0.
+usual_window() {
+	regions "$(window_region vmem0 '0x1 0x0' '0x1 0x0' 100000000)"
+	window_device vmem0 "${1:-}"
+}
+
+# run NAME [OPTION...]: starts $work/NAME.dts, its console's input open for `guest`.
+run() {
+	local name=$1
+	shift
+	rm -f "$work/$name.in"
+	mkfifo "$work/$name.in"
+	"$SLUICE" run "$work/$name.dts" "$@" <"$work/$name.in" >"$work/$name.out" 2>"$work/$name.err" &
+	pid[$name]=$!
+	exec {fd}>"$work/$name.in"
+	eval "input_$name=$fd"
+}
+
+# booted NAME [COUNT]: the guest has said its line COUNT times.
+boots() { [ "$(grep -c '^guest: Linux' "$work/$1.out")" -ge "$2" ]; }
+booted() {
+	if ! until_true 120 boots "$1" "${2:-1}"; then
+		tail -n 20 "$work/$1.out" "$work/$1.err"
+		return 1
+	fi
+}
+
+# guest NAME SECONDS COMMAND: runs a command in the guest's shell; its output and its status.
+guest_serial=0
+guest() {
+	local name=$1 seconds=$2 fd=input_$1 mark
+	guest_serial=$((guest_serial + 1))
+	mark="@$$-$guest_serial-$RANDOM"
+	echo "echo $mark; { $3; } 2>&1; echo $mark:\$?" >&"${!fd}"
+	until_true "$seconds" grep -aq "$mark:[0-9]" "$work/$name.out" || {
+		echo "the guest did not finish '$3' in $seconds s"
+		tail -n 20 "$work/$name.out" "$work/$name.err"
+		return 1
+	}
+	sed -n "/$mark\$/,/$mark:/p" "$work/$name.out" | sed '1d;$d'
+	return "$(sed -n "s/.*$mark:\([0-9]*\).*/\1/p" "$work/$name.out")"
+}
+
+# send NAME LINE: a line to the guest's shell that gives no answer.
+send() {
+	local fd=input_$1
+	echo "$2" >&"${!fd}"
+}
+
+# ended NAME SECONDS STATUS: the machine ends with this status.
+gone() { ! kill -0 "${pid[$1]}" 2>/dev/null; }
+ended() {
+	local status fd=input_$1
+	until_true "$2" gone "$1" || {
+		echo "still running"
+		tail -n 20 "$work/$1.out" "$work/$1.err"
+		return 1
+	}
+	wait "${pid[$1]}"
+	status=$?
+	unset "pid[$1]"
+	eval "exec ${!fd}>&-"
+	[ "$status" -eq "$3" ] || {
+		echo "exit status $status, not $3"
+		tail -n 20 "$work/$1.err"
+		return 1
+	}
+}
+
+# What `sluice map` says of the (first) window: number NAME plugged|exposed|requested|usable|resident in bytes.
+map_json() { qmp "$1" '{"execute":"x-sluice-query-map"}' | jq -c '.return'; }
+# qmp NAME COMMAND...: the answers of a machine's control socket, without its greeting and events.
+socket() { echo "${XDG_RUNTIME_DIR:-/run}/sluice/$1.sock"; }
+qmp() {
+	local name=$1
+	shift
+	printf '%s\n' '{"execute":"qmp_capabilities"}' "$@" |
+		socat -t 10 - "UNIX-CONNECT:$(socket "$name")" | jq -c 'select(has("return") or has("error"))' | tail -n "$#"
+}
+
+# resident NAME: the host memory that the machine's process holds, in MiB.
+resident() { awk '/^VmRSS/ { print int($2 / 1024) }' "/proc/${pid[$1]}/status"; }
+# descriptors NAME
+descriptors() { find "/proc/${pid[$1]}/fd" -mindepth 1 | wc -l; }

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The fake machine; see fake-machine.h. */
+#include "tests/unit/fake-machine.h"
+
+#include <errno.h>
+
+#include "hyp/util.h"
+#include "hyp/window.h"
+
+const struct device_class virtio_mem_class = { .compatible = "sluice,virtio-mem" };
+static const struct device_class other_class = { .compatible = "sluice,other" };
+static struct device other = { .class = &other_class, .id = "rtc0" };
+struct fake_mem fake_vmem[2];
+struct machine *const fake_machine = (struct machine *)&fake_vmem;
+enum machine_state fake_state;
+unsigned fake_buttons, fake_resets, fake_quits;
+void (*fake_notify)(enum machine_notice notice, const char *reason);
+bool fake_map_unreadable;
+uint64_t fake_exposed;
+
+void fake_machine_init(void)
+{
+	for (int i = 0; i < 2; i++)
+		fake_vmem[i] = (struct fake_mem){
+			.device = { .class = &virtio_mem_class, .id = i ? "vmem1" : "vmem0" },
+			.info = { .gpa = (1 + (uint64_t)i) * 4 * GiB,
+				.region_bytes = GiB,
+				.block_bytes = 2 * MiB,
+				.usable_bytes = GiB,
+				.node = (uint16_t)i },
+		};
+	fake_state = MACHINE_RUNNING;
+	fake_buttons = fake_resets = fake_quits = 0;
+	fake_notify = NULL;
+	fake_map_unreadable = false;
+	fake_exposed = 162 * MiB;
+}
+
+void fake_machine_plug(int i, uint64_t bytes)
+{
+	fake_vmem[i].info.plugged_bytes = bytes;
+	if (fake_vmem[i].changed)
+		fake_vmem[i].changed(&fake_vmem[i].device, fake_vmem[i].opaque);
+}
+
+enum machine_state machine_state(const struct machine *machine)
+{
+	return fake_state;
+}
+
+static void notify(enum machine_notice notice, const char *reason)
+{
+	if (fake_notify)
+		fake_notify(notice, reason);
+}
+
+void machine_power_button(struct machine *machine)
+{
+	fake_buttons++;
+	notify(MACHINE_POWERDOWN, NULL);
+}
+
+void machine_reset(struct machine *machine, const char *reason)
+{
+	fake_resets++;
+	notify(MACHINE_RESET, reason);
+}
+
+void machine_quit(struct machine *machine, const char *reason)
+{
+	fake_quits++;
+	notify(MACHINE_SHUTDOWN, reason);
+}
+
+size_t machine_device_count(const struct machine *machine)
+{
+	return 3;
+}
+
+struct device *machine_device(const struct machine *machine, size_t index)
+{
+	return index == 1 ? &other : &fake_vmem[index / 2].device;
+}
+
+void virtio_mem_info(struct device *device, struct virtio_mem_info *ret)
+{
+	*ret = ((struct fake_mem *)device)->info;
+}
+
+struct window *virtio_mem_window(struct device *device)
+{
+	return (struct window *)device;
+}
+
+int virtio_mem_request(struct device *device, uint64_t bytes)
+{
+	struct virtio_mem_info *info = &((struct fake_mem *)device)->info;
+
+	if (bytes % info->block_bytes)
+		return -EINVAL;
+	if (bytes > info->region_bytes)
+		return -ERANGE;
+	info->requested_bytes = bytes;
+	return 0;
+}
+
+void virtio_mem_watch(
+	struct device *device, void (*changed)(struct device *device, void *opaque), void *opaque)
+{
+	((struct fake_mem *)device)->changed = changed;
+	((struct fake_mem *)device)->opaque = opaque;
+}
+
+const struct window_config *window_config(const struct window *window)
+{
+	static struct window_config config = { .slot_bytes = 128 * MiB, .block_bytes = 2 * MiB };
+
+	config.gpa = ((const struct fake_mem *)window)->info.gpa;
+	return &config;
+}
+
+unsigned window_slot_count(const struct window *window)
+{
+	return 8;
+}
+
+/* Slots 1 and 2 are open; 2 holds its first quarter and one block more. */
+void window_slot(const struct window *window, unsigned index, struct window_slot *ret)
+{
+	*ret = (struct window_slot){ .index = index,
+		.offset = index * 128 * MiB,
+		.size = 128 * MiB,
+		.open = index == 1 || index == 2,
+		.plugged_bytes = index == 1   ? 128 * MiB
+				 : index == 2 ? 34 * MiB
+					      : 0 };
+}
+
+enum window_state window_state(const struct window *window, uint64_t offset, uint64_t size)
+{
+	uint64_t end = 256 * MiB + 34 * MiB;
+
+	CHECK(is_aligned(offset, 2 * MiB) && is_aligned(size, 2 * MiB) && size);
+	return offset + size <= end ? WINDOW_PLUGGED
+	       : offset >= end	    ? WINDOW_UNPLUGGED
+				    : WINDOW_MIXED;
+}
+
+int window_exposed_bytes(const struct window *window, uint64_t *ret)
+{
+	*ret = fake_exposed;
+	return fake_map_unreadable ? -EACCES : 0;
+}
+
+int window_resident_bytes(const struct window *window, uint64_t *ret)
+{
+	*ret = 4 * KiB;
+	return 0;
+}

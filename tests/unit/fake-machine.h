@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A machine that exists only for the control socket's tests: two virtio-mem devices with windows
+ * of 1 GiB and a device of another class between them. It replaces machine_*(), virtio_mem_*() and
+ * what is read of windows.
+ */
+#ifndef SLUICE_TESTS_FAKE_MACHINE_H
+#define SLUICE_TESTS_FAKE_MACHINE_H
+
+#include <stdbool.h>
+
+#include "board/machine.h"
+#include "devices/device.h"
+#include "devices/virtio-mem.h"
+
+struct fake_mem {
+	struct device device; /* first: a struct device is all that is known of it */
+	struct virtio_mem_info info;
+	void (*changed)(struct device *device, void *opaque);
+	void *opaque;
+};
+
+extern struct fake_mem fake_vmem[2];
+extern struct machine *const fake_machine;
+extern enum machine_state fake_state;
+extern unsigned fake_buttons, fake_resets, fake_quits; /* how often each was asked for */
+/* What is told of each, as a real machine's options->notify; NULL: nothing. */
+extern void (*fake_notify)(enum machine_notice notice, const char *reason);
+extern bool fake_map_unreadable;
+extern uint64_t fake_exposed;
+
+/* Running, nothing plugged, nothing asked for. */
+void fake_machine_init(void);
+/* As if the guest had: sets plugged_bytes of device `i` and tells the watcher. */
+void fake_machine_plug(int i, uint64_t bytes);
+
+#endif

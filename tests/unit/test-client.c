@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `sluice mem` and `sluice map` as a person runs them, against the real control socket of a fake
+ * machine whose guest follows requests 64 MiB at a time. The machine's loop has a thread.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "board/client.h"
+#include "board/commandline.h"
+#include "board/control.h"
+#include "board/errors.h"
+#include "hyp/loop.h"
+#include "hyp/util.h"
+#include "tests/unit/fake-machine.h"
+
+static char folder[64], path[128], output[16384];
+static struct loop *loop;
+static struct control *control;
+static pthread_t thread;
+static _Atomic bool stalled;	 /* the guest does nothing more */
+static _Atomic uint64_t meddled; /* somebody else's request */
+
+static void guest_turn(struct loop_timer *timer)
+{
+	for (int i = 0; i < 2; i++) {
+		struct virtio_mem_info *info = &fake_vmem[i].info;
+		uint64_t now = info->plugged_bytes, step = 64 * MiB;
+
+		if (stalled || now == info->requested_bytes)
+			continue;
+		if (meddled)
+			info->requested_bytes = meddled;
+		fake_machine_plug(i, now < info->requested_bytes ? now + step : now - step);
+	}
+	loop_timer_arm(loop, timer, 20);
+}
+
+static void *run_loop(void *unused)
+{
+	static struct loop_timer timer = { .fired = guest_turn };
+	sigset_t interrupts;
+
+	/* They are for the command, in the main thread. */
+	sigemptyset(&interrupts);
+	sigaddset(&interrupts, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &interrupts, NULL);
+	loop_timer_arm(loop, &timer, 20);
+	loop_run(loop);
+	loop_timer_cancel(&timer);
+	return NULL;
+}
+
+static int open_bench(void **state)
+{
+	struct errors errors = { 0 };
+
+	fake_machine_init();
+	stalled = false;
+	meddled = 0;
+	strcpy(folder, "/tmp/test-client-XXXXXX");
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/m.sock", folder);
+	assert_int_equal(loop_create(&loop), 0);
+	assert_int_equal(control_create(path, loop, &errors, &control), 0);
+	control_set_machine(control, fake_machine);
+	return pthread_create(&thread, NULL, run_loop, NULL);
+}
+
+static int close_bench(void **state)
+{
+	loop_stop(loop);
+	pthread_join(thread, NULL);
+	control_destroy(control);
+	loop_destroy(loop);
+	return rmdir(folder);
+}
+
+/* Runs a command line, parted by spaces ('@' is the socket); what it printed goes to `output`. */
+static int run(const char *line)
+{
+	char copy[512], *rest = copy, *argv[10];
+	int argc = 0, saved[2] = { dup(1), dup(2) }, result;
+	FILE *file = tmpfile();
+	size_t n;
+
+	snprintf(copy, sizeof(copy), "%s", line);
+	while (argc < 9 && (argv[argc] = strsep(&rest, " "))) {
+		if (argv[argc][0] == '@') {
+			char *full = alloca(256);
+
+			snprintf(full, 256, "%s%s", path, argv[argc] + 1);
+			argv[argc] = full;
+		}
+		argc++;
+	}
+	argv[argc] = NULL;
+	fflush(stdout);
+	dup2(fileno(file), 1);
+	dup2(fileno(file), 2);
+	result = strcmp(argv[0], "mem") ? map_command(argc, argv) : mem_command(argc, argv);
+	fflush(stdout);
+	dup2(saved[0], 1);
+	dup2(saved[1], 2);
+	close(saved[0]);
+	close(saved[1]);
+	rewind(file);
+	n = fread(output, 1, sizeof(output) - 1, file);
+	output[n] = '\0';
+	fclose(file);
+	return result;
+}
+
+static void assert_run(const char *line, int result, const char *text)
+{
+	int got = run(line);
+
+	if (got != result || !strstr(output, text))
+		fail_msg("'%s' gave %d, not %d with '%s':\n%s", line, got, result, text, output);
+}
+
+static void shows_devices(void **state)
+{
+	assert_run("mem @", 0, "device  requested  plugged  usable  window  block\n");
+	assert_non_null(strstr(output, "\nvmem1           0        0   1 GiB   1 GiB  2 MiB\n"));
+	assert_run("mem --control @", 0, "\nvmem0 ");
+	assert_run("mem @/vmem9", 1, "no such device; the machine has: vmem0, vmem1");
+}
+
+static void sets_and_waits(void **state)
+{
+	assert_run("mem @/vmem1 512MiB", 0, "vmem1: 512 MiB plugged (0 before)");
+	assert_non_null(strstr(output, "MiB plugged, 512 MiB requested\n"));
+	assert_int_equal(fake_vmem[1].info.plugged_bytes, 512 * MiB);
+	assert_int_equal(fake_vmem[0].info.requested_bytes, 0);
+	assert_run("mem --control @ /vmem1 0", 0, "vmem1: 0 plugged (512 MiB before)");
+	assert_run("mem @/vmem1 0", 0, "vmem1: 0 plugged (0 before)");
+	stalled = true;
+	assert_run("mem @/vmem0 1GiB --timeout 0", 0, "vmem0: 1 GiB requested, 0 plugged");
+	assert_int_equal(fake_vmem[0].info.requested_bytes, GiB);
+}
+
+static void refuses_with_what_would_do(void **state)
+{
+	assert_run("mem @ 1GiB", 1,
+		"several devices: say which, as NAME/NODE; the machine has: vmem0, vmem1");
+	assert_run("mem @/vmem0 5M", 1, "the nearest are 4 MiB and 6 MiB");
+	assert_run("mem @/vmem0 2GiB", 1, "2 GiB is more than its window holds, 1 GiB");
+	assert_run("mem @/vmem0 1GB", 2, "is no size");
+	assert_run("mem", 2, "Usage:");
+	assert_run("mem @ 1G 2G", 2, "Usage:");
+	assert_run("mem @ 1G --timeout -1", 2, "Usage:");
+	assert_run("map", 2, "Usage:");
+	assert_run("map --colour @", 2, "Usage:");
+	assert_run("mem --control @ other 1G", 2, "Usage:");
+	assert_run("map --control @ other", 1, "--control already");
+	assert_run("map @x.sock", 1, "no machine runs there");
+	assert_run("mem /nonexistent/x.sock", 1, "no machine runs there");
+	assert_int_equal(fake_vmem[0].info.requested_bytes, 0);
+}
+
+static void stall_is_told(void **state)
+{
+	stalled = true;
+	assert_run("mem @/vmem0 1GiB --timeout 1", 1,
+		"nothing moved for 1 s: 0 plugged, 1 GiB requested. The request stands.");
+	assert_non_null(strstr(output, "memhp_default_state=online_movable"));
+	assert_int_equal(fake_vmem[0].info.requested_bytes, GiB);
+}
+
+static void other_request_is_told(void **state)
+{
+	meddled = 128 * MiB;
+	assert_run("mem @/vmem0 1GiB", 1, "somebody else has asked for 128 MiB meanwhile");
+}
+
+static void *interrupt_soon(void *main_thread)
+{
+	usleep(300000);
+	pthread_kill(*(pthread_t *)main_thread, SIGINT);
+	return NULL;
+}
+
+static void interrupt_leaves_the_request(void **state)
+{
+	pthread_t soon, self = pthread_self();
+
+	stalled = true;
+	pthread_create(&soon, NULL, interrupt_soon, &self);
+	assert_run("mem @/vmem0 1GiB", 130, "the request of 1 GiB stands");
+	pthread_join(soon, NULL);
+	assert_int_equal(fake_vmem[0].info.requested_bytes, GiB);
+}
+
+static void map_shows_slots(void **state)
+{
+	fake_vmem[0].info.plugged_bytes = fake_vmem[0].info.requested_bytes = 162 * MiB;
+	assert_run("map @/vmem0", 0, "2 of 8 slots open; exposed = plugged = 162 MiB\n");
+	assert_non_null(strstr(output, "0x100000000-0x13fffffff, 1 GiB\n"));
+	assert_non_null(strstr(output, "slots      8 x 128 MiB\n"));
+	assert_non_null(strstr(output, "   2  0x110000000-0x117ffffff  0x10000000-0x17ffffff  34 "
+				       "MiB of 128 MiB   [########+.......................]\n"));
+	assert_null(strstr(output, "vmem1"));
+	fake_exposed = GiB;
+	assert_run("map @", 1, "EXPOSED IS NOT PLUGGED\n  The guest can reach 862 MiB more");
+	assert_run("map @/vmem9", 1, "vmem9: no virtio-mem device of that name");
+	fake_map_unreadable = true;
+	assert_run("map @", 1, "cannot be read");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_bench, close_bench)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(shows_devices),
+		TEST(sets_and_waits),
+		TEST(refuses_with_what_would_do),
+		TEST(stall_is_told),
+		TEST(other_request_is_told),
+		TEST(interrupt_leaves_the_request),
+		TEST(map_shows_slots),
+	};
+
+	return cmocka_run_group_tests_name("client", tests, NULL, NULL);
+}

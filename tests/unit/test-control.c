@@ -1,0 +1,766 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The control socket: its file, its clients, its commands and events, against a machine that is
+ * faked here down to its windows, and the real event loop. Clients are sockets of this process.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "board/control-socket.h"
+#include "board/control.h"
+#include "board/errors.h"
+#include "board/machine.h"
+#include "devices/device.h"
+#include "devices/virtio-mem.h"
+#include "hyp/loop.h"
+#include "hyp/util.h"
+#include "hyp/window.h"
+#include "tests/unit/fake-machine.h"
+
+/* control_folder() asks who we are. */
+static uid_t fake_uid;
+
+uid_t geteuid(void)
+{
+	return fake_uid;
+}
+
+/* The bench. */
+
+static char folder[64], path[128];
+static struct loop *loop;
+static struct control *control;
+static struct errors errors;
+
+static void stop(struct loop_timer *timer)
+{
+	loop_stop(loop);
+}
+
+static void pump(uint64_t ms)
+{
+	static struct loop_timer timer = { .fired = stop };
+
+	loop_timer_arm(loop, &timer, ms);
+	assert_int_equal(loop_run(loop), 0);
+}
+
+static int open_bench(void **state)
+{
+	struct stat st;
+
+	fake_machine_init();
+	strcpy(folder, "/tmp/test-control-XXXXXX");
+	assert_non_null(mkdtemp(folder));
+	assert_int_equal(lstat(folder, &st), 0);
+	fake_uid = st.st_uid;
+	snprintf(path, sizeof(path), "%s/m.sock", folder);
+	assert_int_equal(loop_create(&loop), 0);
+	assert_int_equal(control_create(path, loop, &errors, &control), 0);
+	control_set_machine(control, fake_machine);
+	return 0;
+}
+
+static int close_bench(void **state)
+{
+	char command[128];
+
+	control_destroy(control);
+	loop_destroy(loop);
+	errors_finish(&errors);
+	snprintf(command, sizeof(command), "rm -rf %s", folder);
+	return system(command);
+}
+
+struct peer {
+	int fd;
+	char buf[1 << 20];
+	size_t len;
+};
+
+static struct peer *peer_connect(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	struct peer *peer = calloc(1, sizeof(*peer));
+
+	strcpy(address.sun_path, path);
+	peer->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	assert_int_equal(connect(peer->fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return peer;
+}
+
+static void peer_close(struct peer *peer)
+{
+	close(peer->fd);
+	free(peer);
+}
+
+static void peer_send(struct peer *peer, const char *text)
+{
+	assert_int_equal(send(peer->fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+/* The next line, NULL when there is none after `ms`; *ended when the connection is at its end. */
+static json_t *peer_line(struct peer *peer, uint64_t ms, bool *ret_ended)
+{
+	for (uint64_t end = loop_now_ms() + ms;;) {
+		char *newline = memchr(peer->buf, '\n', peer->len);
+		ssize_t n;
+
+		if (newline) {
+			size_t used = (size_t)(newline + 1 - peer->buf);
+			json_t *line = json_loadb(peer->buf, used, 0, NULL);
+
+			assert_non_null(line);
+			peer->len -= used;
+			memmove(peer->buf, newline + 1, peer->len);
+			return line;
+		}
+		n = recv(peer->fd, peer->buf + peer->len, sizeof(peer->buf) - peer->len, 0);
+		if (ret_ended)
+			*ret_ended = n == 0 || (n < 0 && errno != EAGAIN);
+		if (n > 0)
+			peer->len += (size_t)n;
+		else if (n == 0 || errno != EAGAIN || loop_now_ms() >= end)
+			return NULL;
+		else
+			pump(1);
+	}
+}
+
+/* The connection is at its end, whatever comes before. */
+static bool peer_ended(struct peer *peer, uint64_t ms)
+{
+	bool ended = false;
+	json_t *line;
+
+	while ((line = peer_line(peer, ms, &ended)))
+		json_decref(line);
+	return ended;
+}
+
+static struct peer *peer_ready(void)
+{
+	struct peer *peer = peer_connect();
+
+	peer_send(peer, "{\"execute\":\"qmp_capabilities\"}");
+	for (int i = 0; i < 2; i++) {
+		json_t *line = peer_line(peer, 1000, NULL);
+
+		assert_non_null(json_object_get(line, i ? "return" : "QMP"));
+		json_decref(line);
+	}
+	return peer;
+}
+
+/* Sends a request; its next line must be `expected`, written with ' for ". */
+static void assert_answer(struct peer *peer, const char *request, const char *expected)
+{
+	char *texts[2] = { strdup(request), strdup(expected) };
+	json_t *line, *wanted;
+
+	for (int i = 0; i < 2; i++)
+		for (char *c = texts[i]; *c; c++)
+			*c = *c == '\'' ? '"' : *c;
+	if (*texts[0])
+		peer_send(peer, texts[0]);
+	line = peer_line(peer, 1000, NULL);
+	json_object_del(line, "timestamp");
+	wanted = json_loads(texts[1], 0, NULL);
+	assert_non_null(wanted);
+	if (!json_equal(line, wanted)) {
+		char *got = json_dumps(line, JSON_SORT_KEYS);
+
+		print_error("got %s\nfor %s\n", got, texts[1]);
+		free(got);
+		fail();
+	}
+	json_decref(line);
+	json_decref(wanted);
+	free(texts[0]);
+	free(texts[1]);
+}
+
+/* Commands. */
+
+static void commands_answer(void **state)
+{
+	struct peer *peer = peer_ready();
+	json_t *line;
+
+	assert_answer(peer, "{'execute':'query-status'}",
+		"{'return':{'running':true,'status':'running'}}");
+	fake_state = MACHINE_OFF;
+	assert_answer(peer, "{'execute':'query-status'}",
+		"{'return':{'running':false,'status':'shutdown'}}");
+	fake_state = MACHINE_STOPPED;
+	assert_answer(peer, "{'execute':'query-status'}",
+		"{'return':{'running':false,'status':'internal-error'}}");
+	fake_vmem[0].info.requested_bytes = 512 * MiB;
+	fake_vmem[0].info.plugged_bytes = 2 * MiB;
+	assert_answer(peer, "{'execute':'query-memory-devices','id':1}",
+		"{'return':[{'type':'virtio-mem','data':{'id':'vmem0','memaddr':4294967296,"
+		"'requested-size':536870912,'size':2097152,'max-size':1073741824,"
+		"'block-size':2097152,'node':0,'memdev':'/objects/vmem0'}},"
+		"{'type':'virtio-mem','data':{'id':'vmem1','memaddr':8589934592,"
+		"'requested-size':0,'size':0,'max-size':1073741824,"
+		"'block-size':2097152,'node':1,'memdev':'/objects/vmem1'}}],'id':1}");
+	peer_send(peer, "{\"execute\":\"query-commands\"}");
+	line = peer_line(peer, 1000, NULL);
+	assert_int_equal(json_array_size(json_object_get(line, "return")), 11);
+	json_decref(line);
+	peer_close(peer);
+}
+
+static void properties_get_and_set(void **state)
+{
+#define AT_VMEM0 "'arguments':{'path':'/machine/peripheral/vmem0','property':"
+	static const char *const bad[][2] = {
+		{ "qom-set','arguments':{'path':'/machine/peripheral/"
+		  "vmem9','property':'requested-size','value':0}",
+			"DeviceNotFound','desc':'Device ~/machine/peripheral/vmem9~ not found" },
+		{ "qom-set'," AT_VMEM0 "'requested-size','value':1}",
+			"GenericError','desc':'~requested-size~ has to be multiples of "
+			"~block-size~ (0x200000)" },
+		{ "qom-set'," AT_VMEM0 "'requested-size','value':2147483648}",
+			"GenericError','desc':'~requested-size~ cannot exceed the memory backend "
+			"size (0x40000000)" },
+		{ "qom-set'," AT_VMEM0 "'requested-size','value':-2097152}",
+			"GenericError','desc':'Parameter ~requested-size~ expects a size of 0 or "
+			"more" },
+		{ "qom-set'," AT_VMEM0 "'requested-size','value':'2M'}",
+			"GenericError','desc':'Invalid parameter type for ~requested-size~, "
+			"expected: integer" },
+		{ "qom-set'," AT_VMEM0 "'size','value':0}",
+			"GenericError','desc':'Property ~sluice,virtio-mem.size~ is not writable" },
+		{ "qom-get'," AT_VMEM0 "'colour'}",
+			"GenericError','desc':'Property ~sluice,virtio-mem.colour~ not found" },
+		{ "qom-get','arguments':{'path':'rtc0','property':'size'}",
+			"GenericError','desc':'Property ~sluice,other.size~ not found" },
+		{ "qom-set'," AT_VMEM0 "'requested-size'}",
+			"GenericError','desc':'Parameter ~value~ is missing" },
+	};
+	struct peer *peer = peer_ready();
+
+	assert_answer(peer, "{'execute':'qom-set'," AT_VMEM0 "'requested-size','value':4194304}}",
+		"{'return':{}}");
+	assert_int_equal(fake_vmem[0].info.requested_bytes, 4 * MiB);
+	assert_int_equal(fake_vmem[1].info.requested_bytes, 0);
+	assert_answer(peer,
+		"{'execute':'qom-set','arguments':{'path':'vmem1','property':'requested-size','"
+		"value':1073741824}}",
+		"{'return':{}}");
+	assert_int_equal(fake_vmem[1].info.requested_bytes, GiB);
+	fake_vmem[0].info.plugged_bytes = 2 * MiB;
+	assert_answer(
+		peer, "{'execute':'qom-get'," AT_VMEM0 "'requested-size'}}", "{'return':4194304}");
+	assert_answer(peer, "{'execute':'qom-get'," AT_VMEM0 "'size'}}", "{'return':2097152}");
+	assert_answer(
+		peer, "{'execute':'qom-get'," AT_VMEM0 "'region-size'}}", "{'return':1073741824}");
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		char request[300], answer[300];
+
+		snprintf(request, sizeof(request), "{'execute':'%s}", bad[i][0]);
+		snprintf(answer, sizeof(answer), "{'error':{'class':'%s'}}", bad[i][1]);
+		for (char *c = answer; *c; c++) /* ' within a text is "'", through \u */
+			*c = *c == '~' ? '\x01' : *c;
+		for (char *c; (c = strchr(answer, '\x01'));) {
+			memmove(c + 6, c + 1, strlen(c));
+			memcpy(c, "\\u0027", 6);
+		}
+		assert_answer(peer, request, answer);
+	}
+	assert_int_equal(fake_vmem[0].info.requested_bytes, 4 * MiB);
+	peer_close(peer);
+}
+
+static void map_shows_open_slots(void **state)
+{
+	struct peer *peer = peer_ready();
+	json_t *line, *map, *slots;
+
+	peer_send(peer, "{\"execute\":\"x-sluice-query-map\"}");
+	line = peer_line(peer, 1000, NULL);
+	map = json_array_get(json_object_get(line, "return"), 1);
+	slots = json_object_get(map, "open-slots");
+	assert_int_equal(json_integer_value(json_object_get(map, "exposed")), 162 * MiB);
+	assert_int_equal(json_integer_value(json_object_get(map, "slots")), 8);
+	assert_int_equal(json_array_size(slots), 2);
+	map = json_array_get(slots, 1);
+	assert_int_equal(json_integer_value(json_object_get(map, "gpa")), 8 * GiB + 256 * MiB);
+	assert_string_equal(json_string_value(json_object_get(map, "cells")),
+		"########+.......................");
+	json_decref(line);
+	fake_map_unreadable = true;
+	assert_answer(peer, "{'execute':'x-sluice-query-map'}",
+		"{'error':{'class':'GenericError','desc':'The mappings of \\u0027vmem0\\u0027 "
+		"cannot be read: Permission denied'}}");
+	peer_close(peer);
+}
+
+static void not_ready_without_machine(void **state)
+{
+	static const char error[] =
+		"{'error':{'class':'GenericError','desc':'The machine is not ready yet'}}";
+	static const char *const requests[] = { "{'execute':'quit'}", "{'execute':'system_reset'}",
+		"{'execute':'system_powerdown'}", "{'execute':'query-memory-devices'}",
+		"{'execute':'x-sluice-query-map'}",
+		"{'execute':'qom-get','arguments':{'path':'vmem0','property':'size'}}" };
+	struct peer *peer = peer_ready();
+
+	control_set_machine(control, NULL);
+	assert_null(fake_vmem[0].changed);
+	for (size_t i = 0; i < ARRAY_SIZE(requests); i++)
+		assert_answer(peer, requests[i], error);
+	assert_answer(peer, "{'execute':'query-status'}",
+		"{'return':{'running':false,'status':'prelaunch'}}");
+	peer_close(peer);
+}
+
+/* Events. */
+
+static void notify_control(enum machine_notice notice, const char *reason)
+{
+	control_notify(control, notice, reason);
+}
+
+static void what_happens_is_told(void **state)
+{
+	static const char done[] = "{'return':{}}";
+	struct peer *peer = peer_ready(), *deaf = peer_connect();
+
+	fake_notify = notify_control;
+	assert_answer(peer, "{'execute':'system_powerdown'}", "{'event':'POWERDOWN'}");
+	assert_answer(peer, "", done);
+	assert_answer(peer, "{'execute':'system_reset'}",
+		"{'event':'RESET','data':{'guest':false,'reason':'host-qmp-system-reset'}}");
+	assert_answer(peer, "", done);
+	control_notify(control, MACHINE_RESET, "guest-reset");
+	assert_answer(peer, "", "{'event':'RESET','data':{'guest':true,'reason':'guest-reset'}}");
+	control_notify(control, MACHINE_SHUTDOWN, "host-signal");
+	assert_answer(
+		peer, "", "{'event':'SHUTDOWN','data':{'guest':false,'reason':'host-signal'}}");
+	assert_answer(peer, "{'execute':'quit'}",
+		"{'event':'SHUTDOWN','data':{'guest':false,'reason':'host-qmp-quit'}}");
+	assert_answer(peer, "", done);
+	assert_true(fake_buttons == 1 && fake_resets == 1 && fake_quits == 1);
+	/* Whoever has not negotiated heard the greeting only. */
+	json_decref(peer_line(deaf, 100, NULL));
+	assert_null(peer_line(deaf, 20, NULL));
+	peer_close(peer);
+	peer_close(deaf);
+}
+
+#define SIZE_EVENT(id, bytes)                                                                      \
+	"{'event':'MEMORY_DEVICE_SIZE_CHANGE','data':{'id':'" id "','size':" #bytes                \
+	",'qom-path':'/machine/peripheral/" id "'}}"
+
+static void size_events_are_limited_and_end_true(void **state)
+{
+	struct peer *peer = peer_ready();
+	uint64_t start = loop_now_ms();
+
+	for (uint64_t n = 1; n <= 100; n++)
+		fake_machine_plug(0, n * 2 * MiB);
+	fake_machine_plug(1, 2 * MiB);
+	assert_answer(peer, "", SIZE_EVENT("vmem0", 2097152));
+	assert_answer(peer, "", SIZE_EVENT("vmem1", 2097152));
+	assert_null(peer_line(peer, 500, NULL));
+	assert_answer(peer, "", SIZE_EVENT("vmem0", 209715200)); /* the last one */
+	assert_in_range(loop_now_ms() - start, 1000, 1400);
+	assert_null(peer_line(peer, 1200, NULL));
+	fake_machine_plug(0, 0); /* quiet for a second: at once */
+	assert_answer(peer, "", SIZE_EVENT("vmem0", 0));
+	peer_close(peer);
+}
+
+/* Clients. */
+
+static void seventeenth_is_refused(void **state)
+{
+	struct peer *peers[CONTROL_CLIENTS], *more;
+	json_t *line;
+
+	for (int i = 0; i < CONTROL_CLIENTS; i++)
+		peers[i] = peer_ready();
+	more = peer_connect();
+	line = peer_line(more, 1000, NULL);
+	assert_non_null(json_object_get(line, "error"));
+	json_decref(line);
+	assert_true(peer_ended(more, 1000));
+	peer_close(more);
+	peer_close(peers[3]);
+	pump(10);
+	peers[3] = peer_ready();
+	for (int i = 0; i < CONTROL_CLIENTS; i++)
+		peer_close(peers[i]);
+	pump(10);
+	for (int i = 0; i < 100; i++)
+		peer_close(peer_ready());
+}
+
+/* It sends and sends and never reads: its requests stop being taken, its memory is bounded. */
+static void slow_reader_is_held_not_dropped(void **state)
+{
+	static const char request[] = "{\"execute\":\"query-commands\"}";
+	struct peer *peer = peer_ready(), *good = peer_ready();
+	size_t sent = 0, answers = 0;
+	json_t *line;
+
+	for (unsigned idle = 0; idle < 20;) {
+		ssize_t n = send(peer->fd, request, strlen(request), MSG_NOSIGNAL);
+
+		if (n == (ssize_t)strlen(request)) {
+			sent++;
+			idle = 0;
+		} else {
+			assert_true(n < 0 && errno == EAGAIN);
+			idle++;
+			pump(1);
+		}
+	}
+	assert_in_range(sent, 300, 100000);
+	assert_answer(good, "{'execute':'query-status'}",
+		"{'return':{'running':true,'status':'running'}}");
+	/* Then it reads after all: each gets its answer. */
+	while (answers < sent && (line = peer_line(peer, 1000, NULL))) {
+		assert_non_null(json_object_get(line, "return"));
+		json_decref(line);
+		answers++;
+	}
+	assert_int_equal(answers, sent);
+	peer_close(peer);
+	peer_close(good);
+}
+
+/* It does not even ask: only events go to it, and not for ever. */
+static void never_reader_is_dropped_by_events(void **state)
+{
+	static char text[64 * 1024];
+	struct peer *peer = peer_ready(), *good = peer_ready();
+	bool ended = false;
+	json_t *line;
+	int heard = 0;
+
+	memset(text, 'x', sizeof(text) - 1);
+	for (int i = 0; i < 1000; i++) {
+		control_event(control, "X", json_pack("{s:s}", "text", text));
+		line = peer_line(good, 1000, NULL);
+		assert_non_null(line);
+		json_decref(line);
+	}
+	for (; (line = peer_line(peer, 1000, &ended)); heard++)
+		json_decref(line);
+	assert_true(ended);
+	assert_in_range(heard, 0, 80); /* 4 MiB and what the socket holds */
+	peer_close(peer);
+	peer_close(good);
+}
+
+/* Takes what the socket holds, without a turn for the other side. */
+static void peer_drain(struct peer *peer)
+{
+	ssize_t n;
+
+	while ((n = recv(peer->fd, peer->buf + peer->len, sizeof(peer->buf) - peer->len, 0)) > 0)
+		peer->len += (size_t)n;
+}
+
+static void peer_ask(struct peer *peer, unsigned count)
+{
+	while (count--)
+		peer_send(peer, "{\"execute\":\"query-commands\"}");
+}
+
+static unsigned peer_count(struct peer *peer, const char *member, uint64_t ms)
+{
+	unsigned count = 0;
+	json_t *line;
+
+	while ((line = peer_line(peer, ms, NULL))) {
+		count += !!json_object_get(line, member);
+		json_decref(line);
+	}
+	return count;
+}
+
+/* The hold is lifted by an event's flush: what was read already still gets its answers. */
+static void event_between_held_requests(void **state)
+{
+	for (unsigned count = 250; count <= 550; count += 25) {
+		struct peer *peer = peer_ready();
+
+		for (unsigned sent = 0; sent < count; sent += 25) {
+			peer_ask(peer, 25);
+			pump(1);
+		}
+		peer_drain(peer);
+		control_event(control, "X", NULL);
+		assert_int_equal(peer_count(peer, "return", 20), count);
+		peer_close(peer);
+	}
+}
+
+/* Half closed with more answers than the socket holds: all of them, then the end. */
+static void half_closed_gets_all_answers(void **state)
+{
+	for (unsigned count = 100; count <= 550; count += 25) {
+		struct peer *peer = peer_ready();
+
+		for (unsigned sent = 0; sent < count; sent += 25) {
+			peer_ask(peer, 25);
+			pump(1);
+		}
+		shutdown(peer->fd, SHUT_WR);
+		pump(1);
+		assert_int_equal(peer_count(peer, "return", 20), count);
+		assert_true(peer_ended(peer, 100));
+		peer_close(peer);
+	}
+}
+
+static void what_waits_is_sent_at_the_end(void **state)
+{
+	static char text[1024];
+	struct peer *peer = peer_ready();
+	size_t before;
+
+	memset(text, 'x', sizeof(text) - 1);
+	for (int i = 0; i < 1000; i++)
+		control_event(control, "X", json_pack("{s:s}", "text", text));
+	peer_drain(peer);
+	before = peer->len;
+	control_destroy(control);
+	control = NULL;
+	peer_drain(peer);
+	assert_true(peer->len > before);
+	peer_close(peer);
+}
+
+static void hang_up_after_requests(void **state)
+{
+	struct peer *peer = peer_connect();
+
+	/* Sent and closed before anyone accepts. */
+	peer_send(peer,
+		"{\"execute\":\"qmp_capabilities\"}{\"execute\":\"system_powerdown\"}{\"exec");
+	peer_close(peer);
+	pump(20);
+	assert_int_equal(fake_buttons, 1);
+
+	/* Half closed: still answered, then closed. */
+	peer = peer_connect();
+	peer_send(peer, "{\"execute\":\"qmp_capabilities\"}{\"execute\":\"query-status\"}");
+	shutdown(peer->fd, SHUT_WR);
+	for (int i = 0; i < 3; i++) {
+		json_t *line = peer_line(peer, 1000, NULL);
+
+		assert_non_null(line);
+		json_decref(line);
+	}
+	assert_true(peer_ended(peer, 1000));
+	peer_close(peer);
+}
+
+static void beyond_bounds_is_closed(void **state)
+{
+	struct peer *peer = peer_ready();
+	json_t *line;
+
+	for (int i = 0; i < 65; i++)
+		peer_send(peer, "[");
+	line = peer_line(peer, 1000, NULL);
+	assert_non_null(json_object_get(line, "error"));
+	json_decref(line);
+	assert_true(peer_ended(peer, 1000));
+	peer_close(peer);
+	peer_close(peer_ready());
+}
+
+static void quit_is_answered_before_the_end(void **state)
+{
+	struct peer *peer = peer_ready();
+	json_t *line;
+
+	fake_notify = notify_control;
+	peer_send(peer, "{\"execute\":\"quit\"}");
+	pump(10);
+	control_destroy(control);
+	control = NULL;
+	for (int i = 0; i < 2; i++) {
+		line = peer_line(peer, 0, NULL);
+		assert_non_null(json_object_get(line, i ? "return" : "event"));
+		json_decref(line);
+	}
+	assert_null(fake_vmem[0].changed);
+	peer_close(peer);
+}
+
+/* The socket's file. */
+
+static void assert_said(const char *text)
+{
+	assert_int_equal(errors.count, 1);
+	if (!strstr(errors.lines[0], text))
+		fail_msg("'%s' is not in '%s'", text, errors.lines[0]);
+	errors_finish(&errors);
+}
+
+static void file_is_ours_alone(void **state)
+{
+	struct stat st;
+	mode_t old = umask(0);
+
+	control_destroy(control);
+	assert_int_equal(access(path, F_OK), -1);
+	assert_int_equal(control_create(path, loop, &errors, &control), 0);
+	assert_int_equal(lstat(path, &st), 0);
+	assert_int_equal(st.st_mode, S_IFSOCK | 0600);
+	umask(old);
+}
+
+static void in_use_is_refused(void **state)
+{
+	struct control *second = NULL;
+	struct peer *peer;
+
+	assert_int_equal(control_create(path, loop, &errors, &second), -EADDRINUSE);
+	assert_said("--name NAME");
+	assert_null(second);
+	peer = peer_ready(); /* the first still answers */
+	peer_close(peer);
+}
+
+static void stale_is_replaced(void **state)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	control_destroy(control);
+	strcpy(address.sun_path, path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	close(fd);
+	assert_int_equal(control_create(path, loop, &errors, &control), 0);
+	peer_close(peer_ready());
+}
+
+static void other_files_are_left(void **state)
+{
+	char file[128], moved[140];
+	struct control *second = NULL;
+	struct stat st;
+	int fd;
+
+	snprintf(file, sizeof(file), "%s/file", folder);
+	fd = open(file, O_CREAT | O_WRONLY, 0600);
+	close(fd);
+	assert_int_equal(control_create(file, loop, &errors, &second), -EEXIST);
+	assert_said("no socket");
+	assert_int_equal(access(file, F_OK), 0);
+
+	/* Ours was moved away and another stands at its path: it is not ours to remove. */
+	snprintf(moved, sizeof(moved), "%s.moved", path);
+	assert_int_equal(rename(path, moved), 0);
+	assert_int_equal(control_create(path, loop, &errors, &second), 0);
+	control_destroy(control);
+	control = second;
+	assert_int_equal(lstat(path, &st), 0);
+	peer_close(peer_ready());
+}
+
+static void long_and_impossible_paths(void **state)
+{
+	struct control *second = NULL;
+	char far[200];
+
+	memset(far, 'x', sizeof(far));
+	memcpy(far, "/tmp/", 5);
+	far[108] = '\0';
+	assert_int_equal(control_create(far, loop, &errors, &second), -ENAMETOOLONG);
+	assert_said("108 bytes are too long for a socket's path (at most 107)");
+	assert_int_equal(control_create("/nonexistent/a.sock", loop, &errors, &second), -ENOENT);
+	assert_said("No such file");
+	assert_null(second);
+}
+
+static void names_and_folders(void **state)
+{
+	static const char *const bad[] = { "", ".", "..", "a/b", ".hidden" };
+	char run[128], *made;
+	struct stat st;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		assert_null(control_path(bad[i], true, &errors));
+		assert_said("no name for a machine");
+	}
+	fake_uid = 0;
+	made = control_path("gateway", false, &errors);
+	assert_string_equal(made, "/run/sluice/gateway.sock");
+	free(made);
+
+	fake_uid = 12345; /* owns nothing here */
+	unsetenv("XDG_RUNTIME_DIR");
+	assert_null(control_path("gateway", true, &errors));
+	assert_said("XDG_RUNTIME_DIR is not set");
+	setenv("XDG_RUNTIME_DIR", folder, 1);
+	assert_null(control_path("gateway", true, &errors));
+	assert_said("only you can write to");
+
+	snprintf(run, sizeof(run), "%s/sluice", folder);
+	assert_int_equal(lstat(run, &st), 0);
+	assert_int_equal(st.st_mode, S_IFDIR | 0700);
+	assert_int_equal(chmod(run, 0755), 0);
+	fake_uid = st.st_uid ? st.st_uid : 1;
+	assert_int_equal(chown(run, fake_uid, (gid_t)-1), 0);
+	made = control_path("gateway", true, &errors);
+	assert_non_null(made);
+	free(made);
+	assert_int_equal(chmod(run, 0777), 0);
+	assert_null(control_path("gateway", true, &errors));
+	assert_said("only you can write to");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_bench, close_bench)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(commands_answer),
+		TEST(properties_get_and_set),
+		TEST(map_shows_open_slots),
+		TEST(not_ready_without_machine),
+		TEST(what_happens_is_told),
+		TEST(size_events_are_limited_and_end_true),
+		TEST(seventeenth_is_refused),
+		TEST(slow_reader_is_held_not_dropped),
+		TEST(never_reader_is_dropped_by_events),
+		TEST(event_between_held_requests),
+		TEST(half_closed_gets_all_answers),
+		TEST(what_waits_is_sent_at_the_end),
+		TEST(hang_up_after_requests),
+		TEST(beyond_bounds_is_closed),
+		TEST(quit_is_answered_before_the_end),
+		TEST(file_is_ours_alone),
+		TEST(in_use_is_refused),
+		TEST(stale_is_replaced),
+		TEST(other_files_are_left),
+		TEST(long_and_impossible_paths),
+		TEST(names_and_folders),
+	};
+
+	return cmocka_run_group_tests_name("control", tests, NULL, NULL);
+}
