@@ -91,7 +91,7 @@ run() {
 }
 
 # booted NAME [COUNT]: the guest has said its line COUNT times.
-boots() { [ "$(grep -c '^guest: Linux' "$work/$1.out")" -ge "$2" ]; }
+boots() { [ "$(grep -c 'guest: Linux [0-9]' "$work/$1.out")" -ge "$2" ]; }
 booted() {
 	if ! until_true 120 boots "$1" "${2:-1}"; then
 		tail -n 20 "$work/$1.out" "$work/$1.err"
