@@ -12,6 +12,7 @@
 #include "board/errors.h"
 #include "board/guest-tree.h"
 #include "board/host.h"
+#include "board/loader.h"
 #include "board/map.h"
 #include "board/size.h"
 #include "board/tree-file.h"
@@ -27,6 +28,7 @@ struct checked {
 	void *tree;
 	size_t tree_size;
 	struct errors errors;
+	struct loader_result plan;
 };
 
 static int check(
@@ -99,10 +101,37 @@ static void print_map(const struct checked *c)
 			SIZE(config->reserved[i].size));
 	for (size_t i = 0; i < config->device_count; i++)
 		print_device(&config->devices[i]);
-	printf("%-12s %s\n", "kernel", config->kernel ? config->kernel : "none: it cannot run");
-	if (config->initrd)
-		printf("%-12s %s\n", "initrd", config->initrd);
 	printf("%-12s %zu bytes\n", "guest's tree", c->tree_size);
+}
+
+/* Kernel and initrd are looked at as `run` would: that they are whole, and that they fit. */
+static int check_files(struct checked *c)
+{
+	struct loader *loader;
+	int err = loader_open(c->config, &c->errors, &loader);
+
+	if (err)
+		return err;
+	err = loader_check(loader, &c->errors);
+	if (!err)
+		loader_plan(loader, &c->plan);
+	loader_close(loader);
+	return err;
+}
+
+static void print_files(const struct checked *c)
+{
+	const struct machine_config *config = c->config;
+
+	if (!config->kernel) {
+		printf("%-12s none: it cannot run\n", "kernel");
+		return;
+	}
+	printf("%-12s %s, entered at 0x%09" PRIx64 "\n", "kernel", config->kernel,
+		c->plan.entry_gpa);
+	if (config->initrd)
+		printf("%-12s %s at 0x%09" PRIx64 ", %s\n", "initrd", config->initrd,
+			c->plan.initrd_gpa, SIZE(c->plan.initrd_size));
 }
 
 int check_command(const char *file, const char *const *overlays, size_t overlay_count)
@@ -110,8 +139,12 @@ int check_command(const char *file, const char *const *overlays, size_t overlay_
 	struct checked c = { 0 };
 	int err = check(&c, file, overlays, overlay_count);
 
-	if (!err)
+	if (!err && c.config->kernel)
+		err = check_files(&c);
+	if (!err) {
 		print_map(&c);
+		print_files(&c);
+	}
 	return finish(&c, err);
 }
 

@@ -1,94 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A running machine; see machine.h. What lasts from start to end (address space, devices, their
- * descriptors, vCPU threads) is made by machine_create(); what a system reset makes anew (the KVM
- * VM, its slots, the contents of memory, the guest's tree) by build() and undone by unbuild().
+ * A running machine's life; see machine.h. What lasts from start to end (address space, devices,
+ * their descriptors, vCPU threads) is in machine-parts.c; what a system reset makes anew (the KVM
+ * VM, its slots, the contents of memory, the guest's tree) is made by build() and undone by
+ * unbuild() here.
  */
 #include "board/machine.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <unistd.h>
 
-#include "board/config.h"
 #include "board/errors.h"
 #include "board/guest-tree.h"
 #include "board/kvm-advice.h"
 #include "board/loader.h"
+#include "board/machine-internal.h"
 #include "board/map.h"
-#include "devices/device.h"
-#include "devices/pl011.h"
-#include "devices/pl031.h"
 #include "devices/pl061.h"
 #include "hyp/addrspace.h"
-#include "hyp/guestmem.h"
-#include "hyp/kvm.h"
 #include "hyp/log.h"
-#include "hyp/loop.h"
-#include "hyp/slots.h"
 #include "hyp/util.h"
-#include "hyp/vcpu.h"
-#include "hyp/vm.h"
 #include "hyp/window.h"
 
 /* As on QEMU virt: SGIs and PPIs, and 256 SPIs. */
 #define GIC_INTERRUPTS 288
-
-/* The devices that every machine has, at fixed places. */
-enum { FIXED_UART, FIXED_RTC, FIXED_GPIO, FIXED_COUNT };
-
-static const struct {
-	const struct device_class *class;
-	uint64_t gpa;
-	int spi;
-} fixed_devices[FIXED_COUNT] = {
-	[FIXED_UART] = { &pl011_class, UART_BASE, UART_SPI },
-	[FIXED_RTC] = { &pl031_class, RTC_BASE, RTC_SPI },
-	[FIXED_GPIO] = { &pl061_class, GPIO_BASE, GPIO_SPI },
-};
-
-struct machine_device {
-	struct device *device;
-	struct device_env env;
-	struct irq_pin pin;
-	bool has_pin;
-	struct window *window;
-};
-
-struct machine {
-	const struct machine_config *config;
-	struct machine_options options;
-	struct loop *loop;
-	struct kvm_limits limits;
-	int kvm_fd;
-
-	struct vm vm;
-	struct slots slots;
-	struct guestmem mem;
-	struct mmio_bus bus;
-	struct vcpus *vcpus;
-	uint64_t *mpidr;
-	cpu_set_t *host_cpus;
-	uint8_t *ram[CONFIG_RANGES];
-	struct machine_device fixed[FIXED_COUNT];
-	struct machine_device devices[CONFIG_DEVICES];
-	struct loader *loader;
-
-	enum machine_state state;
-	char *reason;
-	const char *reset_reason; /* of the reset that is posted */
-
-	/* What a vCPU told last; the first wins until the loop has taken it. */
-	pthread_mutex_t told_lock;
-	bool told;
-	enum vcpus_event told_event;
-	char told_text[256];
-	struct loop_task told_task;
-	struct loop_task reset_task;
-};
 
 /* --- events --- */
 
@@ -177,15 +115,6 @@ static void take_told(struct loop_task *task)
 }
 
 /* --- one life of the VM, from system reset to system reset --- */
-
-static void for_each_device(struct machine *machine,
-	void (*call)(struct machine *machine, struct machine_device *device))
-{
-	for (size_t i = 0; i < FIXED_COUNT; i++)
-		call(machine, &machine->fixed[i]);
-	for (size_t i = 0; i < machine->config->device_count; i++)
-		call(machine, &machine->devices[i]);
-}
 
 static int build_irqs(struct machine *machine)
 {
@@ -338,9 +267,9 @@ static void run_reset(struct loop_task *task)
 	notify(machine, MACHINE_RESET, machine->reset_reason);
 	vcpus_park(machine->vcpus);
 	machine->told = false; /* what was told meanwhile is of the life before; vCPUs are parked */
-	for_each_device(machine, quiesce_device);
+	machine_for_each_device(machine, quiesce_device);
 	err = unbuild(machine);
-	for_each_device(machine, reset_device);
+	machine_for_each_device(machine, reset_device);
 	if (err)
 		error_add(&errors, "reset", NULL, "the host could not empty the guest's memory: %s",
 			strerror(-err));
@@ -358,133 +287,7 @@ static void run_reset(struct loop_task *task)
 	errors_finish(&errors);
 }
 
-/* --- what lasts --- */
-
-static int create_ram(struct machine *machine, struct errors *errors)
-{
-	const struct machine_config *config = machine->config;
-	int err = slots_reserve(&machine->slots, "memory", (unsigned)config->memory_count);
-
-	for (size_t i = 0; i < config->memory_count && !err; i++) {
-		struct guestmem_range range = { .gpa = config->memory[i].gpa,
-			.size = config->memory[i].size };
-
-		err = addrspace_map(
-			range.gpa, range.size, PROT_READ | PROT_WRITE, 0, &machine->ram[i]);
-		if (err)
-			break;
-		madvise(machine->ram[i], range.size, MADV_HUGEPAGE);
-		range.hva = machine->ram[i];
-		err = guestmem_add(&machine->mem, &range);
-	}
-	if (err)
-		error_add(errors, "/memory", "reg",
-			"the host does not give this much memory: %s; make it smaller, or see "
-			"vm.overcommit_memory and the limits of its cgroup",
-			strerror(-err));
-	return err;
-}
-
-static int create_window(struct machine *machine, const struct device_config *config,
-	struct machine_device *device, struct errors *errors)
-{
-	struct guestmem_range range = { .gpa = config->window.gpa, .size = config->window.size };
-	int err;
-
-	err = window_create(&config->window, machine->loop, &device->window);
-	if (err) {
-		error_add(errors, config->path, "memory-region",
-			"cannot reserve %llu MiB of address space: %s; see `sluice doctor`",
-			(unsigned long long)(config->window.size / MiB), strerror(-err));
-		return err;
-	}
-	err = slots_reserve(&machine->slots, config->id, window_slot_count(device->window));
-	if (err) {
-		error_add(errors, config->path, "memslots",
-			"asks for %u slots; KVM has %u, %u of them are taken by what stands before "
-			"it",
-			window_slot_count(device->window), machine->slots.limit,
-			machine->slots.reserved);
-		return err;
-	}
-	range.hva = window_hva(device->window);
-	range.window = device->window;
-	return guestmem_add(&machine->mem, &range);
-}
-
-static int create_device(struct machine *machine, struct machine_device *device,
-	const struct device_class *class, const void *config, uint64_t gpa, int spi, bool edge)
-{
-	int err = irq_pin_init(&device->pin, spi, edge);
-
-	if (err)
-		return err;
-	device->has_pin = true;
-	device->env.loop = machine->loop;
-	device->env.mem = &machine->mem;
-	device->env.irq = &device->pin.line;
-	device->env.window = device->window;
-	err = class->create(config, &device->env, &device->device);
-	if (err)
-		return err;
-	device->device->region.gpa = gpa;
-	return mmio_bus_add(&machine->bus, &device->device->region);
-}
-
-static int create_devices(struct machine *machine, struct errors *errors)
-{
-	const struct machine_config *config = machine->config;
-	int err = 0;
-
-	machine->fixed[FIXED_UART].env.chardev = machine->options.console;
-	for (size_t i = 0; i < FIXED_COUNT && !err; i++) {
-		machine->fixed[i].env.id = fixed_devices[i].class->compatible;
-		err = create_device(machine, &machine->fixed[i], fixed_devices[i].class, NULL,
-			fixed_devices[i].gpa, fixed_devices[i].spi, false);
-	}
-	for (size_t i = 0; i < config->device_count && !err; i++) {
-		const struct device_config *from = &config->devices[i];
-		struct machine_device *device = &machine->devices[i];
-
-		if (from->has_window)
-			err = create_window(machine, from, device, errors);
-		if (err)
-			return err;
-		device->env.id = from->id;
-		err = create_device(machine, device, from->class, from->config,
-			VIRTIO_MMIO_BASE + from->place * VIRTIO_MMIO_SIZE,
-			VIRTIO_MMIO_SPI + (int)from->place, true);
-		if (err)
-			error_add(errors, from->path, NULL, "cannot be made: %s", strerror(-err));
-	}
-	return err;
-}
-
-static int create_vcpus(struct machine *machine)
-{
-	const struct machine_config *config = machine->config;
-	struct vcpus_config vcpus = {
-		.count = (unsigned)config->cpu_count,
-		.bus = &machine->bus,
-		.mem = &machine->mem,
-		.slots = &machine->slots,
-		.stray = (enum stray_policy)config->stray_access,
-		.event = on_vcpus_event,
-		.opaque = machine,
-	};
-
-	machine->mpidr = calloc(config->cpu_count, sizeof(*machine->mpidr));
-	machine->host_cpus = calloc(config->cpu_count, sizeof(*machine->host_cpus));
-	if (!machine->mpidr || !machine->host_cpus)
-		return -ENOMEM;
-	for (size_t i = 0; i < config->cpu_count; i++) {
-		machine->mpidr[i] = config->cpus[i].mpidr;
-		machine->host_cpus[i] = config->cpus[i].host_cpus;
-	}
-	vcpus.mpidr = machine->mpidr;
-	vcpus.host_cpus = machine->host_cpus;
-	return vcpus_create(&vcpus, &machine->vcpus);
-}
+/* --- making and ending --- */
 
 static int create_all(struct machine *machine, struct errors *errors)
 {
@@ -501,13 +304,7 @@ static int create_all(struct machine *machine, struct errors *errors)
 	err = loader_open(machine->config, errors, &machine->loader);
 	if (err)
 		return err;
-	err = slots_init(&machine->slots, machine->limits.memslots);
-	if (!err)
-		err = create_ram(machine, errors);
-	if (!err)
-		err = create_devices(machine, errors);
-	if (!err)
-		err = create_vcpus(machine);
+	err = machine_create_parts(machine, on_vcpus_event, errors);
 	if (!err)
 		err = build(machine, errors);
 	return err;
@@ -548,16 +345,6 @@ int machine_start(struct machine *machine)
 	return 0;
 }
 
-static void destroy_device(struct machine *machine, struct machine_device *device)
-{
-	(void)machine;
-	if (device->device)
-		device->device->class->destroy(device->device);
-	window_destroy(device->window);
-	if (device->has_pin)
-		irq_pin_finish(&device->pin);
-}
-
 void machine_destroy(struct machine *machine)
 {
 	if (!machine)
@@ -567,20 +354,14 @@ void machine_destroy(struct machine *machine)
 		for (size_t i = 0; i < machine->config->device_count; i++)
 			if (machine->devices[i].window)
 				window_detach(machine->devices[i].window);
-		vcpus_destroy(machine->vcpus);
+		vcpus_teardown(machine->vcpus);
 	}
 	vm_destroy(&machine->vm);
-	for_each_device(machine, destroy_device);
 	loader_close(machine->loader);
-	for (size_t i = 0; i < machine->config->memory_count; i++)
-		if (machine->ram[i])
-			addrspace_unmap(machine->ram[i], machine->config->memory[i].size);
-	slots_finish(&machine->slots);
+	machine_destroy_parts(machine);
 	if (machine->kvm_fd >= 0)
 		close(machine->kvm_fd);
 	pthread_mutex_destroy(&machine->told_lock);
-	free(machine->mpidr);
-	free(machine->host_cpus);
 	free(machine->reason);
 	free(machine);
 }

@@ -35,7 +35,7 @@ enum machine_state {
 	MACHINE_PAUSED,	 /* by the policy for stray accesses; a reset runs it again */
 	MACHINE_OFF,	 /* the guest powered off, a reset with no_reboot, or machine_quit() */
 	MACHINE_STOPPED, /* by the policy for stray accesses */
-	MACHINE_FAILED,	 /* the host could not go on: memory, KVM, or a reset that could not rebuild */
+	MACHINE_FAILED, /* the host could not go on: memory, KVM, or a reset that could not rebuild */
 };
 
 /*

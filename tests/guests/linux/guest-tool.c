@@ -119,7 +119,7 @@ static int fill(const char *mib, const char *seed)
 {
 	struct hold hold = { .pages = strtoul(mib, NULL, 0) * (MIB / PAGE), .seed = strtoull(seed, NULL, 0) };
 	long available = meminfo_kib("MemAvailable");
-	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), done[2];
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0), done[2], enabled;
 	char byte;
 
 	if (hold.pages == 0 || hold.pages * (PAGE / 1024) > (size_t)available) {
@@ -137,6 +137,14 @@ static int fill(const char *mib, const char *seed)
 		printf("fill: %s\n", strerror(errno));
 		return 1;
 	}
+	/*
+	 * Faulting it in page by page would take most of the time in an emulated host, and Linux has no
+	 * huge pages where it started with less than 512 MiB.
+	 */
+	enabled = open("/sys/kernel/mm/transparent_hugepage/enabled", O_WRONLY);
+	(void)!write(enabled, "madvise", 7);
+	close(enabled);
+	madvise(hold.words, hold.pages * PAGE, MADV_HUGEPAGE);
 	if (fork() == 0) {
 		int null = open("/dev/null", O_RDWR);
 

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The parts of a machine that last over resets; see machine-internal.h. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "board/errors.h"
+#include "board/machine-internal.h"
+#include "board/map.h"
+#include "devices/pl011.h"
+#include "devices/pl031.h"
+#include "devices/pl061.h"
+#include "hyp/addrspace.h"
+#include "hyp/window.h"
+
+static const struct {
+	const struct device_class *class;
+	uint64_t gpa;
+	int spi;
+} fixed_devices[FIXED_COUNT] = {
+	[FIXED_UART] = { &pl011_class, UART_BASE, UART_SPI },
+	[FIXED_RTC] = { &pl031_class, RTC_BASE, RTC_SPI },
+	[FIXED_GPIO] = { &pl061_class, GPIO_BASE, GPIO_SPI },
+};
+
+void machine_for_each_device(struct machine *machine,
+	void (*call)(struct machine *machine, struct machine_device *device))
+{
+	for (size_t i = 0; i < FIXED_COUNT; i++)
+		call(machine, &machine->fixed[i]);
+	for (size_t i = 0; i < machine->config->device_count; i++)
+		call(machine, &machine->devices[i]);
+}
+
+static int create_ram(struct machine *machine, struct errors *errors)
+{
+	const struct machine_config *config = machine->config;
+	int err = slots_reserve(&machine->slots, "memory", (unsigned)config->memory_count);
+
+	for (size_t i = 0; i < config->memory_count && !err; i++) {
+		struct guestmem_range range = { .gpa = config->memory[i].gpa,
+			.size = config->memory[i].size };
+
+		err = addrspace_map(
+			range.gpa, range.size, PROT_READ | PROT_WRITE, 0, &machine->ram[i]);
+		if (err)
+			break;
+		madvise(machine->ram[i], range.size, MADV_HUGEPAGE);
+		range.hva = machine->ram[i];
+		err = guestmem_add(&machine->mem, &range);
+	}
+	if (err)
+		error_add(errors, "/memory", "reg",
+			"the host does not give this much memory: %s; make it smaller, or see "
+			"vm.overcommit_memory and the limits of its cgroup",
+			strerror(-err));
+	return err;
+}
+
+static int create_window(struct machine *machine, const struct device_config *config,
+	struct machine_device *device, struct errors *errors)
+{
+	struct guestmem_range range = { .gpa = config->window.gpa, .size = config->window.size };
+	int err;
+
+	err = window_create(&config->window, machine->loop, &device->window);
+	if (err) {
+		error_add(errors, config->path, "memory-region",
+			"cannot reserve %llu MiB of address space: %s; see `sluice doctor`",
+			(unsigned long long)(config->window.size / MiB), strerror(-err));
+		return err;
+	}
+	err = slots_reserve(&machine->slots, config->id, window_slot_count(device->window));
+	if (err) {
+		error_add(errors, config->path, "memslots",
+			"asks for %u slots; KVM has %u, %u of them are taken by what stands before "
+			"it",
+			window_slot_count(device->window), machine->slots.limit,
+			machine->slots.reserved);
+		return err;
+	}
+	range.hva = window_hva(device->window);
+	range.window = device->window;
+	return guestmem_add(&machine->mem, &range);
+}
+
+static int create_device(struct machine *machine, struct machine_device *device,
+	const struct device_class *class, const void *config, uint64_t gpa, int spi, bool edge)
+{
+	int err = irq_pin_init(&device->pin, spi, edge);
+
+	if (err)
+		return err;
+	device->has_pin = true;
+	device->env.loop = machine->loop;
+	device->env.mem = &machine->mem;
+	device->env.irq = &device->pin.line;
+	device->env.window = device->window;
+	err = class->create(config, &device->env, &device->device);
+	if (err)
+		return err;
+	device->device->region.gpa = gpa;
+	return mmio_bus_add(&machine->bus, &device->device->region);
+}
+
+static int create_devices(struct machine *machine, struct errors *errors)
+{
+	const struct machine_config *config = machine->config;
+	int err = 0;
+
+	machine->fixed[FIXED_UART].env.chardev = machine->options.console;
+	for (size_t i = 0; i < FIXED_COUNT && !err; i++) {
+		machine->fixed[i].env.id = fixed_devices[i].class->compatible;
+		err = create_device(machine, &machine->fixed[i], fixed_devices[i].class, NULL,
+			fixed_devices[i].gpa, fixed_devices[i].spi, false);
+	}
+	for (size_t i = 0; i < config->device_count && !err; i++) {
+		const struct device_config *from = &config->devices[i];
+		struct machine_device *device = &machine->devices[i];
+
+		if (from->has_window)
+			err = create_window(machine, from, device, errors);
+		if (err)
+			return err;
+		device->env.id = from->id;
+		err = create_device(machine, device, from->class, from->config,
+			VIRTIO_MMIO_BASE + from->place * VIRTIO_MMIO_SIZE,
+			VIRTIO_MMIO_SPI + (int)from->place, true);
+		if (err)
+			error_add(errors, from->path, NULL, "cannot be made: %s", strerror(-err));
+	}
+	return err;
+}
+
+static int create_vcpus(struct machine *machine,
+	void (*on_event)(void *opaque, enum vcpus_event event, const char *text))
+{
+	const struct machine_config *config = machine->config;
+	struct vcpus_config vcpus = {
+		.count = (unsigned)config->cpu_count,
+		.bus = &machine->bus,
+		.mem = &machine->mem,
+		.slots = &machine->slots,
+		.stray = (enum stray_policy)config->stray_access,
+		.event = on_event,
+		.opaque = machine,
+	};
+
+	machine->mpidr = calloc(config->cpu_count, sizeof(*machine->mpidr));
+	machine->host_cpus = calloc(config->cpu_count, sizeof(*machine->host_cpus));
+	if (!machine->mpidr || !machine->host_cpus)
+		return -ENOMEM;
+	for (size_t i = 0; i < config->cpu_count; i++) {
+		machine->mpidr[i] = config->cpus[i].mpidr;
+		machine->host_cpus[i] = config->cpus[i].host_cpus;
+	}
+	vcpus.mpidr = machine->mpidr;
+	vcpus.host_cpus = machine->host_cpus;
+	return vcpus_create(&vcpus, &machine->vcpus);
+}
+
+int machine_create_parts(struct machine *machine,
+	void (*on_event)(void *opaque, enum vcpus_event event, const char *text),
+	struct errors *errors)
+{
+	int err = slots_init(&machine->slots, machine->limits.memslots);
+
+	if (!err)
+		err = create_ram(machine, errors);
+	if (!err)
+		err = create_devices(machine, errors);
+	if (!err)
+		err = create_vcpus(machine, on_event);
+	return err;
+}
+
+static void destroy_device(struct machine *machine, struct machine_device *device)
+{
+	(void)machine;
+	if (device->device)
+		device->device->class->destroy(device->device);
+	window_destroy(device->window);
+	if (device->has_pin)
+		irq_pin_finish(&device->pin);
+}
+
+void machine_destroy_parts(struct machine *machine)
+{
+	vcpus_destroy(machine->vcpus);
+	machine_for_each_device(machine, destroy_device);
+	for (size_t i = 0; i < machine->config->memory_count; i++)
+		if (machine->ram[i])
+			addrspace_unmap(machine->ram[i], machine->config->memory[i].size);
+	slots_finish(&machine->slots);
+	free(machine->mpidr);
+	free(machine->host_cpus);
+}

@@ -1,0 +1,9 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# hosts: 6.1 6.12 7.3
+# memory: 6144
+# timeout: 1800
+# all
+# grow.sh, the guest filling all that it got each time.
+
+GROW_FILL=2600 exec "$(dirname "$0")/grow.sh"

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The stage-1 walk on tables made here, for each granule (Arm ARM, D8.3). */
+#include <string.h>
+
+#include "hyp/stage1.h"
+#include "hyp/util.h"
+#include "unit.h"
+
+#define MEMORY_GPA UINT64_C(0x40000000)
+#define MEMORY	   (1 * MiB)
+
+/* Descriptor bits: valid, and table or page (bit 1). */
+#define TABLE 3
+#define PAGE  3
+#define BLOCK 1
+
+static uint64_t memory[MEMORY / 8];
+
+static bool read_memory(void *opaque, uint64_t gpa, uint64_t *ret)
+{
+	(void)opaque;
+	if (gpa < MEMORY_GPA || gpa - MEMORY_GPA > MEMORY - 8 || gpa % 8)
+		return false;
+	*ret = memory[(gpa - MEMORY_GPA) / 8];
+	return true;
+}
+
+static void put(uint64_t table_gpa, uint64_t index, uint64_t descriptor)
+{
+	memory[(table_gpa - MEMORY_GPA) / 8 + index] = descriptor;
+}
+
+static struct stage1 regime(uint64_t tcr)
+{
+	memset(memory, 0, sizeof(memory));
+	return (struct stage1){
+		.sctlr = 1,
+		.tcr = tcr,
+		.ttbr0 = MEMORY_GPA | UINT64_C(0x7) << 48, /* an ASID */
+		.ttbr1 = MEMORY_GPA + 0x80000,
+		.read = read_memory,
+	};
+}
+
+static void mmu_off_is_identity(void **state)
+{
+	struct stage1 stage1 = regime(16);
+	uint64_t gpa;
+
+	(void)state;
+	stage1.sctlr = 0;
+	assert_int_equal(stage1_walk(&stage1, 0x123456789, &gpa), STAGE1_MAPPED);
+	assert_int_equal(gpa, 0x123456789);
+}
+
+static void four_kib_pages_in_four_levels(void **state)
+{
+	struct stage1 stage1 = regime(16); /* T0SZ 16: 48 bits */
+	uint64_t gpa, va = UINT64_C(1) << 39 | UINT64_C(2) << 30 | 3 << 21 | 4 << 12 | 0x567;
+
+	(void)state;
+	put(MEMORY_GPA, 1, (MEMORY_GPA + 0x1000) | TABLE);
+	put(MEMORY_GPA + 0x1000, 2, (MEMORY_GPA + 0x2000) | TABLE);
+	put(MEMORY_GPA + 0x2000, 3, (MEMORY_GPA + 0x3000) | TABLE);
+	put(MEMORY_GPA + 0x3000, 4, UINT64_C(0x0060000123456000) | PAGE); /* XN bits */
+	assert_int_equal(stage1_walk(&stage1, va, &gpa), STAGE1_MAPPED);
+	assert_int_equal(gpa, 0x123456567);
+	/* A tag in the top byte is ignored. */
+	assert_int_equal(stage1_walk(&stage1, va | UINT64_C(0x1f) << 56, &gpa), STAGE1_MAPPED);
+	assert_int_equal(gpa, 0x123456567);
+	/* Blocks end the walk early. */
+	put(MEMORY_GPA + 0x2000, 3, UINT64_C(0x180000000) | BLOCK);
+	assert_int_equal(stage1_walk(&stage1, va, &gpa), STAGE1_MAPPED);
+	assert_int_equal(gpa, 0x180004567);
+	put(MEMORY_GPA + 0x1000, 2, UINT64_C(0x200000000) | BLOCK);
+	assert_int_equal(stage1_walk(&stage1, va, &gpa), STAGE1_MAPPED);
+	assert_int_equal(gpa, 0x200000000 + (va & (GiB - 1)));
+	put(MEMORY_GPA + 0x1000, 2, 0);
+	assert_int_equal(stage1_walk(&stage1, va, &gpa), STAGE1_UNMAPPED);
+}
+
+static void upper_half_has_its_own_table_and_size(void **state)
+{
+	/* T1SZ 25: 39 bits, three levels; TG1 2: 4K. */
+	struct stage1 stage1 = regime(UINT64_C(25) << 16 | UINT64_C(2) << 30 | 16);
+	uint64_t gpa, va = UINT64_C(0xffffff8000000000) | UINT64_C(5) << 30 | 0x1234;
+
+	(void)state;
+	put(MEMORY_GPA + 0x80000, 5, UINT64_C(0x340000000) | BLOCK);
+	assert_int_equal(stage1_walk(&stage1, va, &gpa), STAGE1_MAPPED);
+	assert_int_equal(gpa, 0x340001234);
+}
+
+static void sixteen_and_sixtyfour_kib_granules(void **state)
+{
+	/* TG0 2: 16K, T0SZ 17: 47 bits, three levels of 11 bits. */
+	struct stage1 stage1 = regime(UINT64_C(2) << 14 | 17);
+	uint64_t gpa, va = UINT64_C(1) << 36 | 2 << 25 | 3 << 14 | 0x2345;
+
+	(void)state;
+	put(MEMORY_GPA, 1, (MEMORY_GPA + 0x4000) | TABLE);
+	put(MEMORY_GPA + 0x4000, 2, (MEMORY_GPA + 0x8000) | TABLE);
+	put(MEMORY_GPA + 0x8000, 3, UINT64_C(0x50004000) | PAGE);
+	assert_int_equal(stage1_walk(&stage1, va, &gpa), STAGE1_MAPPED);
+	assert_int_equal(gpa, 0x50006345);
+
+	/* TG0 1: 64K, T0SZ 16: 48 bits, the first level 6 bits; bits 51:48 of the address in 15:12. */
+	stage1 = regime(UINT64_C(1) << 14 | 16);
+	va = UINT64_C(3) << 42 | UINT64_C(4) << 29 | 5 << 16 | 0xabcd;
+	put(MEMORY_GPA, 3, (MEMORY_GPA + 0x10000) | TABLE);
+	put(MEMORY_GPA + 0x10000, 4, (MEMORY_GPA + 0x20000) | TABLE);
+	put(MEMORY_GPA + 0x20000, 5, UINT64_C(0x70000) | 0x2000 | PAGE);
+	assert_int_equal(stage1_walk(&stage1, va, &gpa), STAGE1_MAPPED);
+	assert_int_equal(gpa, UINT64_C(0x200000007abcd));
+}
+
+static void large_addresses_with_ds(void **state)
+{
+	/* TCR_EL1.DS: 52 bits with 4K pages, five levels; bits 51:50 of the address in 9:8. */
+	struct stage1 stage1 = regime(UINT64_C(1) << 59 | 12);
+	uint64_t gpa, va = UINT64_C(9) << 48 | UINT64_C(7) << 39 | UINT64_C(6) << 30 | 0x42;
+
+	(void)state;
+	put(MEMORY_GPA, 9, (MEMORY_GPA + 0x1000) | TABLE);
+	put(MEMORY_GPA + 0x1000, 7, (MEMORY_GPA + 0x2000) | TABLE);
+	put(MEMORY_GPA + 0x2000, 6, UINT64_C(0x40000000) | 0x300 | BLOCK);
+	assert_int_equal(stage1_walk(&stage1, va, &gpa), STAGE1_MAPPED);
+	assert_int_equal(gpa, UINT64_C(0xc000040000042));
+}
+
+static void a_table_outside_memory_is_told(void **state)
+{
+	struct stage1 stage1 = regime(16);
+	uint64_t gpa;
+
+	(void)state;
+	put(MEMORY_GPA, 1, UINT64_C(0x100000000) | TABLE);
+	assert_int_equal(
+		stage1_walk(&stage1, UINT64_C(1) << 39 | UINT64_C(2) << 30, &gpa), STAGE1_TABLE);
+	assert_int_equal(gpa, UINT64_C(0x100000000) + 2 * 8);
+}
+
+/* Whatever a guest writes into its registers, the walk ends. */
+static void hostile_registers_end(void **state)
+{
+	struct stage1 stage1 = regime(0);
+	uint64_t gpa, seed = 1;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(memory);
+		i++) /* every descriptor leads back into memory */
+		memory[i] = (MEMORY_GPA + (i * 4096) % MEMORY) | TABLE;
+	for (int i = 0; i < 200000; i++) {
+		seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+		stage1.tcr = seed ^ seed << 17;
+		stage1.ttbr0 = i % 2 ? seed : MEMORY_GPA;
+		stage1.ttbr1 = i % 3 ? seed >> 3 : MEMORY_GPA;
+		stage1_walk(&stage1, seed * 3, &gpa);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(mmu_off_is_identity),
+		cmocka_unit_test(four_kib_pages_in_four_levels),
+		cmocka_unit_test(upper_half_has_its_own_table_and_size),
+		cmocka_unit_test(sixteen_and_sixtyfour_kib_granules),
+		cmocka_unit_test(large_addresses_with_ds),
+		cmocka_unit_test(a_table_outside_memory_is_told),
+		cmocka_unit_test(hostile_registers_end),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
