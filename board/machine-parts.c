@@ -97,6 +97,7 @@ static int create_device(struct machine *machine, struct machine_device *device,
 	device->env.mem = &machine->mem;
 	device->env.irq = &device->pin.line;
 	device->env.window = device->window;
+	device->env.system_suspend = machine->limits.system_suspend;
 	err = class->create(config, &device->env, &device->device);
 	if (err)
 		return err;
