@@ -42,19 +42,19 @@ static int create_ram(struct machine *machine, struct errors *errors)
 		struct guestmem_range range = { .gpa = config->memory[i].gpa,
 			.size = config->memory[i].size };
 
-		err = addrspace_map(
-			range.gpa, range.size, PROT_READ | PROT_WRITE, 0, &machine->ram[i]);
-		if (err)
+		err = addrspace_reserve(range.gpa, range.size, PROT_NONE, &machine->ram[i]);
+		if (!err)
+			err = addrspace_make_writable(machine->ram[i], range.size);
+		if (err) {
+			error_add(errors, "/memory", "reg",
+				"the host does not give %llu MiB: %s; make it smaller, or see "
+				"vm.overcommit_memory and the limits of its cgroup",
+				(unsigned long long)(range.size / MiB), strerror(-err));
 			break;
-		madvise(machine->ram[i], range.size, MADV_HUGEPAGE);
+		}
 		range.hva = machine->ram[i];
 		err = guestmem_add(&machine->mem, &range);
 	}
-	if (err)
-		error_add(errors, "/memory", "reg",
-			"the host does not give this much memory: %s; make it smaller, or see "
-			"vm.overcommit_memory and the limits of its cgroup",
-			strerror(-err));
 	return err;
 }
 
@@ -97,6 +97,7 @@ static int create_device(struct machine *machine, struct machine_device *device,
 	device->env.mem = &machine->mem;
 	device->env.irq = &device->pin.line;
 	device->env.window = device->window;
+	device->env.system_suspend = machine->limits.system_suspend;
 	err = class->create(config, &device->env, &device->device);
 	if (err)
 		return err;

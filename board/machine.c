@@ -219,7 +219,7 @@ static int unbuild(struct machine *machine)
 	vm_destroy(&machine->vm);
 	slots_set_vm(&machine->slots, -1);
 	for (size_t i = 0; i < config->memory_count; i++) {
-		err = addrspace_replace_memory(machine->ram[i], config->memory[i].size);
+		err = addrspace_empty(machine->ram[i], config->memory[i].size);
 		if (err)
 			result = err;
 	}

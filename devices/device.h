@@ -27,9 +27,9 @@ struct window_config;
 
 /* How a property is spelled in the tree, and what it becomes in the configuration struct. */
 enum property_type {
-	PROPERTY_FLAG,   /* empty; bool */
-	PROPERTY_U32,    /* one cell; uint32_t */
-	PROPERTY_U64,    /* exactly 8 bytes; uint64_t */
+	PROPERTY_FLAG,	 /* empty; bool */
+	PROPERTY_U32,	 /* one cell; uint32_t */
+	PROPERTY_U64,	 /* exactly 8 bytes; uint64_t */
 	PROPERTY_STRING, /* one string; const char *, owned by the configuration */
 	PROPERTY_CHOICE, /* one string out of `choices`; its index as uint32_t */
 	PROPERTY_REGION, /* phandle of a /reserved-memory node; struct property_region */
@@ -46,7 +46,7 @@ struct property {
 	enum property_type type;
 	size_t offset; /* into the configuration struct */
 	bool required;
-	uint64_t min, max; /* of numbers, inclusive; both 0: any */
+	uint64_t min, max;	    /* of numbers, inclusive; both 0: any */
 	const char *const *choices; /* of PROPERTY_CHOICE, ended by NULL */
 };
 
@@ -70,8 +70,9 @@ struct device_env {
 	struct loop *loop;
 	struct guestmem *mem;
 	struct irq_line *irq;
-	struct window *window;   /* of classes with a `window`, else NULL */
-	struct chardev *chardev; /* of the console, else NULL */
+	struct window *window;		 /* of classes with a `window`, else NULL */
+	struct chardev *chardev;	 /* of the console, else NULL */
+	bool system_suspend;		 /* the guest can suspend to memory and come back */
 	void (*power_off)(void *opaque); /* for what ends the machine, else NULL */
 	void *opaque;
 };
@@ -99,8 +100,8 @@ struct device_class {
 	 * For a class that wants a window: fills all of it but `name`. The board may ask again with
 	 * a smaller max_slots when the slots of all windows are over the budget.
 	 */
-	void (*window)(const void *config, const struct window_limits *limits,
-		struct window_config *ret);
+	void (*window)(
+		const void *config, const struct window_limits *limits, struct window_config *ret);
 
 	/* Makes the device; `config` lives as long as it does. 0 or -errno, with nothing left. */
 	int (*create)(const void *config, const struct device_env *env, struct device **ret);

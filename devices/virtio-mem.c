@@ -21,6 +21,11 @@
 #include "hyp/util.h"
 #include "hyp/window.h"
 
+/* virtio 1.3, 5.15.3; newer than the headers of Debian 12. */
+#ifndef VIRTIO_MEM_F_PERSISTENT_SUSPEND
+#define VIRTIO_MEM_F_PERSISTENT_SUSPEND 2
+#endif
+
 /* How far the usable part goes beyond the request: twice the largest memory block of a guest. */
 #define USABLE_AHEAD (1 * GiB)
 /* After BUSY Linux waits 50 s or more, unless told that the configuration has changed. */
@@ -325,6 +330,7 @@ static int virtio_mem_create(const void *config, const struct device_env *env, s
 	const struct window_config *window = window_config(env->window);
 	struct virtio_mem *mem = calloc(1, sizeof(*mem));
 	bool numa = node->numa_node != VIRTIO_MEM_UNSET;
+	uint64_t features = 0;
 	int err;
 
 	if (!mem)
@@ -340,8 +346,12 @@ static int virtio_mem_create(const void *config, const struct device_env *env, s
 	};
 	set_sizes(mem, node->requested_size, usable_target(mem, node->requested_size));
 	mem->told_plugged = mem->config.plugged_size;
-	err = virtio_init(&mem->virtio, &virtio_mem_class, &virtio_class, env,
-		numa ? VIRTIO_FEATURE(VIRTIO_MEM_F_ACPI_PXM) : 0, &mem->config);
+	if (numa)
+		features |= VIRTIO_FEATURE(VIRTIO_MEM_F_ACPI_PXM);
+	if (env->system_suspend) /* what is plugged stays so while the guest sleeps (5.15.6.2) */
+		features |= VIRTIO_FEATURE(VIRTIO_MEM_F_PERSISTENT_SUSPEND);
+	err = virtio_init(
+		&mem->virtio, &virtio_mem_class, &virtio_class, env, features, &mem->config);
 	if (err) {
 		free(mem);
 		return err;

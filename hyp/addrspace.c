@@ -9,6 +9,10 @@
 #include "hyp/kvm.h"
 #include "hyp/util.h"
 
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
+
 #define ANONYMOUS (MAP_PRIVATE | MAP_ANONYMOUS)
 
 /* A page of the second level: a table of page / 8 entries (Arm ARM, D8: 2, 32 and 512 MiB). */
@@ -19,7 +23,7 @@ static uint64_t huge_page_bytes(void)
 	return page * page / 8;
 }
 
-int addrspace_map(uint64_t gpa, uint64_t size, int protection, int flags, uint8_t **ret)
+int addrspace_reserve(uint64_t gpa, uint64_t size, int protection, uint8_t **ret)
 {
 	uint64_t align = huge_page_bytes(), skip;
 	void *at;
@@ -27,37 +31,43 @@ int addrspace_map(uint64_t gpa, uint64_t size, int protection, int flags, uint8_
 
 	if (size + align < size)
 		return -ENOMEM;
-	/* More than is needed, without a charge; the ends are given back. */
-	err = kvm_seam->map(NULL, size + align, PROT_NONE, ANONYMOUS | MAP_NORESERVE, &at);
+	err = kvm_seam->map(NULL, size + align, protection, ANONYMOUS, &at);
 	if (err)
 		return err;
+	/* More than is needed; the ends are given back. */
 	skip = (gpa - (uintptr_t)at) & (align - 1);
 	if (skip)
 		kvm_seam->unmap(at, skip);
 	if (align - skip)
 		kvm_seam->unmap((uint8_t *)at + skip + size, align - skip);
-	at = (uint8_t *)at + skip;
-	err = addrspace_replace(at, size, protection, flags);
-	if (err) {
-		addrspace_unmap(at, size);
-		return err;
-	}
-	*ret = at;
+	*ret = (uint8_t *)at + skip;
 	return 0;
 }
 
-int addrspace_replace(uint8_t *hva, uint64_t size, int protection, int flags)
+int addrspace_discard(uint8_t *hva, uint64_t size, int protection)
 {
-	return kvm_seam->map(hva, size, protection, ANONYMOUS | flags, NULL);
+	CHECK(!(protection & PROT_WRITE));
+	return kvm_seam->map(hva, size, protection, ANONYMOUS, NULL);
 }
 
-int addrspace_replace_memory(uint8_t *hva, uint64_t size)
+int addrspace_make_writable(uint8_t *hva, uint64_t size)
 {
-	int err = addrspace_replace(hva, size, PROT_READ | PROT_WRITE, 0);
+	int err;
 
+	/* Zeros that were read hold small pages of the zero page; without them it can be huge ones. */
+	kvm_seam->advise(hva, size, MADV_DONTNEED);
+	err = kvm_seam->protect(hva, size, PROT_READ | PROT_WRITE);
 	if (!err) /* a host without huge pages refuses the advice: no loss */
 		kvm_seam->advise(hva, size, MADV_HUGEPAGE);
 	return err;
+}
+
+int addrspace_empty(uint8_t *hva, uint64_t size)
+{
+	/* Of locked memory (mlockall) too: Linux 5.18. */
+	if (kvm_seam->advise(hva, size, MADV_DONTNEED_LOCKED) == 0)
+		return 0;
+	return kvm_seam->advise(hva, size, MADV_DONTNEED);
 }
 
 void addrspace_unmap(uint8_t *hva, uint64_t size)

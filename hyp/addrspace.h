@@ -9,19 +9,28 @@
 #include <stdint.h>
 
 /*
- * Maps `size` bytes for guest memory at `gpa`, private and anonymous, with mmap's `protection` and
- * further `flags`. -ENOMEM where address space or the commit limit does not allow it.
+ * Reserves `size` bytes for guest memory at `gpa`, private and anonymous, with PROT_READ or
+ * PROT_NONE: it costs address space only. -ENOMEM where there is not that much of it.
  */
-int addrspace_map(uint64_t gpa, uint64_t size, int protection, int flags, uint8_t **ret);
+int addrspace_reserve(uint64_t gpa, uint64_t size, int protection, uint8_t **ret);
 
 /*
- * Puts fresh private anonymous pages over [hva, hva+size) in one step: what was there is gone, its
- * commit charge too. On -errno nothing has changed.
+ * Puts fresh pages that nobody can write over [hva, hva+size) in one step (mmap over it): what was
+ * there is gone, its commit charge and page tables too. `protection` is PROT_READ or PROT_NONE,
+ * and for these alone the step is safe: for writable memory Linux before 6.12 unmaps first and
+ * then asks for the charge, and a refusal leaves a hole behind (seen on 6.1: the next mapping of
+ * the process lands in it, within the guest's reach). On -errno nothing has changed.
  */
-int addrspace_replace(uint8_t *hva, uint64_t size, int protection, int flags);
+int addrspace_discard(uint8_t *hva, uint64_t size, int protection);
 
-/* Guest memory for use: huge pages where the host has them. */
-int addrspace_replace_memory(uint8_t *hva, uint64_t size);
+/*
+ * Makes discarded memory writable: zeros, huge pages where the host has them. The charge is asked
+ * for by mprotect(), which on -errno has changed nothing, on every kernel.
+ */
+int addrspace_make_writable(uint8_t *hva, uint64_t size);
+
+/* Empties writable memory, which keeps its charge, so that it cannot fail for want of it. */
+int addrspace_empty(uint8_t *hva, uint64_t size);
 
 void addrspace_unmap(uint8_t *hva, uint64_t size);
 

@@ -55,6 +55,17 @@ static enum vcpu_next exit_ldst64b(struct vcpu *vcpu)
 	return exit_nisv(vcpu);
 }
 
+/* Suspend to memory is between the vCPU and KVM; the machine goes on. */
+static enum vcpu_next system_suspend(struct vcpu *vcpu, bool wake)
+{
+	int err = wake ? vcpu_wake(vcpu) : vcpu_suspend(vcpu);
+
+	if (err)
+		return vcpu_tell(vcpu, VCPUS_ERROR, "vCPU %u: cannot %s: %s", vcpu->index,
+			wake ? "resume" : "suspend", strerror(-err));
+	return VCPU_CONTINUE;
+}
+
 static enum vcpu_next exit_system_event(struct vcpu *vcpu)
 {
 	switch (vcpu->run->system_event.type) {
@@ -62,6 +73,10 @@ static enum vcpu_next exit_system_event(struct vcpu *vcpu)
 		return vcpu_tell(vcpu, VCPUS_POWER_OFF, "the guest powered off");
 	case KVM_SYSTEM_EVENT_RESET:
 		return vcpu_tell(vcpu, VCPUS_RESET, "the guest asked for a reset");
+	case KVM_SYSTEM_EVENT_SUSPEND:
+		return system_suspend(vcpu, false);
+	case KVM_SYSTEM_EVENT_WAKEUP:
+		return system_suspend(vcpu, true);
 	default:
 		return vcpu_tell(vcpu, VCPUS_ERROR, "vCPU %u: unexpected system event %u",
 			vcpu->index, vcpu->run->system_event.type);

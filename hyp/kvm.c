@@ -36,6 +36,11 @@ static int kernel_unmap(void *addr, size_t size)
 	return munmap(addr, size) < 0 ? -errno : 0;
 }
 
+static int kernel_protect(void *addr, size_t size, int prot)
+{
+	return mprotect(addr, size, prot) < 0 ? -errno : 0;
+}
+
 static int kernel_advise(void *addr, size_t size, int advice)
 {
 	return madvise(addr, size, advice) < 0 ? -errno : 0;
@@ -45,6 +50,7 @@ const struct kvm_seam kvm_kernel = {
 	.ioctl = kernel_ioctl,
 	.map = kernel_map,
 	.unmap = kernel_unmap,
+	.protect = kernel_protect,
 	.advise = kernel_advise,
 };
 

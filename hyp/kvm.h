@@ -15,6 +15,7 @@ struct kvm_seam {
 	/* A mapping at exactly `addr` (MAP_FIXED), or anywhere where it is NULL. */
 	int (*map)(void *addr, size_t size, int prot, int flags, void **ret);
 	int (*unmap)(void *addr, size_t size);
+	int (*protect)(void *addr, size_t size, int prot);
 	int (*advise)(void *addr, size_t size, int advice);
 };
 

@@ -14,6 +14,8 @@
 		(offsetof(struct kvm_regs, field) / sizeof(uint32_t)))
 
 #define REG_X0	     REG_CORE(regs.regs[0])
+#define REG_X1	     REG_CORE(regs.regs[1])
+#define REG_X2	     REG_CORE(regs.regs[2])
 #define REG_PC	     REG_CORE(regs.pc)
 #define REG_PSTATE   REG_CORE(regs.pstate)
 #define REG_ELR_EL1  REG_CORE(elr_el1)

@@ -9,7 +9,11 @@
 #include <string.h>
 
 #include "hyp/kvm.h"
+#include "hyp/loop.h"
 #include "hyp/util.h"
+
+/* How long the answer is taken to be the same when there was no room. */
+#define COUNT_AGAIN_MS 1000
 
 #define BITMAP_WORDS(n) (((n) + 63) / 64)
 
@@ -29,13 +33,47 @@ static uint64_t max_map_count(void)
 	return got ? value : MAX_MAP_COUNT_DEFAULT;
 }
 
+/* Lines of /proc/self/maps; UINT64_MAX where it cannot be read. */
+static uint64_t count_mappings(void)
+{
+	FILE *file = fopen("/proc/self/maps", "re");
+	uint64_t lines = 0;
+	int c;
+
+	if (!file)
+		return UINT64_MAX;
+	while ((c = getc_unlocked(file)) != EOF)
+		lines += c == '\n';
+	fclose(file);
+	return lines;
+}
+
+bool slots_take_mappings(struct slots *slots)
+{
+	uint64_t now;
+
+	if (slots->mappings > slots->mappings_limit - 2) {
+		now = loop_now_ms();
+		if (now < slots->count_again_ms)
+			return false;
+		slots->mappings = count_mappings();
+		if (slots->mappings > slots->mappings_limit - 2) {
+			slots->count_again_ms = now + COUNT_AGAIN_MS;
+			return false;
+		}
+	}
+	slots->mappings += 2;
+	return true;
+}
+
 int slots_init(struct slots *slots, unsigned limit)
 {
 	uint64_t mappings = max_map_count();
 
 	*slots = (struct slots){ .vm_fd = -1, .limit = limit };
 	slots->used = calloc(BITMAP_WORDS(limit), sizeof(uint64_t));
-	slots->mappings_limit = mappings > MAPPINGS_MARGIN ? mappings - MAPPINGS_MARGIN : 0;
+	slots->mappings_limit = mappings > MAPPINGS_MARGIN ? mappings - MAPPINGS_MARGIN : 2;
+	slots->mappings = UINT64_MAX; /* not counted yet */
 	return slots->used ? 0 : -ENOMEM;
 }
 

@@ -25,7 +25,8 @@ struct vcpu {
 struct vcpus {
 	struct vcpus_config config;
 	size_t run_size;
-	pthread_mutex_t lock; /* goal, parked */
+	struct kvm_vcpu_init target; /* how the VM's vCPUs are initialised */
+	pthread_mutex_t lock;	     /* goal, parked */
 	pthread_cond_t changed;
 	atomic_bool park;
 	bool quit;
@@ -44,6 +45,10 @@ enum vcpu_next exit_dispatch(struct vcpu *vcpu);
 /* Tells `event` and holds the vCPU. */
 enum vcpu_next vcpu_tell(struct vcpu *vcpu, enum vcpus_event event, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/* vcpu.c: a vCPU that asked for SYSTEM_SUSPEND (PSCI, DEN0022D.b, 5.19) sleeps, and later resumes. */
+int vcpu_suspend(struct vcpu *vcpu);
+int vcpu_wake(struct vcpu *vcpu);
 
 /* fault.c: an access by the guest, at a known address, that reached no memory and no device. */
 enum vcpu_next fault_at(struct vcpu *vcpu, uint64_t gpa, bool write);

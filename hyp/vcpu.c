@@ -187,10 +187,42 @@ void vcpus_park(struct vcpus *vcpus)
 
 /* --- the VM's vCPUs --- */
 
-static int build_one(
-	struct vcpus *vcpus, struct vm *vm, unsigned index, const struct kvm_vcpu_init *target)
+static int set_mp_state(struct vcpu *vcpu, uint32_t value)
 {
-	struct kvm_vcpu_init init = *target;
+	struct kvm_mp_state state = { .mp_state = value };
+
+	return kvm_ioctl(vcpu->fd, KVM_SET_MP_STATE, &state);
+}
+
+/*
+ * The parameters of SYSTEM_SUSPEND are still in the registers: x1 is where the vCPU resumes, as if
+ * reset, x2 what it finds in x0. KVM waits for the interrupt that wakes it.
+ */
+int vcpu_suspend(struct vcpu *vcpu)
+{
+	struct kvm_vcpu_init init = vcpu->vcpus->target;
+	uint64_t entry = 0, context = 0;
+	int err = reg_get(vcpu->fd, REG_X1, &entry);
+
+	if (!err)
+		err = reg_get(vcpu->fd, REG_X2, &context);
+	if (!err)
+		err = kvm_ioctl(vcpu->fd, KVM_ARM_VCPU_INIT, &init);
+	if (!err)
+		err = reg_set(vcpu->fd, REG_PC, entry);
+	if (!err)
+		err = reg_set(vcpu->fd, REG_X0, context);
+	return err ? err : set_mp_state(vcpu, KVM_MP_STATE_SUSPENDED);
+}
+
+int vcpu_wake(struct vcpu *vcpu)
+{
+	return set_mp_state(vcpu, KVM_MP_STATE_RUNNABLE);
+}
+
+static int build_one(struct vcpus *vcpus, struct vm *vm, unsigned index)
+{
+	struct kvm_vcpu_init init = vcpus->target;
 	struct vcpu *vcpu = &vcpus->vcpu[index];
 	int id = vcpu_id(vcpus->config.mpidr[index]);
 	void *run;
@@ -205,7 +237,6 @@ static int build_one(
 		return -errno;
 	vcpu->run = run;
 	vcpu->unmapped_faults = 0;
-	init.features[0] |= 1u << KVM_ARM_VCPU_PSCI_0_2;
 	if (index)
 		init.features[0] |= 1u << KVM_ARM_VCPU_POWER_OFF;
 	return kvm_ioctl(vcpu->fd, KVM_ARM_VCPU_INIT, &init);
@@ -213,15 +244,16 @@ static int build_one(
 
 int vcpus_build(struct vcpus *vcpus, struct vm *vm)
 {
-	struct kvm_vcpu_init target = { 0 };
 	int err, size = kvm_ioctl_value(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 
 	if (size < 0)
 		return size;
 	vcpus->run_size = (size_t)size;
-	err = kvm_ioctl(vm->fd, KVM_ARM_PREFERRED_TARGET, &target);
+	vcpus->target = (struct kvm_vcpu_init){ 0 };
+	err = kvm_ioctl(vm->fd, KVM_ARM_PREFERRED_TARGET, &vcpus->target);
+	vcpus->target.features[0] |= 1u << KVM_ARM_VCPU_PSCI_0_2;
 	for (unsigned i = 0; i < vcpus->config.count && !err; i++)
-		err = build_one(vcpus, vm, i, &target);
+		err = build_one(vcpus, vm, i);
 	if (err)
 		vcpus_teardown(vcpus);
 	return err;

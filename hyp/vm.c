@@ -16,6 +16,7 @@
 int vm_create(struct vm *vm, int kvm_fd, unsigned ipa_bits)
 {
 	struct kvm_enable_cap nisv = { .cap = KVM_CAP_ARM_NISV_TO_USER };
+	struct kvm_enable_cap suspend = { .cap = KVM_CAP_ARM_SYSTEM_SUSPEND };
 	int fd;
 
 	if (ipa_bits < IPA_BITS_MIN)
@@ -27,6 +28,7 @@ int vm_create(struct vm *vm, int kvm_fd, unsigned ipa_bits)
 		return fd;
 	*vm = (struct vm){ .kvm_fd = kvm_fd, .fd = fd, .gic_fd = -1 };
 	vm->nisv = kvm_ioctl(fd, KVM_ENABLE_CAP, &nisv) == 0;
+	vm->system_suspend = kvm_ioctl(fd, KVM_ENABLE_CAP, &suspend) == 0;
 	return 0;
 }
 

@@ -3,8 +3,8 @@
  * Windows: blocks and the slots they lie in; see window.h for the states.
  *
  * Order is what keeps the promise. To plug, the slots open first, while their blocks are still
- * protected, and one mmap makes the blocks writable last: it either happens or does not, and all
- * that came before it can be undone without touching a mapping. To unplug, the blocks' bits go
+ * protected, and one mprotect makes the blocks writable last: it either happens or does not, and
+ * all that came before it can be undone without touching a mapping. To unplug, the blocks' bits go
  * first, so that the gate refuses them; then one mmap protects and discards in one step.
  *
  * `lock` guards bits and slots against window_lookup() on vCPU threads. The loop holds it over a
@@ -28,6 +28,12 @@
 #define CLOSE_DELAY_MS 1000
 /* When KVM refused to close one. */
 #define CLOSE_RETRY_MS 1000
+/*
+ * How long one request or one timer may keep the loop: each slot opened or closed is a call of 0.1
+ * to 1 ms. More than a plug may open come only with slots far smaller than those chosen.
+ */
+#define SLOTS_PER_PLUG	2048
+#define SLOTS_PER_CLOSE 64
 
 /* Zero is a closed slot, so that a large window's table costs memory only where it is used. */
 struct slot {
@@ -50,7 +56,6 @@ struct window {
 	struct slot *slot;
 	unsigned slot_count;
 	uint64_t plugged_blocks;
-	uint64_t runs; /* maximal runs of plugged blocks: each splits the mapping in two places */
 
 	struct loop_timer close_timer;
 	unsigned close_first, close_last; /* queue of emptied slots; index + 1 */
@@ -75,8 +80,7 @@ static int idle_protection(const struct window *window)
 /* Protects and discards [offset, offset+size) in one step: the state of an unplugged block. */
 static int map_idle(struct window *window, uint64_t offset, uint64_t size)
 {
-	return addrspace_replace(
-		window->hva + offset, size, idle_protection(window), MAP_NORESERVE);
+	return addrspace_discard(window->hva + offset, size, idle_protection(window));
 }
 
 static uint64_t slot_offset(const struct window *window, unsigned index)
@@ -119,8 +123,8 @@ int window_create(const struct window_config *config, struct loop *loop, struct 
 	window->slot = calloc(slots, sizeof(struct slot));
 	err = -ENOMEM;
 	if (window->name && window->plugged && window->slot)
-		err = addrspace_map(config->gpa, config->size, idle_protection(window),
-			MAP_NORESERVE, &window->hva);
+		err = addrspace_reserve(
+			config->gpa, config->size, idle_protection(window), &window->hva);
 	if (err) {
 		window_destroy(window);
 		return err;
@@ -167,7 +171,14 @@ void window_attach(struct window *window, struct slots *slots)
 {
 	CHECK(!window->slots && !window->plugged_blocks);
 	window->slots = slots;
-	slots->mappings++;
+}
+
+/* The bitmap of a large window costs memory only where it was ever written. */
+static void forget_plugged(struct window *window)
+{
+	if (window->plugged_blocks)
+		memset(window->plugged, 0, (block_count(window) / 64 + 1) * sizeof(uint64_t));
+	window->plugged_blocks = 0;
 }
 
 int window_detach(struct window *window)
@@ -179,11 +190,10 @@ int window_detach(struct window *window)
 	pthread_mutex_lock(&window->lock);
 	loop_timer_cancel(&window->close_timer);
 	err = map_idle(window, 0, window->config.size);
-	memset(window->plugged, 0, (block_count(window) / 64 + 1) * sizeof(uint64_t));
-	memset(window->slot, 0, window->slot_count * sizeof(struct slot));
-	window->slots->mappings -= 1 + 2 * window->runs;
-	window->plugged_blocks = 0;
-	window->runs = 0;
+	forget_plugged(window);
+	for (unsigned index = 0; index < window->slot_count; index++)
+		if (window->slot[index].id_plus_1)
+			window->slot[index] = (struct slot){ 0 };
 	window->close_first = window->close_last = 0;
 	window->slots = NULL;
 	pthread_mutex_unlock(&window->lock);
@@ -236,7 +246,7 @@ static void close_due(struct loop_timer *timer)
 {
 	struct window *window = container_of(timer, struct window, close_timer);
 	uint64_t now = loop_now_ms(), soonest = UINT64_MAX;
-	unsigned next = window->close_first;
+	unsigned next = window->close_first, budget = SLOTS_PER_CLOSE;
 
 	window->close_first = window->close_last = 0;
 	while (next) {
@@ -248,7 +258,8 @@ static void close_due(struct loop_timer *timer)
 		slot->queued = false;
 		if (slot->plugged_blocks || !slot->id_plus_1)
 			continue;
-		if (slot->close_at_ms <= now) {
+		if (slot->close_at_ms <= now && budget) {
+			budget--;
 			/* One slot at a time under the lock: a vCPU's fault waits for one at most. */
 			pthread_mutex_lock(&window->lock);
 			err = close_slot(window, index);
@@ -267,7 +278,7 @@ static void close_due(struct loop_timer *timer)
 			soonest = slot->close_at_ms;
 	}
 	if (window->close_first)
-		loop_timer_arm(window->loop, timer, soonest - now);
+		loop_timer_arm(window->loop, timer, soonest > now ? soonest - now : 0);
 }
 
 /* --- plug and unplug --- */
@@ -277,21 +288,6 @@ static void set_blocks(struct window *window, uint64_t first, uint64_t count, bo
 	for (uint64_t block = first; block < first + count; block++)
 		window->plugged[block / 64] ^= UINT64_C(1) << (block % 64);
 	window->plugged_blocks += plugged ? count : -count;
-}
-
-/* How many plugged runs more (or fewer) there are when [first, first+count) changes. */
-static int runs_change(const struct window *window, uint64_t first, uint64_t count, bool plug)
-{
-	int neighbours = (first && is_plugged(window, first - 1)) +
-			 (first + count < block_count(window) && is_plugged(window, first + count));
-
-	return plug ? 1 - neighbours : neighbours - 1;
-}
-
-static bool mappings_allow(const struct window *window, int runs)
-{
-	return runs <= 0 ||
-	       window->slots->mappings + 2 * (uint64_t)runs <= window->slots->mappings_limit;
 }
 
 static void check_range(const struct window *window, uint64_t offset, uint64_t size)
@@ -317,6 +313,16 @@ static void count_in_slots(struct window *window, uint64_t offset, uint64_t size
 			queue_close(window, index, CLOSE_DELAY_MS);
 		offset += part;
 	}
+}
+
+static unsigned slots_closed(const struct window *window, uint64_t offset, uint64_t size)
+{
+	unsigned first = (unsigned)(offset / window->config.slot_bytes), closed = 0;
+	unsigned last = (unsigned)((offset + size - 1) / window->config.slot_bytes);
+
+	for (unsigned index = first; index <= last; index++)
+		closed += !window->slot[index].id_plus_1;
+	return closed;
 }
 
 /* Opens the closed slots of the range; on an error those it opened go again. */
@@ -357,23 +363,21 @@ int window_plug(struct window *window, uint64_t offset, uint64_t size)
 {
 	uint64_t first = offset / window->config.block_bytes,
 		 count = size / window->config.block_bytes;
-	int runs, err = -EBUSY;
+	int err = -EBUSY;
 
 	check_range(window, offset, size);
 	CHECK(window_state(window, offset, size) == WINDOW_UNPLUGGED);
+	if (slots_closed(window, offset, size) > SLOTS_PER_PLUG ||
+		!slots_take_mappings(window->slots))
+		return -EBUSY;
 	pthread_mutex_lock(&window->lock);
-	runs = runs_change(window, first, count, true);
-	if (!mappings_allow(window, runs))
-		goto out;
 	if (open_slots(window, offset, size) != 0 ||
-		addrspace_replace_memory(window->hva + offset, size) != 0) {
+		addrspace_make_writable(window->hva + offset, size) != 0) {
 		undo_open(window, offset, size);
 		goto out;
 	}
 	set_blocks(window, first, count, true);
 	count_in_slots(window, offset, size, 1);
-	window->runs += (int64_t)runs;
-	window->slots->mappings += 2 * (int64_t)runs;
 	atomic_fetch_add(&window->slots->generation, 1);
 	err = 0;
 out:
@@ -385,22 +389,19 @@ int window_unplug(struct window *window, uint64_t offset, uint64_t size)
 {
 	uint64_t first = offset / window->config.block_bytes,
 		 count = size / window->config.block_bytes;
-	int runs, err = -EBUSY;
+	int err = -EBUSY;
 
 	check_range(window, offset, size);
 	CHECK(window_state(window, offset, size) == WINDOW_PLUGGED);
+	if (!slots_take_mappings(window->slots))
+		return -EBUSY;
 	pthread_mutex_lock(&window->lock);
-	runs = runs_change(window, first, count, false);
-	if (!mappings_allow(window, runs))
-		goto out;
 	set_blocks(window, first, count, false);
 	if (map_idle(window, offset, size) != 0) {
 		set_blocks(window, first, count, true);
 		goto out;
 	}
 	count_in_slots(window, offset, size, -1);
-	window->runs += (int64_t)runs;
-	window->slots->mappings += 2 * (int64_t)runs;
 	atomic_fetch_add(&window->slots->generation, 1);
 	err = 0;
 out:
@@ -418,10 +419,7 @@ int window_unplug_all(struct window *window)
 	pthread_mutex_lock(&window->lock);
 	err = map_idle(window, 0, window->config.size); /* one call: all of it or nothing */
 	if (!err) {
-		memset(window->plugged, 0, (block_count(window) / 64 + 1) * sizeof(uint64_t));
-		window->plugged_blocks = 0;
-		window->slots->mappings -= 2 * window->runs;
-		window->runs = 0;
+		forget_plugged(window);
 		for (unsigned index = 0; index < window->slot_count; index++) {
 			if (!window->slot[index].plugged_blocks)
 				continue;

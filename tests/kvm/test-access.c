@@ -134,7 +134,8 @@ static void build(struct machine *m, enum stray_reads reads)
 	CHECK(vm_create(&m->vm, kvm_fd, 36) == 0);
 	CHECK(gic_create(&m->vm, &gic) == 0);
 	slots_set_vm(&m->slots, m->vm.fd);
-	CHECK(addrspace_map(RAM_GPA, RAM_SIZE, PROT_READ | PROT_WRITE, 0, &m->ram) == 0);
+	CHECK(addrspace_reserve(RAM_GPA, RAM_SIZE, PROT_NONE, &m->ram) == 0);
+	CHECK(addrspace_make_writable(m->ram, RAM_SIZE) == 0);
 	CHECK(slot_open(&m->slots, RAM_GPA, RAM_SIZE, m->ram) >= 0);
 	CHECK(window_create(&window, m->loop, &m->window) == 0);
 	window_attach(m->window, &m->slots);

@@ -64,18 +64,28 @@ static int fake_ioctl(int fd, unsigned long request, void *arg)
 
 static int fake_map(void *addr, size_t size, int prot, int flags, void **ret)
 {
-	if (fails())
-		return -ENOMEM;
+	bool failing = fails();
+
 	if (fake_kvm.fail_mapping) {
 		fake_kvm.failed++;
-		return -ENOMEM;
+		failing = true;
 	}
-	return kvm_kernel.map(addr, size, prot, flags, ret);
+	/* Linux before 6.12 has unmapped by the time it refuses to charge writable memory. */
+	if (failing && addr && (prot & PROT_WRITE))
+		kvm_kernel.unmap(addr, size);
+	return failing ? -ENOMEM : kvm_kernel.map(addr, size, prot, flags, ret);
 }
 
 static int fake_unmap(void *addr, size_t size)
 {
 	return kvm_kernel.unmap(addr, size);
+}
+
+static int fake_protect(void *addr, size_t size, int prot)
+{
+	if (fails())
+		return -ENOMEM;
+	return kvm_kernel.protect(addr, size, prot);
 }
 
 static int fake_advise(void *addr, size_t size, int advice)
@@ -89,6 +99,7 @@ static const struct kvm_seam fake_seam = {
 	.ioctl = fake_ioctl,
 	.map = fake_map,
 	.unmap = fake_unmap,
+	.protect = fake_protect,
 	.advise = fake_advise,
 };
 

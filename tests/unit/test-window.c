@@ -275,7 +275,7 @@ static void a_failing_plug_changes_nothing(void **state)
 		if (!fake_kvm.failed)
 			break;
 	}
-	assert_int_equal(at, 6); /* three slots, one mapping, one advice */
+	assert_int_equal(at, 7); /* three slots, two pieces of advice, one protection */
 }
 
 static void a_failing_unplug_changes_nothing(void **state)
@@ -317,22 +317,108 @@ static void slots_run_out(void **state)
 	close_fixture(&f);
 }
 
+static uint64_t real_mappings(void)
+{
+	FILE *file = fopen("/proc/self/maps", "re");
+	uint64_t lines = 0;
+	char line[512];
+
+	assert_non_null(file);
+	while (fgets(line, sizeof(line), file))
+		lines += strchr(line, '\n') != NULL;
+	fclose(file);
+	return lines;
+}
+
+/* Neighbours that were written apart stay apart for the kernel, whatever our books would say. */
 static void mappings_run_out(void **state)
 {
+	enum { BLOCKS = 512, ROOM = 200 };
 	struct fixture f;
+	uint64_t before = real_mappings();
+	unsigned plugged = 0;
 
 	(void)state;
 	fake_kvm_install();
-	open_fixture(&f, 8 * SLOT, STRAY_READS_ZERO, FAKE_KVM_FD, 64);
-	f.slots.mappings_limit = f.slots.mappings + 4;
+	open_fixture(&f, BLOCKS * BLOCK, STRAY_READS_ZERO, FAKE_KVM_FD, 128);
+	f.slots.mappings_limit = before + ROOM;
+	for (unsigned step = 0; step < 2; step++) /* every other block, then the gaps */
+		for (unsigned i = step; i < BLOCKS; i += 2) {
+			if (window_plug(f.window, i * BLOCK, BLOCK) != 0)
+				continue;
+			window_hva(f.window)[i * BLOCK] = 1;
+			plugged++;
+		}
+	assert_in_range(plugged, ROOM / 4, BLOCKS / 2 - 1);
+	assert_in_range(real_mappings(), before + ROOM / 2, before + ROOM);
+	assert_int_equal(window_plugged_bytes(f.window), plugged * BLOCK);
+	assert_int_equal(window_unplug_all(f.window), 0); /* always allowed: it joins all */
+	run_for(&f, 1300);
+	assert_true(real_mappings() < before + 10);
+	assert_int_equal(window_plug(f.window, 0, BLOCK), 0); /* counted anew, there is room */
+	close_fixture(&f);
+}
+
+/* A refusal of the host's leaves no hole in the window for another mapping to land in. */
+static void a_failing_plug_leaves_no_hole(void **state)
+{
+	struct fixture f;
+	unsigned char resident;
+	int err;
+
+	(void)state;
+	fake_kvm_install();
+	open_fixture(&f, 4 * SLOT, STRAY_READS_ZERO, FAKE_KVM_FD, 64);
 	assert_int_equal(window_plug(f.window, 0, BLOCK), 0);
-	assert_int_equal(window_plug(f.window, 2 * BLOCK, BLOCK), 0);
-	assert_int_equal(window_plug(f.window, 4 * BLOCK, BLOCK), -EBUSY); /* a third run */
-	assert_int_equal(window_plug(f.window, BLOCK, BLOCK), 0);	   /* joins two */
-	assert_int_equal(window_plug(f.window, 4 * BLOCK, BLOCK), 0);
-	assert_int_equal(window_unplug(f.window, BLOCK, BLOCK), -EBUSY); /* would split one */
+	for (unsigned at = 1; at < 6; at++) {
+		fake_kvm.calls = 0;
+		fake_kvm.fail_at = at;
+		err = window_plug(f.window, BLOCK, BLOCK);
+		fake_kvm.fail_at = 0;
+		if (!err)
+			assert_int_equal(window_unplug(f.window, BLOCK, BLOCK), 0);
+		for (uint64_t offset = 0; offset < SLOT; offset += BLOCK)
+			assert_int_equal(mincore(window_hva(f.window) + offset, 1, &resident), 0);
+	}
+	close_fixture(&f);
+}
+
+/* Looks how many slots went since it last had its turn on the loop. */
+struct probe {
+	struct loop_timer timer;
+	struct loop *loop;
+	unsigned open, most;
+};
+
+static void probe_fired(struct loop_timer *timer)
+{
+	struct probe *probe = container_of(timer, struct probe, timer);
+
+	if (probe->open - fake_kvm.open > probe->most)
+		probe->most = probe->open - fake_kvm.open;
+	probe->open = fake_kvm.open;
+	loop_timer_arm(probe->loop, timer, 0);
+}
+
+/* One request or one timer does not keep the loop for thousands of slots. */
+static void slots_close_a_few_at_a_time(void **state)
+{
+	struct fixture f;
+	struct probe probe = { .timer.fired = probe_fired, .open = 300 };
+
+	(void)state;
+	fake_kvm_install();
+	open_fixture(&f, 3000 * SLOT, STRAY_READS_ZERO, FAKE_KVM_FD, FAKE_KVM_SLOTS);
+	assert_int_equal(window_plug(f.window, 0, 2500 * SLOT), -EBUSY);
+	assert_int_equal(fake_kvm.open, 0);
+	assert_int_equal(window_plug(f.window, 0, 300 * SLOT), 0);
 	assert_int_equal(window_unplug_all(f.window), 0);
-	assert_int_equal(f.slots.mappings, 1);
+	probe.loop = f.loop;
+	loop_timer_arm(f.loop, &probe.timer, 0);
+	run_for(&f, 1500);
+	loop_timer_cancel(&probe.timer);
+	assert_int_equal(fake_kvm.open, 0);
+	assert_in_range(probe.most, 1, 64);
 	close_fixture(&f);
 }
 
@@ -507,6 +593,8 @@ int main(void)
 		cmocka_unit_test(a_failing_unplug_changes_nothing),
 		cmocka_unit_test(slots_run_out),
 		cmocka_unit_test(mappings_run_out),
+		cmocka_unit_test(a_failing_plug_leaves_no_hole),
+		cmocka_unit_test(slots_close_a_few_at_a_time),
 		cmocka_unit_test(detach_empties),
 		cmocka_unit_test(the_gate_sees_plugged_blocks_only),
 		cmocka_unit_test(one_tebibyte_costs_nothing),
