@@ -12,6 +12,7 @@
 #include "board/errors.h"
 #include "board/guest-tree.h"
 #include "board/host.h"
+#include "board/loader.h"
 #include "board/map.h"
 #include "board/size.h"
 #include "board/tree-file.h"
@@ -105,11 +106,31 @@ static void print_map(const struct checked *c)
 	printf("%-12s %zu bytes\n", "guest's tree", c->tree_size);
 }
 
+/* Whether kernel and initrd are there, whole, of this architecture, and fit into memory. */
+static int check_files(struct checked *c)
+{
+	struct loader *loader;
+	int err;
+
+	if (!c->config->kernel)
+		return 0;
+	err = loader_open(c->config, &c->errors, &loader);
+	if (!err) {
+		err = loader_check(loader, &c->errors);
+		loader_close(loader);
+	}
+	if (err && !errors_any(&c->errors))
+		error_add(&c->errors, c->config->kernel, NULL, "%s", strerror(-err));
+	return err;
+}
+
 int check_command(const char *file, const char *const *overlays, size_t overlay_count)
 {
 	struct checked c = { 0 };
 	int err = check(&c, file, overlays, overlay_count);
 
+	if (!err)
+		err = check_files(&c);
 	if (!err)
 		print_map(&c);
 	return finish(&c, err);
