@@ -282,6 +282,12 @@ static int serve(struct run *run, struct machine_config *config, struct errors *
 	struct console *console = NULL;
 	int err, code = EXIT_WRONG;
 
+	/* First: one that came while the machine is made would end us with the socket left behind. */
+	err = watch_signals(run);
+	if (err) {
+		error_add(errors, "signals", NULL, "%s", strerror(-err));
+		goto out;
+	}
 	err = create_control(run, errors);
 	if (err)
 		goto out;
@@ -294,11 +300,6 @@ static int serve(struct run *run, struct machine_config *config, struct errors *
 	err = machine_create(config, &options, run->loop, errors, &run->machine);
 	if (err)
 		goto out;
-	err = watch_signals(run);
-	if (err) {
-		error_add(errors, "signals", NULL, "%s", strerror(-err));
-		goto out;
-	}
 	control_set_machine(run->control, run->machine);
 	if (run->options.timeout_ms)
 		loop_timer_arm(run->loop, &run->deadline, run->options.timeout_ms);
