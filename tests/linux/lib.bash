@@ -157,3 +157,13 @@ qmp() {
 resident() { awk '/^VmRSS/ { print int($2 / 1024) }' "/proc/${pid[$1]}/status"; }
 # descriptors NAME
 descriptors() { find "/proc/${pid[$1]}/fd" -mindepth 1 | wc -l; }
+
+# watch NAME: from now on the events of a machine go to $work/NAME.events, one a line, until it ends.
+watch() {
+	(echo '{"execute":"qmp_capabilities"}' && exec sleep 600) > >(exec socat -t 1 - "UNIX-CONNECT:$(socket "$1")" >"$work/$1.events" 2>&1) &
+	pid[$1-watch]=$!
+	until_true 10 grep -q return "$work/$1.events"
+}
+# seen NAME JQ: one of the events fits.
+seen() { grep '"event"' "$work/$1.events" | jq -se "any(.[]; $2)"; }
+unwatch() { kill "${pid[$1-watch]}"; unset "pid[$1-watch]"; }
