@@ -301,7 +301,7 @@ static int serve(struct run *run, struct machine_config *config, struct errors *
 	struct console *console = NULL;
 	int err, code = EXIT_WRONG;
 
-	/* First: a signal that comes while the machine is made is then served as soon as it runs. */
+	/* First: one that came while the machine is made would end us with the socket left behind. */
 	err = watch_signals(run);
 	if (err) {
 		error_add(errors, "signals", NULL, "%s", strerror(-err));
