@@ -2,7 +2,7 @@
 /*
  * A window: the guest-physical range of one virtio-mem device, of which only some blocks are
  * plugged. It is reserved address space, pre-cut into equal slots that exist in KVM only while
- * they hold a plugged block. The rules are DESIGN.md's invariants 1 to 7, kept here and nowhere
+ * they hold a plugged block. The rules are HACKING.md's invariants 1 to 7, kept here and nowhere
  * else:
  *
  *   block      | mapped                                  | guest writes | guest reads

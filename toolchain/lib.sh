@@ -99,3 +99,19 @@ unpack() {
 	shift 2
 	dpkg-deb --fsys-tarfile "$deb" | tar -x --keep-directory-symlink --no-same-owner -C "$to" "$@"
 }
+
+# direct: whether this machine is an arm64 host itself.
+direct() { [ "$(uname -m)" = aarch64 ] && [ -c /dev/kvm ]; }
+# prepare_here VERSION...: what an emulated host has, on this one: the guests' kernels in cache/guests, and in the array
+# `here` the words before a command that give it the environment.
+prepare_here() {
+	local v
+	"$top/toolchain/initramfs" guest "$@"
+	for v in "$@"; do
+		mkdir -p "$cache/guests/$v"
+		ln -sfn "$cache/kernels/$v/vmlinuz" "$cache/guests/$v/vmlinuz"
+		ln -sfn "$cache/kernels/$v/initramfs-guest" "$cache/guests/$v/initramfs"
+	done
+	here=(env "TOP=$top" "GUESTS=$cache/guests" "BUILD=$cache/build-arm64"
+		"SLUICE=$(find "$cache/build-arm64" -name sluice -type f | head -n 1)")
+}

@@ -197,7 +197,7 @@ static const uint64_t where_gpa[] = {
 	[NOWHERE] = 3 * GiB,
 };
 
-/* What DESIGN.md's table says: done (memory or zeros), or an abort at the address. */
+/* What each comes to: done (memory or zeros), or an abort at the address. */
 static bool expect_done(unsigned what, enum where where, enum stray_reads reads)
 {
 	bool read = what == ACCESS_LOAD || what == ACCESS_LOAD_PAIR;

@@ -31,12 +31,14 @@ check() {
 # done_testing: the plan, last.
 done_testing() { echo "1..$point"; }
 
-# until_true SECONDS COMMAND...: tries every 100 ms.
+# until_true SECONDS COMMAND...: tries every 100 ms, and calls $while_waiting, if set, in between.
+while_waiting=:
 until_true() {
 	local end=$((SECONDS + $1))
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ $SECONDS -lt $end ] || return 1
+		$while_waiting
 		sleep 0.1
 	done
 }

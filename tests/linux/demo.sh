@@ -1,0 +1,24 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# hosts: 6.12
+# timeout: 600
+# What toolchain/demo shows is seen; where a guest does not grow, it is said and the demonstration fails.
+
+. "$(dirname "$0")/lib.bash"
+
+demo() { DEMO_BOOTARGS=$1 "$TOP/toolchain/demo-on-kvm"; }
+
+# misses WHAT BOOTARGS: the demonstration fails, and names WHAT among what was not seen.
+misses() {
+	local status=0
+	demo "$2" >"$work/demo.log" 2>&1 || status=$?
+	cat "$work/demo.log"
+	[ $status -eq 1 ] && sed '1,/^Not seen/d' "$work/demo.log" | grep -q -e "$1"
+}
+
+check everything-seen demo ""
+check no-driver misses "1 GiB plugged when grown" module_blacklist=virtio_mem
+# The blocks are plugged, but Linux makes no use of them.
+check memory-left-offline misses "the guest sees 1 GiB more" memhp_default_state=offline
+check no-power-button misses "powers off at its button" module_blacklist=gpio_keys
+done_testing
