@@ -110,12 +110,13 @@ static int check_files(struct checked *c)
 	struct loader *loader;
 	int err = loader_open(c->config, &c->errors, &loader);
 
-	if (err)
-		return err;
-	err = loader_check(loader, &c->errors);
-	if (!err)
+	if (!err) {
+		err = loader_check(loader, &c->errors);
 		loader_plan(loader, &c->plan);
-	loader_close(loader);
+		loader_close(loader);
+	}
+	if (err && !errors_any(&c->errors))
+		error_add(&c->errors, c->config->kernel, NULL, "%s", strerror(-err));
 	return err;
 }
 

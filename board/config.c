@@ -71,6 +71,12 @@ static void read_cpu(struct reader *reader, int node, unsigned cells)
 			reg);
 		return;
 	}
+	if (reader->host->gic_version == 2 && reg >= GICV2_CPUS) {
+		tree_error(tree, node, "reg",
+			"0x%" PRIx64 ", and this host has a GICv2, which knows CPUs 0 to %d", reg,
+			GICV2_CPUS - 1);
+		return;
+	}
 	*cpu = (struct cpu_config){ .mpidr = reg, .path = tree_path(tree, node) };
 	read_host_cpus(tree, node, &cpu->host_cpus);
 	config->cpu_count++;

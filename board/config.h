@@ -26,19 +26,20 @@ struct range {
  * running host, or by a test with any host it likes.
  */
 struct host_limits {
-	unsigned ipa_bits;         /* guest-physical address bits KVM offers */
-	uint64_t address_space;    /* bytes a process may reserve: 2^39, 2^47 or 2^48, less RLIMIT_AS */
-	uint64_t address_run;      /* the longest stretch of it; 0: not known */
-	uint64_t page_bytes;       /* 4096, 16384 or 65536 */
-	unsigned memslots;         /* KVM_CAP_NR_MEMSLOTS */
-	unsigned vcpus;            /* KVM_CAP_MAX_VCPUS */
-	unsigned gic_version;      /* 3, 2, or 0 when unknown (no KVM) */
-	bool system_suspend;       /* KVM_CAP_ARM_SYSTEM_SUSPEND */
+	unsigned ipa_bits; /* guest-physical address bits KVM offers */
+	uint64_t
+		address_space; /* bytes a process may reserve: 2^39, 2^47 or 2^48, less RLIMIT_AS */
+	uint64_t address_run;  /* the longest stretch of it; 0: not known */
+	uint64_t page_bytes;   /* 4096, 16384 or 65536 */
+	unsigned memslots;     /* KVM_CAP_NR_MEMSLOTS */
+	unsigned vcpus;	       /* KVM_CAP_MAX_VCPUS */
+	unsigned gic_version;  /* 3, 2, or 0 when unknown (no KVM) */
+	bool system_suspend;   /* KVM_CAP_ARM_SYSTEM_SUSPEND */
 };
 
 struct cpu_config {
-	uint64_t mpidr; /* the node's reg, one that KVM gives to a vCPU */
-	char *path;     /* its node in the source tree */
+	uint64_t mpidr;	     /* the node's reg, one that KVM gives to a vCPU */
+	char *path;	     /* its node in the source tree */
 	cpu_set_t host_cpus; /* that its thread may run on; empty: any */
 };
 
@@ -52,7 +53,7 @@ struct device_config {
 	void *config; /* class->config_bytes, filled by the class's property table */
 	bool has_window;
 	struct window_config window; /* gpa, size, block and slots decided */
-	unsigned place; /* virtio-mmio place: 0 is at VIRTIO_MMIO_BASE */
+	unsigned place;		     /* virtio-mmio place: 0 is at VIRTIO_MMIO_BASE */
 };
 
 #define CONFIG_CPUS    512
@@ -73,8 +74,8 @@ struct machine_config {
 	struct device_config devices[CONFIG_DEVICES];
 	size_t device_count;
 
-	char *kernel; /* path, resolved against the folder; NULL: none (an error for run) */
-	char *initrd; /* path or NULL */
+	char *kernel;	/* path, resolved against the folder; NULL: none (an error for run) */
+	char *initrd;	/* path or NULL */
 	char *bootargs; /* "" when absent */
 
 	enum stray_access stray_access;
@@ -91,8 +92,8 @@ struct machine_config {
 int config_read(const char *file, const char *const *overlays, size_t overlay_count,
 	const struct host_limits *host, struct errors *errors, struct machine_config **ret);
 /* The same for a tree in memory, called `name` in messages; paths in it are relative to the working folder. */
-int config_read_blob(const void *blob, size_t size, const char *name, const struct host_limits *host,
-	struct errors *errors, struct machine_config **ret);
+int config_read_blob(const void *blob, size_t size, const char *name,
+	const struct host_limits *host, struct errors *errors, struct machine_config **ret);
 void config_destroy(struct machine_config *config);
 
 /* The nearest of `names` (NULL-ended) to `name` by edit distance, or NULL when none is near. */

@@ -282,12 +282,14 @@ void control_notify(struct control *control, enum machine_notice notice, const c
 {
 	static const char *const names[] = {
 		[MACHINE_POWERDOWN] = "POWERDOWN",
+		[MACHINE_STOP] = "STOP",
+		[MACHINE_RESUME] = "RESUME",
 		[MACHINE_RESET] = "RESET",
 		[MACHINE_SHUTDOWN] = "SHUTDOWN",
 	};
 	json_t *data = NULL;
 
-	if (notice != MACHINE_POWERDOWN)
+	if (notice == MACHINE_RESET || notice == MACHINE_SHUTDOWN)
 		data = json_pack(
 			"{s:b,s:s}", "guest", !strncmp(reason, "guest-", 6), "reason", reason);
 	control_event(control, names[notice], data);

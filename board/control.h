@@ -38,7 +38,7 @@ void control_destroy(struct control *control);
 struct json_t;
 void control_event(struct control *control, const char *name, struct json_t *data);
 
-/* Tells every client what happens to the machine. `reason` is unused for MACHINE_POWERDOWN. */
+/* Tells every client what happens to the machine. `reason` is of a reset and a shutdown only. */
 void control_notify(struct control *control, enum machine_notice notice, const char *reason);
 
 #endif

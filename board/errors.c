@@ -6,41 +6,42 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Takes the line, which is malloc'ed; NULL counts as dropped. */
+static void append(struct errors *errors, char *line)
+{
+	char **grown = NULL;
+
+	if (line && errors->count < ERRORS_MAX)
+		grown = reallocarray(errors->lines, errors->count + 1, sizeof(*grown));
+	if (!grown) {
+		errors->dropped++;
+		free(line);
+		return;
+	}
+	errors->lines = grown;
+	errors->lines[errors->count++] = line;
+}
+
 static void add_list(struct errors *errors, const char *prefix, const char *where,
 	const char *property, const char *format, va_list args)
 {
 	char *text = NULL, *line = NULL;
-	char **grown;
 
-	if (errors->count == ERRORS_MAX)
-		goto drop;
-	if (vasprintf(&text, format, args) < 0) {
+	if (vasprintf(&text, format, args) < 0)
 		text = NULL;
-		goto drop;
-	}
-	if (asprintf(&line, "%s%s%s%s: %s", prefix, where, property ? ": " : "",
-		    property ? property : "", text) < 0) {
+	if (!text || asprintf(&line, "%s%s%s%s: %s", prefix, where, property ? ": " : "",
+			     property ? property : "", text) < 0)
 		line = NULL;
-		goto drop;
-	}
 	/* Names and values come from untrusted trees, and go to a terminal. */
-	for (char *c = line; *c; c++)
+	for (char *c = line; c && *c; c++)
 		if ((unsigned char)*c < ' ' || *c == 0x7f)
 			*c = '?';
-	grown = reallocarray(errors->lines, errors->count + 1, sizeof(*grown));
-	if (!grown)
-		goto drop;
-	errors->lines = grown;
-	errors->lines[errors->count++] = line;
-	free(text);
-	return;
-drop:
-	errors->dropped++;
-	free(line);
+	append(errors, line);
 	free(text);
 }
 
-void error_add(struct errors *errors, const char *where, const char *property, const char *format, ...)
+void error_add(
+	struct errors *errors, const char *where, const char *property, const char *format, ...)
 {
 	va_list args;
 
@@ -49,8 +50,8 @@ void error_add(struct errors *errors, const char *where, const char *property, c
 	va_end(args);
 }
 
-void warning_add(struct errors *errors, const char *where, const char *property, const char *format,
-	...)
+void warning_add(
+	struct errors *errors, const char *where, const char *property, const char *format, ...)
 {
 	size_t before = errors->count;
 	va_list args;
@@ -72,6 +73,16 @@ void errors_print(const struct errors *errors, FILE *stream)
 		fprintf(stream, "sluice: %s\n", errors->lines[i]);
 	if (errors->dropped)
 		fprintf(stream, "sluice: and %zu more\n", errors->dropped);
+}
+
+void errors_move(struct errors *to, struct errors *from)
+{
+	for (size_t i = 0; i < from->count; i++)
+		append(to, from->lines[i]);
+	to->dropped += from->dropped;
+	to->warnings += from->warnings;
+	free(from->lines);
+	*from = (struct errors){ 0 };
 }
 
 void errors_finish(struct errors *errors)

@@ -13,15 +13,15 @@
 struct errors {
 	char **lines;
 	size_t count;
-	size_t dropped; /* beyond ERRORS_MAX */
+	size_t dropped;	 /* beyond ERRORS_MAX */
 	size_t warnings; /* how many of the lines are warnings */
 };
 
 #define ERRORS_MAX 100
 
 /* `where` is a path ("/vmem0") or a file; `property` may be NULL. Text: "where: property: what". */
-void error_add(struct errors *errors, const char *where, const char *property, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+void error_add(struct errors *errors, const char *where, const char *property, const char *format,
+	...) __attribute__((format(printf, 4, 5)));
 /* The same, but the machine may still run. Printed with "warning: " in front. */
 void warning_add(struct errors *errors, const char *where, const char *property, const char *format,
 	...) __attribute__((format(printf, 4, 5)));
@@ -30,6 +30,8 @@ void warning_add(struct errors *errors, const char *where, const char *property,
 bool errors_any(const struct errors *errors);
 /* Prints each as "sluice: LINE". */
 void errors_print(const struct errors *errors, FILE *stream);
+/* Moves what is in `from` behind what is in `to`. */
+void errors_move(struct errors *to, struct errors *from);
 void errors_finish(struct errors *errors);
 
 #endif

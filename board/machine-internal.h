@@ -52,7 +52,7 @@ struct machine {
 	char *reason;
 	const char *reset_reason; /* of the reset that is posted */
 
-	/* What a vCPU told last; the first wins until the loop has taken it. */
+	/* What a vCPU told; until the loop has taken it the first wins, over a pause the next. */
 	pthread_mutex_t told_lock;
 	bool told;
 	enum vcpus_event told_event;

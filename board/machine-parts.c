@@ -171,8 +171,12 @@ int machine_create_parts(struct machine *machine,
 		err = create_ram(machine, errors);
 	if (!err)
 		err = create_devices(machine, errors);
-	if (!err)
+	if (!err) {
 		err = create_vcpus(machine, on_event);
+		if (err == -EINVAL)
+			error_add(errors, "/cpus", "sluice,host-cpus",
+				"a CPU is to run on host CPUs none of which there is");
+	}
 	return err;
 }
 

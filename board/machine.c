@@ -62,7 +62,7 @@ static void on_vcpus_event(void *opaque, enum vcpus_event event, const char *tex
 	struct machine *machine = opaque;
 
 	pthread_mutex_lock(&machine->told_lock);
-	if (!machine->told) {
+	if (!machine->told || machine->told_event == VCPUS_PAUSE) {
 		machine->told = true;
 		machine->told_event = event;
 		snprintf(machine->told_text, sizeof(machine->told_text), "%s", text);
@@ -75,6 +75,7 @@ static void pause_machine(struct machine *machine, const char *reason)
 {
 	vcpus_park(machine->vcpus);
 	set_state(machine, MACHINE_PAUSED, reason);
+	notify(machine, MACHINE_STOP, NULL);
 	log_print(LOG_WARNING, "%s; machine paused, system_reset or quit ends that", reason);
 }
 
@@ -254,6 +255,7 @@ static void reset_device(struct machine *machine, struct machine_device *device)
 static void run_reset(struct loop_task *task)
 {
 	struct machine *machine = container_of(task, struct machine, reset_task);
+	bool paused = machine->state == MACHINE_PAUSED;
 	struct errors errors = { 0 };
 	int err;
 
@@ -266,7 +268,9 @@ static void run_reset(struct loop_task *task)
 	set_state(machine, MACHINE_RESETTING, NULL);
 	notify(machine, MACHINE_RESET, machine->reset_reason);
 	vcpus_park(machine->vcpus);
-	machine->told = false; /* what was told meanwhile is of the life before; vCPUs are parked */
+	loop_task_cancel(
+		machine->loop, &machine->told_task); /* of the life before; vCPUs are parked */
+	machine->told = false;
 	machine_for_each_device(machine, quiesce_device);
 	err = unbuild(machine);
 	machine_for_each_device(machine, reset_device);
@@ -282,6 +286,8 @@ static void run_reset(struct loop_task *task)
 			"the machine could not be built anew after a reset");
 	} else {
 		machine->state = MACHINE_RUNNING;
+		if (paused)
+			notify(machine, MACHINE_RESUME, NULL);
 		vcpus_run(machine->vcpus);
 	}
 	errors_finish(&errors);
@@ -356,6 +362,8 @@ void machine_destroy(struct machine *machine)
 				window_detach(machine->devices[i].window);
 		vcpus_teardown(machine->vcpus);
 	}
+	loop_task_cancel(machine->loop, &machine->told_task);
+	loop_task_cancel(machine->loop, &machine->reset_task);
 	vm_destroy(&machine->vm);
 	loader_close(machine->loader);
 	machine_destroy_parts(machine);

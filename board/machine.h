@@ -19,12 +19,18 @@ struct machine;
 struct machine_config;
 
 /* What happens to a machine, as QEMU's events of those names. */
-enum machine_notice { MACHINE_POWERDOWN, MACHINE_RESET, MACHINE_SHUTDOWN };
+enum machine_notice {
+	MACHINE_POWERDOWN,
+	MACHINE_STOP,	/* paused */
+	MACHINE_RESUME, /* runs again after that */
+	MACHINE_RESET,
+	MACHINE_SHUTDOWN,
+};
 
 struct machine_options {
 	bool no_reboot; /* a reset ends the machine */
 	struct chardev *console;
-	/* Told of each, with QEMU's ShutdownCause ("guest-reset", "host-signal", ...). */
+	/* Told of each; of the last two with QEMU's ShutdownCause ("guest-reset", "host-signal", ...). */
 	void (*notify)(void *opaque, enum machine_notice notice, const char *reason);
 	void *opaque;
 };

@@ -18,34 +18,34 @@
 
 #include "hyp/util.h"
 
-#define GIC_DIST_BASE      UINT64_C(0x08000000)
-#define GIC_DIST_SIZE      (64 * KiB)
-#define GIC_CPU_BASE       (GIC_DIST_BASE + GIC_DIST_SIZE)
-#define GIC_CPU_SIZE       (64 * KiB)
-#define GIC_REDIST_BASE    UINT64_C(0x080a0000)
-#define GIC_REDIST_SIZE    (128 * KiB) /* one vCPU's */
-#define GIC_REDIST_VCPUS   ((UART_BASE - GIC_REDIST_BASE) / GIC_REDIST_SIZE)
+#define GIC_DIST_BASE	 UINT64_C(0x08000000)
+#define GIC_DIST_SIZE	 (64 * KiB)
+#define GIC_CPU_BASE	 (GIC_DIST_BASE + GIC_DIST_SIZE)
+#define GIC_CPU_SIZE	 (64 * KiB)
+#define GIC_REDIST_BASE	 UINT64_C(0x080a0000)
+#define GIC_REDIST_SIZE	 (128 * KiB) /* one vCPU's */
+#define GIC_REDIST_VCPUS ((UART_BASE - GIC_REDIST_BASE) / GIC_REDIST_SIZE)
 
-#define UART_BASE          UINT64_C(0x09000000)
-#define RTC_BASE           UINT64_C(0x09010000)
-#define GPIO_BASE          UINT64_C(0x09030000)
-#define PL0XX_SIZE         (4 * KiB)
-#define GPIO_POWER_LINE    3
+#define UART_BASE	UINT64_C(0x09000000)
+#define RTC_BASE	UINT64_C(0x09010000)
+#define GPIO_BASE	UINT64_C(0x09030000)
+#define PL0XX_SIZE	(4 * KiB)
+#define GPIO_POWER_LINE 3
 
 #define VIRTIO_MMIO_BASE   UINT64_C(0x0a000000)
 #define VIRTIO_MMIO_SIZE   UINT64_C(512)
 #define VIRTIO_MMIO_PLACES 32
 
 /* SPI numbers: interrupt ids less 32, as the tree's second cell has them. */
-#define UART_SPI           1
-#define RTC_SPI            2
-#define GPIO_SPI           7
-#define VIRTIO_MMIO_SPI    16
+#define UART_SPI	1
+#define RTC_SPI		2
+#define GPIO_SPI	7
+#define VIRTIO_MMIO_SPI 16
 
-#define RAM_BASE           UINT64_C(0x40000000)
+#define RAM_BASE UINT64_C(0x40000000)
 /* The guest's tree may take this much at the start of RAM (Linux maps at most 2 MiB of it). */
-#define TREE_SIZE_MAX      (1 * MiB + 896 * KiB)
+#define TREE_SIZE_MAX (1 * MiB + 896 * KiB)
 
-#define WINDOW_ALIGN       (512 * MiB)
+#define WINDOW_ALIGN (512 * MiB)
 
 #endif

@@ -7,7 +7,7 @@
 
 #include <errno.h>
 #include <getopt.h>
-#include <libgen.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,7 +60,7 @@ struct run {
 	struct machine *machine;
 	struct control *control;
 	struct loop_fd signals;
-	struct loop_timer deadline;
+	struct loop_timer shutdown_deadline, deadline;
 	bool shutting_down, timed_out;
 };
 
@@ -147,23 +147,36 @@ static void print_log(enum log_level level, const char *line)
 		[LOG_INFO] = "",
 	};
 
-	/* \r: the terminal may be raw. */
-	fprintf(stderr, "sluice: %s%s%s\n", prefix[level], line, isatty(STDERR_FILENO) ? "\r" : "");
+	struct pollfd writable = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	/* The loop waits for nobody who reads this: a line that finds no room is lost. */
+	if (poll(&writable, 1, 0) == 1 && (writable.revents & POLLOUT))
+		fprintf(stderr, "sluice: %s%s\n", prefix[level], line);
 }
 
 /* --- ending --- */
+
+static void end_late(struct run *run, const char *why)
+{
+	log_print(LOG_ERROR, "%s: ended", why);
+	run->timed_out = true;
+	machine_quit(run->machine, "host-signal");
+}
 
 /* The first request presses the power button; the second ends the machine. */
 static void shut_down(struct run *run)
 {
 	if (run->shutting_down) {
-		run->timed_out = true;
-		machine_quit(run->machine, "host-signal");
+		end_late(run, "asked to end again");
 		return;
 	}
 	run->shutting_down = true;
+	if (machine_state(run->machine) == MACHINE_PAUSED) { /* nobody there to see the button */
+		end_late(run, "the machine is paused");
+		return;
+	}
 	machine_power_button(run->machine);
-	loop_timer_arm(run->loop, &run->deadline, run->options.shutdown_timeout_ms);
+	loop_timer_arm(run->loop, &run->shutdown_deadline, run->options.shutdown_timeout_ms);
 }
 
 static void on_signal(struct loop_fd *watch, uint32_t events)
@@ -176,13 +189,15 @@ static void on_signal(struct loop_fd *watch, uint32_t events)
 		shut_down(run);
 }
 
+static void on_shutdown_deadline(struct loop_timer *timer)
+{
+	end_late(container_of(timer, struct run, shutdown_deadline),
+		"the guest did not power off within --shutdown-timeout");
+}
+
 static void on_deadline(struct loop_timer *timer)
 {
-	struct run *run = container_of(timer, struct run, deadline);
-
-	log_print(LOG_ERROR, "the guest did not power off in time: ended");
-	run->timed_out = true;
-	machine_quit(run->machine, "host-signal");
+	end_late(container_of(timer, struct run, deadline), "the time of --timeout is over");
 }
 
 static void on_leave(void *opaque)
@@ -208,12 +223,17 @@ static void on_notice(void *opaque, enum machine_notice notice, const char *reas
 
 static int watch_signals(struct run *run)
 {
+	static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
+	struct sigaction old;
 	sigset_t set;
 
 	sigemptyset(&set);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGHUP);
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
+		/* nohup, and shells for their background jobs, have some ignored: let them. */
+		sigaction(signals[i], NULL, &old);
+		if (old.sa_handler != SIG_IGN)
+			sigaddset(&set, signals[i]);
+	}
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	run->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	if (run->signals.fd < 0)
@@ -258,9 +278,8 @@ static int create_control(struct run *run, struct errors *errors)
 		free(path);
 		path = control_path(run->name, true, errors);
 		err = path ? control_create(path, run->loop, errors, &run->control) : -EINVAL;
-	} else if (err && !options->name) {
-		error_add(errors, path, NULL, "cannot listen there: %s; see --control",
-			strerror(-err));
+	} else {
+		errors_move(errors, &first);
 	}
 	errors_finish(&first);
 	free(path);
@@ -282,6 +301,12 @@ static int serve(struct run *run, struct machine_config *config, struct errors *
 	struct console *console = NULL;
 	int err, code = EXIT_WRONG;
 
+	/* First: one that came while the machine is made would end us with the socket left behind. */
+	err = watch_signals(run);
+	if (err) {
+		error_add(errors, "signals", NULL, "%s", strerror(-err));
+		goto out;
+	}
 	err = create_control(run, errors);
 	if (err)
 		goto out;
@@ -294,11 +319,6 @@ static int serve(struct run *run, struct machine_config *config, struct errors *
 	err = machine_create(config, &options, run->loop, errors, &run->machine);
 	if (err)
 		goto out;
-	err = watch_signals(run);
-	if (err) {
-		error_add(errors, "signals", NULL, "%s", strerror(-err));
-		goto out;
-	}
 	control_set_machine(run->control, run->machine);
 	if (run->options.timeout_ms)
 		loop_timer_arm(run->loop, &run->deadline, run->options.timeout_ms);
@@ -318,6 +338,7 @@ static int serve(struct run *run, struct machine_config *config, struct errors *
 	}
 out:
 	loop_timer_cancel(&run->deadline);
+	loop_timer_cancel(&run->shutdown_deadline);
 	loop_fd_remove(&run->signals);
 	control_destroy(run->control);
 	machine_destroy(run->machine);
@@ -329,7 +350,9 @@ out:
 
 int run_command(int argc, char **argv)
 {
-	struct run run = { .signals.fd = -1, .deadline.fired = on_deadline };
+	struct run run = { .signals.fd = -1,
+		.deadline.fired = on_deadline,
+		.shutdown_deadline.fired = on_shutdown_deadline };
 	struct machine_config *config = NULL;
 	struct host_limits host;
 	struct errors errors = { 0 };

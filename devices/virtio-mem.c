@@ -297,7 +297,9 @@ int virtio_mem_request(struct device *device, uint64_t bytes)
 		return -ERANGE;
 	target = usable_target(mem, bytes);
 	pthread_mutex_lock(&device->lock);
-	if (set_sizes(mem, bytes, target > usable ? target : usable))
+	/* What is asked for again is news to a driver that has given up for some minutes (Linux's retries). */
+	if (set_sizes(mem, bytes, target > usable ? target : usable) ||
+		mem->config.plugged_size != bytes)
 		virtio_config_changed(&mem->virtio);
 	pthread_mutex_unlock(&device->lock);
 	return 0;

@@ -22,8 +22,12 @@
 #include "hyp/vcpu-internal.h"
 #include "hyp/window.h"
 
-/* How often an access is tried again whose address the guest's tables no longer tell. */
-#define UNMAPPED_RETRIES 100
+/*
+ * How often in a row an access is tried again before a verdict that cannot be taken back: that the
+ * guest's tables no longer tell its address, or that the host has no memory. The walk comes after
+ * the fact, and another vCPU may have changed the tables in between.
+ */
+#define RETRIES 100
 
 /* What stands at a guest-physical address. */
 struct place {
@@ -139,10 +143,10 @@ static int inject_and_commit(struct vcpu *vcpu, uint64_t ret_old[])
 		err = inject_abort(vcpu);
 	if (err)
 		return err;
-	vcpu->run->immediate_exit = 1;
+	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 	kvm_ioctl_value(vcpu->fd, KVM_RUN, 0);
 	/* A kick may have been meant by that flag: run() looks at the goal before it enters again. */
-	vcpu->run->immediate_exit = 0;
+	__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 	return 0;
 }
 
@@ -181,18 +185,19 @@ enum vcpu_next fault_unknown(struct vcpu *vcpu)
 	if (walk != STAGE1_UNMAPPED)
 		place = look_up(vcpus->config.mem, gpa);
 	changed = atomic_load(&vcpus->config.slots->generation) != vcpu->generation;
-	vcpu->unmapped_faults = walk == STAGE1_UNMAPPED ? vcpu->unmapped_faults + 1 : 0;
+	vcpu->retries = changed ? 0 : vcpu->retries + 1;
 
-	if (!place.owned && !changed &&
-		(walk != STAGE1_UNMAPPED || vcpu->unmapped_faults > UNMAPPED_RETRIES)) {
-		vcpu->unmapped_faults = 0;
+	if (walk != STAGE1_UNMAPPED && !place.owned && !changed) {
+		vcpu->retries = 0;
 		return stray(vcpu, gpa, &place, "access");
 	}
+	if (walk == STAGE1_UNMAPPED && vcpu->retries > RETRIES)
+		return stray(vcpu, gpa, &place, "access");
 	for (size_t i = 0; i < ARRAY_SIZE(abort_registers); i++)
 		if (reg_set(vcpu->fd, abort_registers[i], old[i]) != 0)
 			return vcpu_tell(vcpu, VCPUS_ERROR, "vCPU %u: cannot restore registers",
 				vcpu->index);
-	if (changed || walk == STAGE1_UNMAPPED)
+	if (vcpu->retries <= RETRIES)
 		return VCPU_CONTINUE;
 	return vcpu_tell(vcpu, VCPUS_HOST_FAULT,
 		"vCPU %u: the host has no memory for a %s of the guest's at 0x%" PRIx64

@@ -16,6 +16,8 @@
 
 #include "hyp/util.h"
 
+#define TASKS_A_TURN 64
+
 struct loop {
 	int epoll_fd;
 	int wake_fd;
@@ -164,24 +166,49 @@ void loop_post(struct loop *loop, struct loop_task *task)
 	wake(loop);
 }
 
+static struct loop_task *take_task(struct loop *loop)
+{
+	struct loop_task *task;
+
+	pthread_mutex_lock(&loop->lock);
+	task = loop->tasks;
+	if (task) {
+		loop->tasks = task->next;
+		if (!loop->tasks)
+			loop->tasks_end = &loop->tasks;
+		task->queued = false;
+	}
+	pthread_mutex_unlock(&loop->lock);
+	return task;
+}
+
+/* A turn's worth; who posts faster than that does not keep the loop. */
 static void run_tasks(struct loop *loop)
 {
-	while (!atomic_load(&loop->stopped)) {
-		struct loop_task *task;
+	for (int i = 0; i < TASKS_A_TURN && !atomic_load(&loop->stopped); i++) {
+		struct loop_task *task = take_task(loop);
 
-		pthread_mutex_lock(&loop->lock);
-		task = loop->tasks;
-		if (task) {
-			loop->tasks = task->next;
-			if (!loop->tasks)
-				loop->tasks_end = &loop->tasks;
-			task->queued = false;
-		}
-		pthread_mutex_unlock(&loop->lock);
 		if (!task)
 			return;
 		task->run(task);
 	}
+	wake(loop);
+}
+
+void loop_task_cancel(struct loop *loop, struct loop_task *task)
+{
+	struct loop_task **at;
+
+	pthread_mutex_lock(&loop->lock);
+	if (task->queued) {
+		for (at = &loop->tasks; *at != task; at = &(*at)->next)
+			;
+		*at = task->next;
+		if (!*at)
+			loop->tasks_end = at;
+		task->queued = false;
+	}
+	pthread_mutex_unlock(&loop->lock);
 }
 
 void loop_stop(struct loop *loop)

@@ -67,5 +67,7 @@ struct loop_task {
 };
 
 void loop_post(struct loop *loop, struct loop_task *task);
+/* Before its owner goes; harmless when it does not wait. */
+void loop_task_cancel(struct loop *loop, struct loop_task *task);
 
 #endif

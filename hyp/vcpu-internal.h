@@ -18,8 +18,8 @@ struct vcpu {
 	bool started, parked; /* parked: under vcpus->lock */
 	int fd;
 	struct kvm_run *run;
-	uint64_t generation;	  /* of the map, read before the vCPU last entered */
-	unsigned unmapped_faults; /* in a row, whose address could not be told */
+	uint64_t generation; /* of the map, read before the vCPU last entered */
+	unsigned retries;    /* of a fault, since something last went well */
 };
 
 struct vcpus {

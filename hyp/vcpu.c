@@ -21,6 +21,7 @@
 #include "hyp/vm.h"
 
 #define KICK_SIGNAL SIGUSR1
+#define STACK_BYTES (256 * KiB)
 
 static void on_kick(int signal)
 {
@@ -50,9 +51,12 @@ static void run(struct vcpu *vcpu)
 		result = kvm_ioctl_value(vcpu->fd, KVM_RUN, 0);
 		if (result == -EINTR || result == -EAGAIN)
 			continue;
-		if (result == -EFAULT)
+		if (result == -EFAULT) {
 			next = fault_unknown(vcpu);
-		else if (result < 0)
+			continue;
+		}
+		vcpu->retries = 0;
+		if (result < 0)
 			next = vcpu_tell(vcpu, VCPUS_ERROR, "vCPU %u: KVM_RUN: %s", vcpu->index,
 				strerror(-result));
 		else
@@ -88,7 +92,7 @@ static void *vcpu_thread(void *opaque)
 		pthread_cond_broadcast(&vcpus->changed);
 		if (vcpus->quit)
 			break;
-		vcpu->run->immediate_exit = 0;
+		__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 		pthread_mutex_unlock(&vcpus->lock);
 		run(vcpu);
 		pthread_mutex_lock(&vcpus->lock);
@@ -106,6 +110,7 @@ static void wait_parked(struct vcpus *vcpus)
 int vcpus_create(const struct vcpus_config *config, struct vcpus **ret)
 {
 	struct sigaction kick = { .sa_handler = on_kick };
+	pthread_attr_t attributes;
 	struct vcpus *vcpus;
 	int err = 0;
 
@@ -118,15 +123,20 @@ int vcpus_create(const struct vcpus_config *config, struct vcpus **ret)
 	pthread_mutex_init(&vcpus->lock, NULL);
 	pthread_cond_init(&vcpus->changed, NULL);
 	sigaction(KICK_SIGNAL, &kick, NULL);
+	pthread_attr_init(&attributes);
+	/* The default of 8 MiB a thread counts against the commit limit of a small host. */
+	pthread_attr_setstacksize(&attributes, STACK_BYTES);
 	for (unsigned i = 0; i < config->count; i++)
 		vcpus->vcpu[i] = (struct vcpu){ .vcpus = vcpus, .index = i, .fd = -1 };
 	for (unsigned i = 0; i < config->count && !err; i++) {
-		err = -pthread_create(&vcpus->vcpu[i].thread, NULL, vcpu_thread, &vcpus->vcpu[i]);
+		err = -pthread_create(
+			&vcpus->vcpu[i].thread, &attributes, vcpu_thread, &vcpus->vcpu[i]);
 		vcpus->vcpu[i].started = !err;
 		if (!err && CPU_COUNT(&config->host_cpus[i]))
 			err = -pthread_setaffinity_np(vcpus->vcpu[i].thread,
 				sizeof(config->host_cpus[i]), &config->host_cpus[i]);
 	}
+	pthread_attr_destroy(&attributes);
 	if (err) {
 		vcpus_destroy(vcpus);
 		return err;
@@ -236,7 +246,7 @@ static int build_one(struct vcpus *vcpus, struct vm *vm, unsigned index)
 	if (run == MAP_FAILED)
 		return -errno;
 	vcpu->run = run;
-	vcpu->unmapped_faults = 0;
+	vcpu->retries = 0;
 	if (index)
 		init.features[0] |= 1u << KVM_ARM_VCPU_POWER_OFF;
 	return kvm_ioctl(vcpu->fd, KVM_ARM_VCPU_INIT, &init);

@@ -43,8 +43,9 @@ until_true() {
 	done
 }
 
-# tree NAME CPUS KERNEL [NODES [BOOTARGS]]: a machine of 512 MiB in $work/NAME.dts, its folder holding kernel and
-# initramfs. NODES stand in the root.
+# tree NAME CPUS KERNEL [NODES [BOOTARGS]]: a machine of $ram (512 MiB) in $work/NAME.dts, its folder holding kernel
+# and initramfs. NODES stand in the root.
+ram='0x0 0x20000000'
 tree() {
 	local i cpus='' name=$1 guest=$3
 	for ((i = 0; i < $2; i++)); do cpus+="cpu@$i { device_type = \"cpu\"; reg = <$i>; }; "; done
@@ -55,7 +56,7 @@ tree() {
 			#address-cells = <2>;
 			#size-cells = <2>;
 			cpus { #address-cells = <1>; #size-cells = <0>; $cpus };
-			memory@40000000 { device_type = "memory"; reg = <0x0 0x40000000 0x0 0x20000000>; };
+			memory@40000000 { device_type = "memory"; reg = <0x0 0x40000000 $ram>; };
 			chosen {
 				bootargs = "console=ttyAMA0 quiet guest.plain memhp_default_state=online_movable ${5:-}";
 				sluice,kernel = "vmlinuz-$guest";
@@ -158,3 +159,13 @@ qmp() {
 resident() { awk '/^VmRSS/ { print int($2 / 1024) }' "/proc/${pid[$1]}/status"; }
 # descriptors NAME
 descriptors() { find "/proc/${pid[$1]}/fd" -mindepth 1 | wc -l; }
+
+# watch NAME: from now on the events of a machine go to $work/NAME.events, one a line, until it ends.
+watch() {
+	(echo '{"execute":"qmp_capabilities"}' && exec sleep 600) > >(exec socat -t 1 - "UNIX-CONNECT:$(socket "$1")" >"$work/$1.events" 2>&1) &
+	pid[$1-watch]=$!
+	until_true 10 grep -q return "$work/$1.events"
+}
+# seen NAME JQ: one of the events fits.
+seen() { grep '"event"' "$work/$1.events" | jq -se "any(.[]; $2)"; }
+unwatch() { kill "${pid[$1-watch]}"; unset "pid[$1-watch]"; }

@@ -7,12 +7,13 @@
  * verify          has that process read all of it again: exit status 0 if every word is as it was written
  * release         has it let go of the memory and end
  * memtotal        MemTotal in MiB
- * button          runs until KEY_POWER is pressed, then switches off
+ * button          leaves a process behind that switches off when KEY_POWER is pressed, once it listens
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/input.h>
 #include <poll.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -186,10 +187,12 @@ static int ask(char command, const char *good)
 	return strncmp(answer, good, strlen(good)) != 0;
 }
 
-/* Devices may appear late: until one has an event, they are looked for anew every second. */
+/* Devices may appear late: until there is one, they are looked for again and again; after 5 s in the background. */
 static int button(void)
 {
-	for (;;) {
+	bool background = false;
+
+	for (int tries = 0;; tries++) {
 		struct pollfd fds[16];
 		int n = 0;
 
@@ -201,7 +204,12 @@ static int button(void)
 			if (fds[n].fd >= 0)
 				n++;
 		}
-		while (poll(fds, n, n ? -1 : 1000) > 0)
+		if (!background && (n || tries == 100)) {
+			if (fork())
+				return 0;
+			background = true;
+		}
+		while (poll(fds, n, n ? -1 : 50) > 0)
 			for (int i = 0; i < n; i++) {
 				struct input_event event;
 

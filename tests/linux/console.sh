@@ -1,0 +1,135 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# hosts: 6.12
+# memory: 2048
+# timeout: 180
+# Console and signals: the ways to end a machine and the exit status of each, standard input of every kind, and a
+# terminal that is as it was however the machine ended.
+
+. "$(dirname "$0")/lib.bash"
+
+tree guest 1 6.12
+
+speaks() { [ -S "$(socket guest)" ] && qmp guest '{"execute":"query-status"}' | jq -e .return.running; }
+
+# Standard input of each kind, and each signal that presses the button.
+# starts REDIRECTION: runs it with such an input.
+starts() {
+	eval "\"\$SLUICE\" run $work/guest.dts $1 >$work/guest.out 2>$work/guest.err &"
+	pid[guest]=$!
+	exec {input_guest}>/dev/null
+}
+starts '</dev/null'
+check "stdin-null" booted guest
+kill -TERM "${pid[guest]}"
+check "TERM-presses-the-button" ended guest 20 0
+starts '<&-'
+check "stdin-closed" booted guest
+kill -INT "${pid[guest]}"
+check "INT-presses-the-button" ended guest 20 0
+# What comes before Linux listens may be lost.
+{ for _ in $(seq 40); do echo; done; echo 'echo read to the end'; } >"$work/lines"
+starts "<$work/lines"
+check "stdin-file" booted guest
+check "stdin-file-is-read" until_true 20 grep -x '.*read to the end' "$work/guest.out"
+kill -HUP "${pid[guest]}"
+check "HUP-presses-the-button" ended guest 20 0
+
+# A guest that does not mind the button.
+run guest
+check "stdin-pipe" booted guest
+check "goes-deaf" guest guest 20 'killall guest-tool'
+watch guest
+kill -TERM "${pid[guest]}"
+check "TERM-is-told" until_true 10 seen guest '.event == "POWERDOWN"'
+check "deaf-to-the-first" guest guest 10 true
+kill -TERM "${pid[guest]}"
+check "second-TERM-ends" ended guest 5 124
+unwatch guest
+check "no-socket-left" eval "[ ! -e $(socket guest) ]"
+# Nor does one that still boots, or is not even loaded.
+run guest --shutdown-timeout 1
+until_true 20 test -S "$(socket guest)"
+kill -TERM "${pid[guest]}"
+check "shutdown-timeout-ends" ended guest 10 124
+check "no-socket-left-either" eval "[ ! -e $(socket guest) ]"
+check "says-why" grep -x 'sluice: the guest did not power off in time: ended' "$work/guest.err"
+
+# A terminal. `terminal OPTION...` runs the machine on one; what it was before and after, and the exit status, are in
+# files, and `guest tty` works as with a pipe.
+cat >"$work/on-terminal" <<-'EOF'
+	#!/bin/bash
+	stty -g >"$WORK/before"
+	bash -c 'echo $$ >"$WORK/sluice.pid"; exec "$SLUICE" run "$WORK/guest.dts" '"$OPTIONS" 2>"$WORK/tty.err"
+	echo $? >"$WORK/status"
+	stty -g >"$WORK/after.new"
+	mv "$WORK/after.new" "$WORK/after"
+EOF
+chmod +x "$work/on-terminal"
+export WORK=$work SLUICE
+terminal() {
+	rm -f "$work"/{before,after,status,sluice.pid,tty.in,tty.out}
+	mkfifo "$work/tty.in"
+	OPTIONS=$* socat - "EXEC:$work/on-terminal,pty,setsid,ctty,stderr" <"$work/tty.in" >"$work/tty.out" 2>"$work/socat.err" &
+	pid[tty]=$!
+	exec {input_tty}>"$work/tty.in"
+}
+keys() { printf "$1" >&"$input_tty"; }
+# restored STATUS: within 20 s it ended with this, and the terminal is as it was.
+restored() {
+	until_true 20 test -s "$work/after" || { echo 'still running'; tail -n 5 "$work/tty.out" "$work/tty.err"; return 1; }
+	wait "${pid[tty]}"
+	unset "pid[tty]"
+	exec {input_tty}>&-
+	[ "$(cat "$work/status")" = "$1" ] || { echo "status $(cat "$work/status")"; cat "$work/tty.err"; return 1; }
+	cmp "$work/before" "$work/after"
+}
+terminal
+check "terminal-boots" booted tty
+keys 'sleep 60\n\003'
+check "ctrl-c-is-the-guests" guest tty 10 'echo still here'
+keys '\001h'
+check "ctrl-a-h-helps" until_true 5 grep -q 'Ctrl-A x  leave' "$work/tty.out"
+keys '\001p'
+check "ctrl-a-p-presses-the-button" restored 0
+terminal
+check "speaks" until_true 20 speaks
+keys '\001x'
+check "ctrl-a-x-leaves" restored 0
+since=$SECONDS
+terminal --timeout 3
+check "timeout-restores" restored 124
+check "not-before-its-time" eval "[ $((SECONDS - since)) -ge 2 ]"
+terminal
+check "speaks-again" until_true 20 speaks
+kill -SEGV "$(cat "$work/sluice.pid")"
+check "crash-restores" restored 139
+sed -i 's/vmlinuz-6.12/none/' "$work/guest.dts"
+terminal
+check "bad-input-restores" restored 1
+
+# The command line.
+# usage STATUS ARGUMENT...: usage goes to standard error where it is one's fault, with status 2, else to standard output.
+usage() {
+	local rc=0 good=out other=err
+	"$SLUICE" "${@:2}" >"$work/out" 2>"$work/err" </dev/null || rc=$?
+	[ "$1" -eq 0 ] || good=err other=out
+	[ $rc -eq "$1" ] && [ ! -s "$work/$other" ] && grep -qi '^usage: sluice' "$work/$good" || { echo "status $rc"; head "$work/out" "$work/err"; return 1; }
+}
+check "usage-none" usage 2
+check "usage-no-command" usage 2 fly
+check "usage-run" usage 2 run
+check "usage-run-two" usage 2 run "$work/guest.dts" "$work/guest.dts"
+check "usage-run-option" usage 2 run --fast "$work/guest.dts"
+check "usage-run-timeout" usage 2 run --timeout soon "$work/guest.dts"
+check "usage-run-value" usage 2 run "$work/guest.dts" --name
+check "usage-check" usage 2 check
+check "usage-mem" usage 2 mem
+check "usage-mem-timeout" usage 2 mem guest 1GiB --timeout -1
+check "usage-map" usage 2 map a b
+for command in '' run check show mem map doctor; do
+	# shellcheck disable=SC2086
+	check "help-${command:-all}" usage 0 $command --help
+done
+check "version" eval "$SLUICE --version | grep -Ex 'sluice [0-9]+\.[0-9]+\.[0-9]+'"
+done_testing
