@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "board/config-reader.h"
-#include "board/map.h"
+#include "board/guest-map.h"
 #include "board/tree-file.h"
 #include "devices/device.h"
 
@@ -168,16 +168,15 @@ static void read_chosen(struct reader *reader)
 				"%zu bytes, and Linux takes at most %d", strlen(bootargs),
 				BOOTARGS_MAX);
 	}
-	config->bootargs = strdup(bootargs);
 }
 
 static void read_options(struct reader *reader)
 {
 	static const char *const known[] = { "stray-access", NULL };
 	static const char *const policies[] = {
-		[STRAY_ACCESS_ABORT] = "abort",
-		[STRAY_ACCESS_PAUSE] = "pause",
-		[STRAY_ACCESS_STOP] = "stop",
+		[STRAY_ABORT] = "abort",
+		[STRAY_PAUSE] = "pause",
+		[STRAY_STOP] = "stop",
 		NULL,
 	};
 	const struct tree *tree = &reader->tree;
@@ -242,8 +241,7 @@ static void read_all(struct reader *reader)
 	devices_check(reader);
 	layout_check_totals(reader);
 	others_check(reader);
-	if (!config->model || !config->bootargs ||
-		(!errors_any(reader->tree.errors) && layout_write_placed(reader)))
+	if (!config->model || (!errors_any(reader->tree.errors) && layout_write_placed(reader)))
 		error_add(reader->tree.errors, "/", NULL, "out of memory");
 }
 
@@ -314,7 +312,6 @@ void config_destroy(struct machine_config *config)
 	free(config->cpus);
 	free(config->kernel);
 	free(config->initrd);
-	free(config->bootargs);
 	free(config->model);
 	free(config->folder);
 	free(config->file);
