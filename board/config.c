@@ -87,11 +87,7 @@ static void check_cpu_count(struct reader *reader)
 	const struct host_limits *host = reader->host;
 	size_t count = reader->config->cpu_count;
 
-	if (host->gic_version == 2 && count > GICV2_CPUS)
-		error_add(reader->tree.errors, "/cpus", NULL,
-			"%zu CPUs, and this host has a GICv2, which serves at most %d", count,
-			GICV2_CPUS);
-	else if (count > host->vcpus)
+	if (count > host->vcpus)
 		error_add(reader->tree.errors, "/cpus", NULL,
 			"%zu CPUs, and KVM on this host gives a machine at most %u", count,
 			host->vcpus);

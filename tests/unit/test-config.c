@@ -166,7 +166,7 @@ static const struct wrong {
 	{ "cpu-size-cells", "&cpus { #size-cells = <1>; };", NULL, { "/cpus: #size-cells: write #size-cells = <0>" } },
 	{ "cpu-host-cpu", "&cpu0 { sluice,host-cpus = <4096>; };", NULL, { "/cpus/cpu@0: sluice,host-cpus: 4096 is no number" } },
 	{ "cpus-gicv2", "&cpus { " CPU("@1", "1") CPU("@2", "2") CPU("@3", "3") CPU("@4", "4") CPU("@5", "5") CPU("@6", "6") CPU("@7", "7") CPU("@8", "8") " };", &gicv2,
-		{ "/cpus: 9 CPUs, and this host has a GICv2, which serves at most 8" } },
+		{ "/cpus/cpu@8: reg: 0x8, and this host has a GICv2, which knows CPUs 0 to 7" } },
 
 	/* The root, /chosen, /options. */
 	{ "root-cells", "/ { #address-cells = <3>; };", NULL, { "/: #address-cells: write #address-cells = <2> (or <1>)" } },
