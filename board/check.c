@@ -13,7 +13,7 @@
 #include "board/guest-tree.h"
 #include "board/host.h"
 #include "board/loader.h"
-#include "board/map.h"
+#include "board/guest-map.h"
 #include "board/size.h"
 #include "board/tree-file.h"
 #include "devices/device.h"

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "board/config-reader.h"
-#include "board/map.h"
+#include "board/guest-map.h"
 #include "board/tree-file.h"
 #include "devices/device.h"
 

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "board/config-reader.h"
-#include "board/map.h"
+#include "board/guest-map.h"
 #include "board/tree-file.h"
 #include "devices/device.h"
 
@@ -87,11 +87,7 @@ static void check_cpu_count(struct reader *reader)
 	const struct host_limits *host = reader->host;
 	size_t count = reader->config->cpu_count;
 
-	if (host->gic_version == 2 && count > GICV2_CPUS)
-		error_add(reader->tree.errors, "/cpus", NULL,
-			"%zu CPUs, and this host has a GICv2, which serves at most %d", count,
-			GICV2_CPUS);
-	else if (count > host->vcpus)
+	if (count > host->vcpus)
 		error_add(reader->tree.errors, "/cpus", NULL,
 			"%zu CPUs, and KVM on this host gives a machine at most %u", count,
 			host->vcpus);
@@ -168,16 +164,15 @@ static void read_chosen(struct reader *reader)
 				"%zu bytes, and Linux takes at most %d", strlen(bootargs),
 				BOOTARGS_MAX);
 	}
-	config->bootargs = strdup(bootargs);
 }
 
 static void read_options(struct reader *reader)
 {
 	static const char *const known[] = { "stray-access", NULL };
 	static const char *const policies[] = {
-		[STRAY_ACCESS_ABORT] = "abort",
-		[STRAY_ACCESS_PAUSE] = "pause",
-		[STRAY_ACCESS_STOP] = "stop",
+		[STRAY_ABORT] = "abort",
+		[STRAY_PAUSE] = "pause",
+		[STRAY_STOP] = "stop",
 		NULL,
 	};
 	const struct tree *tree = &reader->tree;
@@ -242,8 +237,7 @@ static void read_all(struct reader *reader)
 	devices_check(reader);
 	layout_check_totals(reader);
 	others_check(reader);
-	if (!config->model || !config->bootargs ||
-		(!errors_any(reader->tree.errors) && layout_write_placed(reader)))
+	if (!config->model || (!errors_any(reader->tree.errors) && layout_write_placed(reader)))
 		error_add(reader->tree.errors, "/", NULL, "out of memory");
 }
 
@@ -314,7 +308,6 @@ void config_destroy(struct machine_config *config)
 	free(config->cpus);
 	free(config->kernel);
 	free(config->initrd);
-	free(config->bootargs);
 	free(config->model);
 	free(config->folder);
 	free(config->file);

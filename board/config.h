@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "hyp/vcpu.h"
 #include "hyp/window.h"
 
 struct device_class;
@@ -34,7 +35,6 @@ struct host_limits {
 	unsigned memslots;     /* KVM_CAP_NR_MEMSLOTS */
 	unsigned vcpus;	       /* KVM_CAP_MAX_VCPUS */
 	unsigned gic_version;  /* 3, 2, or 0 when unknown (no KVM) */
-	bool system_suspend;   /* KVM_CAP_ARM_SYSTEM_SUSPEND */
 };
 
 struct cpu_config {
@@ -42,8 +42,6 @@ struct cpu_config {
 	char *path;	     /* its node in the source tree */
 	cpu_set_t host_cpus; /* that its thread may run on; empty: any */
 };
-
-enum stray_access { STRAY_ACCESS_ABORT, STRAY_ACCESS_PAUSE, STRAY_ACCESS_STOP };
 
 /* A device of the tree, in the order of its place: /aliases first, then natural order of names. */
 struct device_config {
@@ -74,11 +72,10 @@ struct machine_config {
 	struct device_config devices[CONFIG_DEVICES];
 	size_t device_count;
 
-	char *kernel;	/* path, resolved against the folder; NULL: none (an error for run) */
-	char *initrd;	/* path or NULL */
-	char *bootargs; /* "" when absent */
+	char *kernel; /* path, resolved against the folder; NULL: none (an error for run) */
+	char *initrd; /* path or NULL */
 
-	enum stray_access stray_access;
+	enum stray_policy stray_access;
 	unsigned ipa_bits_needed; /* to reach the highest address of the map */
 
 	void *fdt; /* the checked source tree with overlays applied; owned */

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "board/commands.h"
+#include "board/qmp-commands.h"
 #include "board/config.h"
 #include "board/control-socket.h"
 #include "board/errors.h"

@@ -9,13 +9,14 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include "board/commandline.h"
+#include "board/config.h"
+#include "board/host.h"
 #include "board/kvm-advice.h"
 #include "board/size.h"
 #include "hyp/kvm.h"
@@ -87,19 +88,6 @@ static uint64_t number_after(const char *path, const char *key)
 	if (file)
 		fclose(file);
 	return value;
-}
-
-static bool file_has(const char *path, const char *word)
-{
-	FILE *file = fopen(path, "re");
-	char line[8192];
-	bool has = false;
-
-	while (file && !has && fgets(line, sizeof(line), file))
-		has = strstr(line, word);
-	if (file)
-		fclose(file);
-	return has;
 }
 
 static bool is_arm64(const struct survey *survey)
@@ -241,11 +229,12 @@ static enum status check_mappings(const struct survey *survey, struct finding *f
 
 static enum status check_cgroup(const struct survey *survey, struct finding *finding)
 {
-	char line[1024], path[1100], limit[40], text[SIZE_TEXT];
+	char line[1024], path[1100], limit[40], controllers[200], text[SIZE_TEXT];
 	uint64_t bytes;
 
 	first_line("/proc/self/cgroup", line, sizeof(line));
-	if (!file_has("/sys/fs/cgroup/cgroup.controllers", "memory") || strncmp(line, "0::/", 4)) {
+	first_line("/sys/fs/cgroup/cgroup.controllers", controllers, sizeof(controllers));
+	if (!strstr(controllers, "memory") || strncmp(line, "0::/", 4)) {
 		advise(finding, "a machine's memory cannot be limited; on Raspberry Pi OS add "
 				"cgroup_enable=memory to cmdline.txt");
 		return found(finding, NOTE, "no memory cgroup");
@@ -262,26 +251,17 @@ static enum status check_cgroup(const struct survey *survey, struct finding *fin
 
 static enum status check_address_space(const struct survey *survey, struct finding *finding)
 {
+	struct host_limits host;
 	struct rlimit limit;
 	char text[SIZE_TEXT];
-	unsigned bits = 47;
 
+	host_probe(&host);
+	size_print(text, align_down(host.address_run, GiB));
 	if (!getrlimit(RLIMIT_AS, &limit) && limit.rlim_cur != RLIM_INFINITY) {
-		advise(finding, "windows of that size and more do not start: ulimit -v unlimited");
-		return found(finding, NOTE, "the address space is limited to %s (RLIMIT_AS)",
-			size_print(text, limit.rlim_cur));
+		advise(finding, "the address space is limited: ulimit -v unlimited");
+		return found(finding, NOTE, "windows of up to %s (RLIMIT_AS)", text);
 	}
-	for (; bits > 30; bits--) {
-		void *area = mmap(NULL, (size_t)(UINT64_C(1) << bits), PROT_NONE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-		if (area == MAP_FAILED)
-			continue;
-		munmap(area, (size_t)(UINT64_C(1) << bits));
-		break;
-	}
-	size_print(text, UINT64_C(1) << bits);
-	if (bits < 39) {
+	if (host.address_run < UINT64_C(1) << 39) {
 		advise(finding, "a kernel with CONFIG_ARM64_VA_BITS=48 holds larger ones");
 		return found(finding, NOTE, "windows of up to %s (a 39-bit address space)", text);
 	}

@@ -15,7 +15,7 @@
 #include <string.h>
 
 #include "board/config.h"
-#include "board/map.h"
+#include "board/guest-map.h"
 #include "board/tree-file.h"
 #include "devices/device.h"
 

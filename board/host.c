@@ -75,7 +75,6 @@ int host_probe(struct host_limits *ret)
 		.gic_version = kvm.gicv3   ? 3
 			       : kvm.gicv2 ? 2
 					   : 0,
-		.system_suspend = kvm.system_suspend,
 	};
 	probe_address_space(ret);
 	return err;

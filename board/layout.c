@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "board/config-reader.h"
-#include "board/map.h"
+#include "board/guest-map.h"
 #include "devices/device.h"
 
 #define MEMORY_ALIGN (2 * MiB)

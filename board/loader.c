@@ -12,7 +12,7 @@
 #include "board/config.h"
 #include "board/errors.h"
 #include "board/image.h"
-#include "board/map.h"
+#include "board/guest-map.h"
 #include "hyp/guestmem.h"
 #include "hyp/util.h"
 

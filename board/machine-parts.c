@@ -7,7 +7,7 @@
 
 #include "board/errors.h"
 #include "board/machine-internal.h"
-#include "board/map.h"
+#include "board/guest-map.h"
 #include "devices/pl011.h"
 #include "devices/pl031.h"
 #include "devices/pl061.h"
@@ -143,7 +143,7 @@ static int create_vcpus(struct machine *machine,
 		.bus = &machine->bus,
 		.mem = &machine->mem,
 		.slots = &machine->slots,
-		.stray = (enum stray_policy)config->stray_access,
+		.stray = config->stray_access,
 		.event = on_event,
 		.opaque = machine,
 	};

@@ -18,7 +18,7 @@
 #include "board/kvm-advice.h"
 #include "board/loader.h"
 #include "board/machine-internal.h"
-#include "board/map.h"
+#include "board/guest-map.h"
 #include "devices/pl061.h"
 #include "hyp/addrspace.h"
 #include "hyp/log.h"
@@ -384,11 +384,6 @@ enum machine_state machine_state(const struct machine *machine)
 const char *machine_stop_reason(const struct machine *machine)
 {
 	return machine->reason;
-}
-
-const struct machine_config *machine_config(const struct machine *machine)
-{
-	return machine->config;
 }
 
 void machine_power_button(struct machine *machine)

@@ -57,7 +57,6 @@ void machine_destroy(struct machine *machine);
 enum machine_state machine_state(const struct machine *machine);
 /* Why it is paused, stopped or failed; NULL otherwise. */
 const char *machine_stop_reason(const struct machine *machine);
-const struct machine_config *machine_config(const struct machine *machine);
 
 /* Presses the power button; the guest decides what to do. */
 void machine_power_button(struct machine *machine);

@@ -70,11 +70,9 @@ struct device_env {
 	struct loop *loop;
 	struct guestmem *mem;
 	struct irq_line *irq;
-	struct window *window;		 /* of classes with a `window`, else NULL */
-	struct chardev *chardev;	 /* of the console, else NULL */
-	bool system_suspend;		 /* the guest can suspend to memory and come back */
-	void (*power_off)(void *opaque); /* for what ends the machine, else NULL */
-	void *opaque;
+	struct window *window;	 /* of classes with a `window`, else NULL */
+	struct chardev *chardev; /* of the console, else NULL */
+	bool system_suspend;	 /* the guest can suspend to memory and come back */
 };
 
 enum device_kind { DEVICE_PLATFORM, DEVICE_VIRTIO };

@@ -19,8 +19,6 @@ struct vm {
 	int fd;
 	int gic_fd;
 	unsigned gic_version;
-	bool nisv;	     /* stray pairs exit with their address */
-	bool system_suspend; /* PSCI SYSTEM_SUSPEND is offered to the guest */
 };
 
 /* `ipa_bits`: what the map needs, at most what KVM offers. 0 or -errno with nothing left. */

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "board/guest-tree.h"
-#include "board/map.h"
+#include "board/guest-map.h"
 #include "tests/unit/tree-source.h"
 
 static const char machine[] =

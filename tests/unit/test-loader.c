@@ -18,7 +18,7 @@
 #include "board/config.h"
 #include "board/errors.h"
 #include "board/loader.h"
-#include "board/map.h"
+#include "board/guest-map.h"
 #include "hyp/guestmem.h"
 
 #define RAM_SIZE   (64 * MiB)

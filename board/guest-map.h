@@ -13,8 +13,8 @@
  *   0x40000000 | RAM: the tree, then kernel  |
  *              +-----------------------------+ windows anywhere above RAM, aligned to 512 MiB
  */
-#ifndef SLUICE_BOARD_MAP_H
-#define SLUICE_BOARD_MAP_H
+#ifndef SLUICE_BOARD_GUEST_MAP_H
+#define SLUICE_BOARD_GUEST_MAP_H
 
 #include "hyp/util.h"
 

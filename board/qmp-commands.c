@@ -3,7 +3,7 @@
  * What a machine can be asked over its control socket. Names, arguments and answers are QEMU's
  * where QEMU has the command; what is Sluice's own begins with x-sluice-. The table stands last.
  */
-#include "board/commands.h"
+#include "board/qmp-commands.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The commands of the control socket: one table. What they need of the socket's side is here too. */
-#ifndef SLUICE_BOARD_COMMANDS_H
-#define SLUICE_BOARD_COMMANDS_H
+#ifndef SLUICE_BOARD_QMP_COMMANDS_H
+#define SLUICE_BOARD_QMP_COMMANDS_H
 
 #include "board/control.h"
 #include "board/qmp.h"
