@@ -194,6 +194,6 @@ check "no-socket-there" second --control "$work/list.txt"
 check "file-untouched" grep -x 'a shopping list' "$work/list.txt"
 check "the-first-answers" eval "qmp taken '{\"execute\":\"query-status\"}' | jq -e .return.running"
 qmp taken '{"execute":"quit"}' >"$work/verdict"
-check "the-first-ends" ended good 30 0
+check "the-first-ends" ended good 60 0
 check "no-socket-left" eval "! ls /run/sluice | grep ."
 done_testing

@@ -22,10 +22,10 @@ mem() {
 	"$SLUICE" mem control "$@" >"$work/mem" 2>&1 || rc=$?
 	[ $rc -eq "$status" ] && grep -q -- "$text" "$work/mem" || { echo "status $rc"; cat "$work/mem"; return 1; }
 }
-onlining() { guest control 10 "echo $1 >/sys/devices/system/memory/auto_online_blocks"; }
+onlining() { guest control 60 "echo $1 >/sys/devices/system/memory/auto_online_blocks"; }
 
 run control
-check "listens" until_true 10 test -S "$(socket control)"
+check "listens" until_true 60 test -S "$(socket control)"
 check "is-its-owners" eval "[ \$(stat -c %a $(socket control)) = 600 ] && [ \$(stat -c %a \$(dirname $(socket control))) = 700 ]"
 check "greets" eval "raw | head -n 1 | jq -e '.QMP | has(\"version\") and .capabilities == []'"
 check "boots" booted control
@@ -54,11 +54,11 @@ check "nothing-has-changed" answers query-memory-devices '.return[0].data | ."re
 
 # Growth and its events.
 check "set" answers qom-set '.return == {}' "$(property requested-size $((256 * MiB)))"
-check "size-is-told" until_true 20 seen control ".event == \"MEMORY_DEVICE_SIZE_CHANGE\" and .data == {id: \"vmem0\", size: (256 * $MiB), \"qom-path\": \"/machine/peripheral/vmem0\"} and .timestamp.seconds > 0"
+check "size-is-told" until_true 60 seen control ".event == \"MEMORY_DEVICE_SIZE_CHANGE\" and .data == {id: \"vmem0\", size: (256 * $MiB), \"qom-path\": \"/machine/peripheral/vmem0\"} and .timestamp.seconds > 0"
 check "get-size" answers qom-get ".return == 256 * $MiB" "$(property size)"
 check "mem-waits" mem 0 '^vmem0: 512 MiB plugged (256 MiB before), [0-9.]* s$' 512MiB
 check "mem-shows-progress" grep -q '^vmem0: [0-9.]* [MG]iB plugged, 512 MiB requested$' "$work/mem"
-check "mem-on-a-terminal" eval "socat -T 60 - 'EXEC:$SLUICE mem control 256MiB,pty' </dev/null >$work/bar && grep -aq 'vmem0  \[#*\.*\]  [0-9.]* MiB plugged, 256 MiB requested' $work/bar && grep -a '256 MiB plugged (512 MiB before)' $work/bar || { cat -v $work/bar; false; }"
+check "mem-on-a-terminal" eval "socat -t 120 -T 120 - 'EXEC:$SLUICE mem control 256MiB,pty' </dev/null >$work/bar && grep -aq 'vmem0  \[#*\.*\]  [0-9.]* MiB plugged, 256 MiB requested' $work/bar && grep -a '256 MiB plugged (512 MiB before)' $work/bar || { cat -v $work/bar; false; }"
 check "mem-without-waiting" mem 0 '^vmem0: 512 MiB requested, 256 MiB plugged$' 512MiB --timeout 0
 check "mem-shows" mem 0 '^vmem0 *512 MiB '
 check "mem-no-size" mem 2 'much: is no size: ' much
@@ -67,7 +67,7 @@ check "mem-no-size" mem 2 'much: is no size: ' much
 check "leaves-it-offline" onlining offline
 "$SLUICE" mem control 4GiB >"$work/ctrl-c" 2>&1 &
 waits=$!
-check "mem-begins" until_true 20 grep -q 'plugged, 4 GiB requested' "$work/ctrl-c"
+check "mem-begins" until_true 60 grep -q 'plugged, 4 GiB requested' "$work/ctrl-c"
 kill -INT $waits
 check "ctrl-c-ends-the-waiting" eval "wait $waits; [ \$? -eq 130 ] && grep '^vmem0: .* plugged; the request of 4 GiB stands, and the guest goes on$' $work/ctrl-c || { cat $work/ctrl-c; false; }"
 check "the-request-stands" answers qom-get ".return == 4 * $GiB" "$(property requested-size)"
@@ -90,29 +90,29 @@ check "shrinks-when-it-can" until_true 15 answers qom-get ".return <= $stalled_a
 
 # Resets; a second machine of that name.
 check "system-reset" answers system_reset '.return == {}'
-check "reset-is-told" until_true 10 seen control '.event == "RESET" and .data == {guest: false, reason: "host-qmp-system-reset"}'
+check "reset-is-told" until_true 60 seen control '.event == "RESET" and .data == {guest: false, reason: "host-qmp-system-reset"}'
 check "boots-again" booted control 2
 send control 'reboot -f'
-check "guests-reset-is-told" until_true 20 seen control '.event == "RESET" and .data == {guest: true, reason: "guest-reset"}'
+check "guests-reset-is-told" until_true 60 seen control '.event == "RESET" and .data == {guest: true, reason: "guest-reset"}'
 "$SLUICE" run "$work/control.dts" </dev/null >"$work/second.out" 2>"$work/second.err" &
 pid[second]=$!
 exec {input_second}>/dev/null
 second=control-${pid[second]}
-check "second-gets-its-pid" until_true 10 eval "qmp $second '{\"execute\":\"query-status\"}' | jq -e .return.running"
+check "second-gets-its-pid" until_true 60 eval "qmp $second '{\"execute\":\"query-status\"}' | jq -e .return.running"
 check "second-watched" watch "$second"
 check "both-are-named" eval "$SLUICE map nobody 2>&1 | grep 'no machine runs there; running: $second, control$'"
 qmp "$second" '{"execute":"quit"}' >"$work/answer"
-check "quit-ends-it" ended second 10 0
-check "quit-is-told" seen "$second" '.event == "SHUTDOWN" and .data == {guest: false, reason: "host-qmp-quit"}'
+check "quit-ends-it" ended second 60 0
+check "quit-is-told" until_true 60 seen "$second" '.event == "SHUTDOWN" and .data == {guest: false, reason: "host-qmp-quit"}'
 unwatch "$second"
 check "its-socket-is-gone" eval "[ ! -e $(socket "$second") ] && [ -S $(socket control) ]"
 
 # The end.
 check "boots-a-third-time" booted control 3
 check "powerdown" answers system_powerdown '.return == {}'
-check "powers-off" ended control 20 0
-check "powerdown-is-told" seen control '.event == "POWERDOWN"'
-check "shutdown-is-told" seen control '.event == "SHUTDOWN" and .data == {guest: true, reason: "guest-shutdown"}'
+check "powers-off" ended control 60 0
+check "powerdown-is-told" until_true 60 seen control '.event == "POWERDOWN"'
+check "shutdown-is-told" until_true 60 seen control '.event == "SHUTDOWN" and .data == {guest: true, reason: "guest-shutdown"}'
 unwatch control
 check "no-socket-left" eval "[ ! -e $(socket control) ]"
 check "mem-finds-none" mem 1 'no machine runs there, nor any other' 1GiB

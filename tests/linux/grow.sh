@@ -51,7 +51,7 @@ for guest in 6.1 6.12 7.3; do
 		check "$m-grown-after-reboot" "$SLUICE" mem "$m" 1GiB
 		check "$m-sees-it-after-reboot" guest_has "$m" 1400 1536
 		send "$m" 'poweroff -f'
-		check "$m-powers-off" ended "$m" 30 0
+		check "$m-powers-off" ended "$m" 60 0
 	done
 done
 done_testing

@@ -164,7 +164,7 @@ descriptors() { find "/proc/${pid[$1]}/fd" -mindepth 1 | wc -l; }
 watch() {
 	(echo '{"execute":"qmp_capabilities"}' && exec sleep 600) > >(exec socat -t 1 - "UNIX-CONNECT:$(socket "$1")" >"$work/$1.events" 2>&1) &
 	pid[$1-watch]=$!
-	until_true 10 grep -q return "$work/$1.events"
+	until_true 60 grep -q return "$work/$1.events"
 }
 # seen NAME JQ: one of the events fits.
 seen() { grep '"event"' "$work/$1.events" | jq -se "any(.[]; $2)"; }

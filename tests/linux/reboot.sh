@@ -34,11 +34,11 @@ done
 check "fresh-seeds" eval "[ $(printf '%s\n' "${bases[@]}" | sort -u | wc -l) -gt 3 ] || { printf '%s\n' ${bases[*]@Q}; false; }"
 check "no-growth-of-its-own" eval "[ $(own_kib) -le $((first + 256)) ] || { echo $first, then $(own_kib) KiB; false; }"
 send again 'poweroff -f'
-check "powers-off" ended again 30 0
+check "powers-off" ended again 60 0
 
 tree once 1 6.12
 run once --no-reboot
 check "boots-once" booted once
 send once 'reboot -f'
-check "no-reboot-ends" ended once 30 0
+check "no-reboot-ends" ended once 60 0
 done_testing

@@ -46,11 +46,11 @@ check "asks-5-GiB" "$SLUICE" mem seed 5GiB
 check "exposes-5-GiB-at-once" exposed_is_plugged $((5 * GiB))
 check "5-open-soon" until_true 4 open_is 5
 send seed 'reboot -f'
-check "0-open-after-reset" until_true 20 open_is 0
+check "0-open-after-reset" until_true 60 open_is 0
 check "request-stays" eval "map_json seed | jq -e '.[0] | .requested == 5 * $GiB and .usable == 6 * $GiB'"
 check "boots-again" booted seed 2
 check "plugs-again" "$SLUICE" mem seed 5GiB
 check "5-open-again" open_is 5
 send seed 'poweroff -f'
-check "powers-off" ended seed 30 0
+check "powers-off" ended seed 60 0
 done_testing

@@ -24,25 +24,25 @@ check "boots" booted stray
 check "half-a-slot-plugged" until_true 30 half_plugged stray
 check "driver-goes" driver_goes stray
 check "fills-its-own" guest stray 60 'guest-tool fill 64 9'
-check "stores-where-plugged" guest stray 10 "devmem $plugged 32 0x12345678 && [ \$(devmem $plugged) = 0x12345678 ]"
+check "stores-where-plugged" guest stray 60 "devmem $plugged 32 0x12345678 && [ \$(devmem $plugged) = 0x12345678 ]"
 # dies NAME ADDRESS COMMAND WHERE: the process gets a bus error, and the log has the address and what is there.
 dies() {
 	guest "$1" 10 "$3; [ \$? -eq 135 ]" || return
-	until_true 5 grep -q "^sluice: warning: vCPU [01]: stray .* at $2, vmem0: $4; external abort injected$" "$work/$1.err" || { cat "$work/$1.err"; return 1; }
+	until_true 60 grep -q "^sluice: warning: vCPU [01]: stray .* at $2, vmem0: $4; external abort injected$" "$work/$1.err" || { cat "$work/$1.err"; return 1; }
 }
 check "store-in-an-open-slot" dies stray $unplugged "devmem $unplugged 32 1" 'unplugged block of an open slot'
 check "store-in-a-closed-slot" dies stray $closed "devmem $closed 32 1" 'closed slot'
 check "load-in-a-closed-slot" dies stray 0x108000100 'devmem 0x108000100 32' 'closed slot'
-check "load-in-an-open-slot-is-zero" guest stray 10 "[ \$(devmem $unplugged) = 0x00000000 ]"
+check "load-in-an-open-slot-is-zero" guest stray 60 "[ \$(devmem $unplugged) = 0x00000000 ]"
 check "hundred-more" guest stray 60 'for i in $(seq 100); do devmem 0x104000004 32 1; [ $? -eq 135 ] || exit 1; done'
 check "no-more-than-a-few-lines" eval "n=\$(grep -c 'stray' $work/stray.err); [ \$n -ge 4 ] && [ \$n -le 40 ] || { echo \$n; false; }"
 check "nothing-exposed" exposed_is_plugged stray
-check "plugged-is-intact" guest stray 10 "[ \$(devmem $plugged) = 0x12345678 ]"
+check "plugged-is-intact" guest stray 60 "[ \$(devmem $plugged) = 0x12345678 ]"
 check "memory-is-intact" guest stray 30 'guest-tool verify && guest-tool release'
 send stray 'reboot -f'
 check "boots-again" booted stray 2
 send stray 'poweroff -f'
-check "powers-off" ended stray 20 0
+check "powers-off" ended stray 60 0
 
 tree stops 1 6.12 "$half_a_slot $(policy stop)" "$args"
 run stops
@@ -50,6 +50,6 @@ check "stops-boots" booted stops
 check "stops-half-plugged" until_true 30 half_plugged stops
 check "stops-driver-goes" driver_goes stops
 send stops "devmem $unplugged 32 1"
-check "stops" ended stops 10 3
+check "stops" ended stops 60 3
 check "stops-says-why" grep -x "sluice: stopped: vCPU 0: stray access at $unplugged: unplugged block of an open slot" "$work/stops.err"
 done_testing

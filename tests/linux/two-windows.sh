@@ -59,5 +59,5 @@ check "beyond-its-window" refuses 'vmem1: 3 GiB is more than its window holds, 2
 check "no-multiple-of-its-block" refuses 'vmem1: 2 MiB is no multiple of its block, 4 MiB' mem two/vmem1 2MiB
 check "nothing-moved" holds 256 0
 send two 'poweroff -f'
-check "powers-off" ended two 30 0
+check "powers-off" ended two 60 0
 done_testing
