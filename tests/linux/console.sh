@@ -94,7 +94,10 @@ restored() {
 }
 terminal
 check "terminal-boots" booted tty
-keys 'sleep 600\n\003'
+check "shell-answers" guest tty 60 true
+keys 'echo asleep; sleep 600\n'
+until_true 60 grep -q '^asleep\|# asleep' "$work/tty.out"
+keys '\003'
 check "ctrl-c-is-the-guests" guest tty 60 'echo still here'
 keys '\001h'
 check "ctrl-a-h-helps" until_true 60 grep -q 'Ctrl-A x  leave' "$work/tty.out"
