@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
 # memory: 2048
-# timeout: 180
+# timeout: 300
 # Console and signals: the ways to end a machine and the exit status of each, standard input of every kind, and a
 # terminal that is as it was however the machine ended.
 
@@ -17,6 +17,7 @@ speaks() { [ -S "$(socket guest)" ] && qmp guest '{"execute":"query-status"}' | 
 starts() {
 	eval "\"\$SLUICE\" run $work/guest.dts $1 >$work/guest.out 2>$work/guest.err &"
 	pid[guest]=$!
+	# shellcheck disable=SC2034 # for `ended`
 	exec {input_guest}>/dev/null
 }
 starts '</dev/null'
