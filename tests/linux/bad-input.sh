@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
 # memory: 2048
-# timeout: 240
+# timeout: 300
 # Bad input gets its error and exit 1, nothing else: nothing on standard output, no core, no socket left behind. The
 # error names the file, or the path in the tree and the property. `sluice check` says the same as `sluice run`.
 

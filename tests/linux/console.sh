@@ -17,6 +17,7 @@ speaks() { [ -S "$(socket guest)" ] && qmp guest '{"execute":"query-status"}' | 
 starts() {
 	eval "env --default-signal=INT \"\$SLUICE\" run $work/guest.dts $1 >$work/guest.out 2>$work/guest.err &"
 	pid[guest]=$!
+	# shellcheck disable=SC2034 # for `ended`
 	exec {input_guest}>/dev/null
 }
 starts '</dev/null'

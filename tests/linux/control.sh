@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
 # memory: 3072
-# timeout: 240
+# timeout: 300
 # The control socket of a real machine, spoken to as any QMP client would: every command, every event, and what
 # `sluice mem` says of a guest that follows, that dawdles and that cannot.
 
@@ -96,6 +96,7 @@ send control 'reboot -f'
 check "guests-reset-is-told" until_true 60 seen control '.event == "RESET" and .data == {guest: true, reason: "guest-reset"}'
 "$SLUICE" run "$work/control.dts" </dev/null >"$work/second.out" 2>"$work/second.err" &
 pid[second]=$!
+# shellcheck disable=SC2034 # for `ended`
 exec {input_second}>/dev/null
 second=control-${pid[second]}
 check "second-gets-its-pid" until_true 60 eval "qmp $second '{\"execute\":\"query-status\"}' | jq -e .return.running"

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
 # memory: 2048
-# timeout: 120
+# timeout: 300
 # Kernels of other kinds than the Image that every other test boots: a bare-metal ELF, and an Image.gz.
 
 . "$(dirname "$0")/lib.bash"

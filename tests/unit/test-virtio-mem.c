@@ -358,8 +358,7 @@ static void sizes_follow_request(void **unused)
 		assert_int_equal(CONFIG(requested_size), steps[i].requested);
 		assert_int_equal(CONFIG(usable_region_size), steps[i].usable);
 		assert_int_equal(interrupts, 1);
-		assert_int_equal(
-			mmio(VIRTIO_MMIO_CONFIG_GENERATION, 4, false, 0), generation + 1);
+		assert_int_equal(mmio(VIRTIO_MMIO_CONFIG_GENERATION, 4, false, 0), generation + 1);
 	}
 	assert_int_equal(virtio_mem_request(device, BLOCK + 1), -EINVAL);
 	assert_int_equal(virtio_mem_request(device, WINDOW + BLOCK), -ERANGE);
