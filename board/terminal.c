@@ -18,8 +18,10 @@
 static struct termios saved;
 static atomic_int raw_fd = -1;
 
+/* All that end a process by default and can be caught (signal(7)), but for SIGPIPE, which is ignored. */
 static const int signals[] = { SIGHUP, SIGINT, SIGQUIT, SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE,
-	SIGSEGV, SIGSYS, SIGTERM, SIGXCPU, SIGXFSZ };
+	SIGSEGV, SIGSYS, SIGTERM, SIGXCPU, SIGXFSZ, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF,
+	SIGIO, SIGPWR, SIGSTKFLT };
 static struct sigaction before[ARRAY_SIZE(signals)];
 
 void terminal_restore(void)

@@ -15,7 +15,7 @@ says_hello() {
 	[ ! -s "$work/err" ] && [ "$(cat "$work/out")" = 'hello from bare metal, with a tree' ] || { cat "$work/out" "$work/err"; return 1; }
 }
 check "elf-says-hello" says_hello
-check "elf-is-checked" eval "$SLUICE check $work/hello.dts | grep 'kernel.*hello$'"
+check "elf-is-checked" eval "$SLUICE check $work/hello.dts | grep 'kernel.*hello, entered at 0x040200000$'"
 # One that wants a place which is not free, the tree's.
 printf '\0\0\0\100\0\0\0\0' | dd of="$work/hello" bs=1 seek=$((64 + 24)) conv=notrunc 2>"$work/dd"
 check "elf-on-the-tree" eval "! $SLUICE run $work/hello.dts >$work/out 2>$work/err && grep '^sluice: $work/hello: an ELF segment wants 0x40000000 to .* which is not free: needed is memory from 0x401e0000 on' $work/err || { cat $work/out $work/err; false; }"
@@ -23,7 +23,7 @@ check "elf-on-the-tree" eval "! $SLUICE run $work/hello.dts >$work/out 2>$work/e
 tree zipped 1 6.12
 gzip -1 <"$work/vmlinuz-6.12" >"$work/Image.gz"
 sed -i 's/vmlinuz-6.12/Image.gz/' "$work/zipped.dts"
-check "gzip-is-checked" eval "$SLUICE check $work/zipped.dts | grep 'kernel.*Image.gz$'"
+check "gzip-is-checked" eval "$SLUICE check $work/zipped.dts | grep 'kernel.*Image.gz, entered at 0x040200000$'"
 run zipped
 check "gzip-boots" booted zipped
 send zipped 'reboot -f'
