@@ -58,6 +58,22 @@ static int create_ram(struct machine *machine, struct errors *errors)
 	return err;
 }
 
+/* What was asked, what is free, who has the rest. */
+static void add_budget_error(struct machine *machine, const struct device_config *config,
+	unsigned asked, struct errors *errors)
+{
+	const struct slots *slots = &machine->slots;
+	char held[256] = "";
+	size_t len = 0;
+
+	for (unsigned i = 0; i < slots->holder_count && len < sizeof(held); i++)
+		len += (size_t)snprintf(held + len, sizeof(held) - len, "%s%s %u", i ? ", " : "",
+			slots->holders[i].name, slots->holders[i].count);
+	error_add(errors, config->path, "memslots",
+		"asks for %u slots, and of KVM's %u %u are free (held: %s); ask for fewer", asked,
+		slots->limit, slots->limit - slots->reserved, held);
+}
+
 static int create_window(struct machine *machine, const struct device_config *config,
 	struct machine_device *device, struct errors *errors)
 {
@@ -73,11 +89,7 @@ static int create_window(struct machine *machine, const struct device_config *co
 	}
 	err = slots_reserve(&machine->slots, config->id, window_slot_count(device->window));
 	if (err) {
-		error_add(errors, config->path, "memslots",
-			"asks for %u slots; KVM has %u, %u of them are taken by what stands before "
-			"it",
-			window_slot_count(device->window), machine->slots.limit,
-			machine->slots.reserved);
+		add_budget_error(machine, config, window_slot_count(device->window), errors);
 		return err;
 	}
 	range.hva = window_hva(device->window);
