@@ -4,7 +4,8 @@
 
 #include <pthread.h>
 #include <stdio.h>
-#include <time.h>
+
+#include "hyp/loop.h"
 
 #define LINE_MAX_BYTES	512
 #define LIMIT_WINDOW_MS 10000
@@ -39,17 +40,9 @@ void log_print(enum log_level level, const char *format, ...)
 	va_end(args);
 }
 
-static uint64_t now_ms(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
 void log_limited(struct log_limit *limit, enum log_level level, const char *format, ...)
 {
-	uint64_t now = now_ms(), start = atomic_load(&limit->window_start_ms);
+	uint64_t now = loop_now_ms(), start = atomic_load(&limit->window_start_ms);
 	va_list args;
 
 	if (!start || now - start >= LIMIT_WINDOW_MS) {

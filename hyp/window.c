@@ -296,7 +296,7 @@ static void check_range(const struct window *window, uint64_t offset, uint64_t s
 		offset < window->config.size && size <= window->config.size - offset);
 }
 
-/* Calls for each slot that the range touches, with the number of its blocks in the range. */
+/* Adds the range's blocks to (sign 1), or takes them from (-1), the count of each slot it touches. */
 static void count_in_slots(struct window *window, uint64_t offset, uint64_t size, int sign)
 {
 	uint64_t end = offset + size;
@@ -325,7 +325,7 @@ static unsigned slots_closed(const struct window *window, uint64_t offset, uint6
 	return closed;
 }
 
-/* Opens the closed slots of the range; on an error those it opened go again. */
+/* Opens the closed slots of the range; what it opened before an error is undo_open()'s. */
 static int open_slots(struct window *window, uint64_t offset, uint64_t size)
 {
 	unsigned first = (unsigned)(offset / window->config.slot_bytes);
