@@ -14,6 +14,7 @@
 #include "hyp/guestmem.h"
 #include "hyp/kvm.h"
 #include "hyp/loop.h"
+#include "hyp/kvm-slots.h"
 #include "hyp/slots.h"
 #include "hyp/vcpu.h"
 #include "hyp/vm.h"
@@ -38,6 +39,7 @@ struct machine {
 
 	struct vm vm;
 	struct slots slots;
+	struct kvm_slots kvm_slots; /* the first listener */
 	struct guestmem mem;
 	struct mmio_bus bus;
 	struct vcpus *vcpus;

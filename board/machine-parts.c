@@ -42,7 +42,7 @@ static int create_ram(struct machine *machine, struct errors *errors)
 		struct guestmem_range range = { .gpa = config->memory[i].gpa,
 			.size = config->memory[i].size };
 
-		err = addrspace_reserve(range.gpa, range.size, PROT_NONE, &machine->ram[i]);
+		err = addrspace_reserve(range.gpa, range.size, 0, PROT_NONE, &machine->ram[i]);
 		if (!err)
 			err = addrspace_make_writable(machine->ram[i], range.size);
 		if (err) {
@@ -58,20 +58,32 @@ static int create_ram(struct machine *machine, struct errors *errors)
 	return err;
 }
 
-/* What was asked, what is free, who has the rest. */
+/* What was asked, what is free, who has the rest, and what to change. */
 static void add_budget_error(struct machine *machine, const struct device_config *config,
 	unsigned asked, struct errors *errors)
 {
-	const struct slots *slots = &machine->slots;
-	char held[256] = "";
-	size_t len = 0;
+	char text[512];
 
-	for (unsigned i = 0; i < slots->holder_count && len < sizeof(held); i++)
-		len += (size_t)snprintf(held + len, sizeof(held) - len, "%s%s %u", i ? ", " : "",
-			slots->holders[i].name, slots->holders[i].count);
-	error_add(errors, config->path, "memslots",
-		"asks for %u slots, and of KVM's %u %u are free (held: %s); ask for fewer", asked,
-		slots->limit, slots->limit - slots->reserved, held);
+	slots_explain(&machine->slots, asked, text, sizeof(text));
+	error_add(errors, config->path, NULL,
+		"%s; give it larger slots (slot-size), or fewer (memslots)", text);
+}
+
+static int window_error(const struct device_config *config, int err, struct errors *errors)
+{
+	if (err == -EINVAL)
+		error_add(errors, config->path, "block-size",
+			"is not a multiple of this host's huge page, 0x%llx, which backing = "
+			"\"hugetlb\" takes",
+			(unsigned long long)backing_huge_page_bytes());
+	else if (err == -ENOTSUP)
+		error_add(errors, config->path, "backing",
+			"this host's kernel has no such memory; leave it out for \"anonymous\"");
+	else
+		error_add(errors, config->path, "memory-region",
+			"cannot reserve %llu MiB of address space: %s; see `sluice doctor`",
+			(unsigned long long)(config->window.size / MiB), strerror(-err));
+	return err;
 }
 
 static int create_window(struct machine *machine, const struct device_config *config,
@@ -81,12 +93,8 @@ static int create_window(struct machine *machine, const struct device_config *co
 	int err;
 
 	err = window_create(&config->window, machine->loop, &device->window);
-	if (err) {
-		error_add(errors, config->path, "memory-region",
-			"cannot reserve %llu MiB of address space: %s; see `sluice doctor`",
-			(unsigned long long)(config->window.size / MiB), strerror(-err));
-		return err;
-	}
+	if (err)
+		return window_error(config, err, errors);
 	err = slots_reserve(&machine->slots, config->id, window_slot_count(device->window));
 	if (err) {
 		add_budget_error(machine, config, window_slot_count(device->window), errors);
@@ -177,8 +185,11 @@ int machine_create_parts(struct machine *machine,
 	void (*on_event)(void *opaque, enum vcpus_event event, const char *text),
 	struct errors *errors)
 {
-	int err = slots_init(&machine->slots, machine->limits.memslots);
+	int err;
 
+	slots_init(&machine->slots);
+	kvm_slots_init(&machine->kvm_slots, machine->limits.memslots);
+	err = slots_add_listener(&machine->slots, &machine->kvm_slots.listener);
 	if (!err)
 		err = create_ram(machine, errors);
 	if (!err)

@@ -132,13 +132,17 @@ static int build_memory(struct machine *machine)
 {
 	const struct machine_config *config = machine->config;
 
-	slots_set_vm(&machine->slots, machine->vm.fd);
+	machine->kvm_slots.vm_fd = machine->vm.fd;
 	for (size_t i = 0; i < config->memory_count; i++) {
-		int id = slot_open(&machine->slots, config->memory[i].gpa, config->memory[i].size,
-			machine->ram[i]);
+		struct memory_slot slot = {
+			.gpa = config->memory[i].gpa,
+			.size = config->memory[i].size,
+			.hva = machine->ram[i],
+		};
+		int id = -1, err = slot_open(&machine->slots, &slot, &id);
 
-		if (id < 0)
-			return id;
+		if (err)
+			return err;
 	}
 	for (size_t i = 0; i < config->device_count; i++)
 		if (machine->devices[i].window)
@@ -205,6 +209,7 @@ static int unbuild(struct machine *machine)
 	const struct machine_config *config = machine->config;
 	int err, result = 0;
 
+	slots_forget(&machine->slots);
 	for (size_t i = 0; i < config->device_count; i++) {
 		if (!machine->devices[i].window)
 			continue;
@@ -218,7 +223,6 @@ static int unbuild(struct machine *machine)
 		irq_pin_disconnect(&machine->devices[i].pin);
 	vcpus_teardown(machine->vcpus);
 	vm_destroy(&machine->vm);
-	slots_set_vm(&machine->slots, -1);
 	for (size_t i = 0; i < config->memory_count; i++) {
 		err = addrspace_empty(machine->ram[i], config->memory[i].size);
 		if (err)
@@ -357,6 +361,7 @@ void machine_destroy(struct machine *machine)
 		return;
 	if (machine->vcpus) {
 		vcpus_park(machine->vcpus);
+		slots_forget(&machine->slots);
 		for (size_t i = 0; i < machine->config->device_count; i++)
 			if (machine->devices[i].window)
 				window_detach(machine->devices[i].window);

@@ -23,15 +23,17 @@ static uint64_t huge_page_bytes(void)
 	return page * page / 8;
 }
 
-int addrspace_reserve(uint64_t gpa, uint64_t size, int protection, uint8_t **ret)
+int addrspace_reserve(uint64_t gpa, uint64_t size, uint64_t align, int protection, uint8_t **ret)
 {
-	uint64_t align = huge_page_bytes(), skip;
+	uint64_t skip;
 	void *at;
 	int err;
 
+	if (align < huge_page_bytes())
+		align = huge_page_bytes();
 	if (size + align < size)
 		return -ENOMEM;
-	err = kvm_seam->map(NULL, size + align, protection, ANONYMOUS, &at);
+	err = kvm_seam->map(NULL, size + align, protection, ANONYMOUS, -1, 0, &at);
 	if (err)
 		return err;
 	/* More than is needed; the ends are given back. */
@@ -47,7 +49,7 @@ int addrspace_reserve(uint64_t gpa, uint64_t size, int protection, uint8_t **ret
 int addrspace_discard(uint8_t *hva, uint64_t size, int protection)
 {
 	CHECK(!(protection & PROT_WRITE));
-	return kvm_seam->map(hva, size, protection, ANONYMOUS, NULL);
+	return kvm_seam->map(hva, size, protection, ANONYMOUS, -1, 0, NULL);
 }
 
 int addrspace_make_writable(uint8_t *hva, uint64_t size)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Host address space for guest memory. Guest and host addresses agree modulo the host's huge page,
- * without which KVM maps only small pages.
+ * without which KVM maps only small pages. What is behind a window's blocks is hyp/backing.h's.
  */
 #ifndef SLUICE_HYP_ADDRSPACE_H
 #define SLUICE_HYP_ADDRSPACE_H
@@ -10,9 +10,10 @@
 
 /*
  * Reserves `size` bytes for guest memory at `gpa`, private and anonymous, with PROT_READ or
- * PROT_NONE: it costs address space only. -ENOMEM where there is not that much of it.
+ * PROT_NONE: it costs address space only. Guest and host address agree modulo `align` too, 0 or a
+ * power of two. -ENOMEM where there is not that much of it.
  */
-int addrspace_reserve(uint64_t gpa, uint64_t size, int protection, uint8_t **ret);
+int addrspace_reserve(uint64_t gpa, uint64_t size, uint64_t align, int protection, uint8_t **ret);
 
 /*
  * Puts fresh pages that nobody can write over [hva, hva+size) in one step (mmap over it): what was

@@ -20,15 +20,23 @@ static int kernel_ioctl(int fd, unsigned long request, void *arg)
 	return result < 0 ? -errno : result;
 }
 
-static int kernel_map(void *addr, size_t size, int prot, int flags, void **ret)
+static int kernel_map(
+	void *addr, size_t size, int prot, int flags, int fd, uint64_t offset, void **ret)
 {
-	void *at = mmap(addr, size, prot, flags | (addr ? MAP_FIXED : 0), -1, 0);
+	void *at = mmap(addr, size, prot, flags | (addr ? MAP_FIXED : 0), fd, (off_t)offset);
 
 	if (at == MAP_FAILED)
 		return -errno;
 	if (ret)
 		*ret = at;
 	return 0;
+}
+
+static int kernel_move(void *from, size_t size, void *to)
+{
+	void *at = mremap(from, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+
+	return at == MAP_FAILED ? -errno : 0;
 }
 
 static int kernel_unmap(void *addr, size_t size)
@@ -46,12 +54,21 @@ static int kernel_advise(void *addr, size_t size, int advice)
 	return madvise(addr, size, advice) < 0 ? -errno : 0;
 }
 
+static int kernel_punch(int fd, uint64_t offset, uint64_t size)
+{
+	int mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+
+	return fallocate(fd, mode, (off_t)offset, (off_t)size) < 0 ? -errno : 0;
+}
+
 const struct kvm_seam kvm_kernel = {
 	.ioctl = kernel_ioctl,
 	.map = kernel_map,
+	.move = kernel_move,
 	.unmap = kernel_unmap,
 	.protect = kernel_protect,
 	.advise = kernel_advise,
+	.punch = kernel_punch,
 };
 
 const struct kvm_seam *kvm_seam = &kvm_kernel;

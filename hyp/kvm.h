@@ -12,11 +12,16 @@
 
 struct kvm_seam {
 	int (*ioctl)(int fd, unsigned long request, void *arg);
-	/* A mapping at exactly `addr` (MAP_FIXED), or anywhere where it is NULL. */
-	int (*map)(void *addr, size_t size, int prot, int flags, void **ret);
+	/* A mapping at exactly `addr` (MAP_FIXED), or anywhere where it is NULL; fd -1: anonymous. */
+	int (*map)(
+		void *addr, size_t size, int prot, int flags, int fd, uint64_t offset, void **ret);
+	/* Moves a mapping to exactly `to`, over what is there. */
+	int (*move)(void *from, size_t size, void *to);
 	int (*unmap)(void *addr, size_t size);
 	int (*protect)(void *addr, size_t size, int prot);
 	int (*advise)(void *addr, size_t size, int advice);
+	/* Gives the memory of a part of a file back (FALLOC_FL_PUNCH_HOLE). */
+	int (*punch)(int fd, uint64_t offset, uint64_t size);
 };
 
 /* The kernel's own. */

@@ -1,144 +1,214 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Memory slots and their budget; see slots.h. */
+/* Slots, their budget and who is told of them; see slots.h. */
 #include "hyp/slots.h"
 
 #include <errno.h>
-#include <linux/kvm.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "hyp/kvm.h"
-#include "hyp/loop.h"
 #include "hyp/util.h"
 
-/* How long the answer is taken to be the same when there was no room. */
-#define COUNT_AGAIN_MS 1000
+/* What grows at a time: the budget may be 32,764, what is open is mostly few. */
+#define CAPACITY_STEP 64
 
-#define BITMAP_WORDS(n) (((n) + 63) / 64)
+struct open_slot {
+	struct memory_slot slot;
+	unsigned told; /* the first so many listeners have it; 0 is a free id */
+};
 
-/* The kernel's default where the file cannot be read (Documentation/admin-guide/sysctl/vm.rst). */
-#define MAX_MAP_COUNT_DEFAULT 65530
-
-static uint64_t max_map_count(void)
+void slots_init(struct slots *slots)
 {
-	FILE *file = fopen("/proc/sys/vm/max_map_count", "re");
-	unsigned long long value;
-	bool got;
-
-	if (!file)
-		return MAX_MAP_COUNT_DEFAULT;
-	got = fscanf(file, "%llu", &value) == 1;
-	fclose(file);
-	return got ? value : MAX_MAP_COUNT_DEFAULT;
-}
-
-/* Lines of /proc/self/maps; UINT64_MAX where it cannot be read. */
-static uint64_t count_mappings(void)
-{
-	FILE *file = fopen("/proc/self/maps", "re");
-	uint64_t lines = 0;
-	int c;
-
-	if (!file)
-		return UINT64_MAX;
-	while ((c = getc_unlocked(file)) != EOF)
-		lines += c == '\n';
-	fclose(file);
-	return lines;
-}
-
-bool slots_take_mappings(struct slots *slots)
-{
-	uint64_t now;
-
-	if (slots->mappings > slots->mappings_limit - 2) {
-		now = loop_now_ms();
-		if (now < slots->count_again_ms)
-			return false;
-		slots->mappings = count_mappings();
-		if (slots->mappings > slots->mappings_limit - 2) {
-			slots->count_again_ms = now + COUNT_AGAIN_MS;
-			return false;
-		}
-	}
-	slots->mappings += 2;
-	return true;
-}
-
-int slots_init(struct slots *slots, unsigned limit)
-{
-	uint64_t mappings = max_map_count();
-
-	*slots = (struct slots){ .vm_fd = -1, .limit = limit };
-	slots->used = calloc(BITMAP_WORDS(limit), sizeof(uint64_t));
-	slots->mappings_limit = mappings > MAPPINGS_MARGIN ? mappings - MAPPINGS_MARGIN : 2;
-	slots->mappings = UINT64_MAX; /* not counted yet */
-	return slots->used ? 0 : -ENOMEM;
+	*slots = (struct slots){ 0 };
+	mappings_init(&slots->mappings);
 }
 
 void slots_finish(struct slots *slots)
 {
-	free(slots->used);
-	slots->used = NULL;
+	free(slots->slot);
+	slots->slot = NULL;
+	slots->capacity = 0;
+}
+
+const struct listener *slots_tightest(const struct slots *slots)
+{
+	const struct listener *tightest = slots->listeners[0];
+
+	for (unsigned i = 1; i < slots->listener_count; i++)
+		if (slots->listeners[i]->limit < tightest->limit)
+			tightest = slots->listeners[i];
+	return tightest;
+}
+
+unsigned slots_free(const struct slots *slots)
+{
+	return slots_tightest(slots)->limit - slots->reserved;
+}
+
+int slots_add_listener(struct slots *slots, struct listener *listener)
+{
+	CHECK(!slots->open && slots->listener_count < SLOTS_LISTENERS);
+	if (listener->limit < slots->reserved)
+		return -ENOSPC;
+	slots->listeners[slots->listener_count++] = listener;
+	return 0;
 }
 
 int slots_reserve(struct slots *slots, const char *holder, unsigned count)
 {
-	if (count > slots->limit - slots->reserved || slots->holder_count == SLOTS_HOLDERS)
+	if (count > slots_free(slots) || slots->holder_count == SLOTS_HOLDERS)
 		return -ENOSPC;
 	slots->holders[slots->holder_count++] = (struct slot_holder){ holder, count };
 	slots->reserved += count;
 	return 0;
 }
 
-void slots_set_vm(struct slots *slots, int vm_fd)
+void slots_explain(const struct slots *slots, unsigned asked, char *ret_text, size_t len)
 {
-	memset(slots->used, 0, BITMAP_WORDS(slots->limit) * sizeof(uint64_t));
+	const struct listener *tightest = slots_tightest(slots);
+	int at = snprintf(ret_text, len, "%u slots asked for, and of the %u of %s %u are free",
+		asked, tightest->limit, tightest->name, slots_free(slots));
+
+	for (unsigned i = 0; i < slots->holder_count && at >= 0 && (size_t)at < len; i++)
+		at += snprintf(ret_text + at, len - (size_t)at, "%s%s %u%s",
+			i ? ", " : " (held: ", slots->holders[i].name, slots->holders[i].count,
+			i + 1 == slots->holder_count ? ")" : "");
+}
+
+void slots_forget(struct slots *slots)
+{
+	if (slots->capacity)
+		memset(slots->slot, 0, slots->capacity * sizeof(*slots->slot));
 	slots->open = 0;
 	slots->first_free = 0;
-	slots->vm_fd = vm_fd;
+	for (unsigned i = slots->listener_count; i-- > 0;)
+		if (slots->listeners[i]->ops->forget)
+			slots->listeners[i]->ops->forget(slots->listeners[i]);
 }
 
-static int set_region(struct slots *slots, unsigned id, uint64_t gpa, uint64_t size, void *hva)
+/* --- opening and closing --- */
+
+static int take_id(struct slots *slots)
 {
-	struct kvm_userspace_memory_region region = {
-		.slot = id,
-		.guest_phys_addr = gpa,
-		.memory_size = size,
-		.userspace_addr = (uintptr_t)hva,
-	};
+	unsigned id = slots->first_free, capacity = slots->capacity + CAPACITY_STEP;
+	struct open_slot *grown;
 
-	return kvm_ioctl(slots->vm_fd, KVM_SET_USER_MEMORY_REGION, &region);
-}
-
-int slot_open(struct slots *slots, uint64_t gpa, uint64_t size, void *hva)
-{
-	unsigned id = slots->first_free;
-	int err;
-
-	while (id < slots->limit && (slots->used[id / 64] >> (id % 64) & 1))
+	while (id < slots->capacity && slots->slot[id].told)
 		id++;
-	if (id == slots->limit)
+	if (id >= slots_tightest(slots)->limit)
 		return -ENOSPC;
-	err = set_region(slots, id, gpa, size, hva);
-	if (err < 0)
-		return err;
-	slots->used[id / 64] |= UINT64_C(1) << (id % 64);
+	if (id == slots->capacity) {
+		grown = realloc(slots->slot, capacity * sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		memset(grown + slots->capacity, 0, CAPACITY_STEP * sizeof(*grown));
+		slots->slot = grown;
+		slots->capacity = capacity;
+	}
 	slots->first_free = id + 1;
 	slots->open++;
 	return (int)id;
 }
 
-int slot_close(struct slots *slots, unsigned id, uint64_t gpa)
+static void give_id_back(struct slots *slots, unsigned id)
 {
-	int err = set_region(slots, id, gpa, 0, NULL);
-
-	if (err < 0)
-		return err;
-	slots->used[id / 64] &= ~(UINT64_C(1) << (id % 64));
 	if (id < slots->first_free)
 		slots->first_free = id;
 	slots->open--;
+}
+
+bool slot_is_whole(const struct slots *slots, unsigned id)
+{
+	return slots->slot[id].told == slots->listener_count;
+}
+
+int slot_close(struct slots *slots, unsigned id)
+{
+	struct open_slot *slot = &slots->slot[id];
+
+	while (slot->told) {
+		struct listener *last = slots->listeners[slot->told - 1];
+		int err = last->ops->close(last, &slot->slot);
+
+		if (err < 0)
+			return err;
+		slot->told--;
+	}
+	give_id_back(slots, id);
+	return 0;
+}
+
+int slot_open(struct slots *slots, const struct memory_slot *slot, int *id)
+{
+	struct open_slot *opened;
+
+	if (*id < 0) {
+		*id = take_id(slots);
+		if (*id < 0) {
+			int err = *id;
+
+			*id = -1;
+			return err;
+		}
+		slots->slot[*id].slot = *slot;
+		slots->slot[*id].slot.id = (unsigned)*id;
+	}
+	opened = &slots->slot[*id];
+	while (opened->told < slots->listener_count) {
+		struct listener *next = slots->listeners[opened->told];
+		int err = next->ops->open(next, &opened->slot);
+
+		if (err < 0) {
+			if (slot_close(slots, (unsigned)*id) == 0)
+				*id = -1;
+			return err;
+		}
+		opened->told++;
+	}
+	return 0;
+}
+
+/* --- blocks --- */
+
+static int tell(const struct slots *slots, unsigned index, bool plugged,
+	const struct memory_slot *slot, uint64_t offset, uint64_t size)
+{
+	struct listener *listener = slots->listeners[index];
+	const struct listener_ops *ops = listener->ops;
+
+	if (plugged)
+		return ops->plug ? ops->plug(listener, slot, offset, size) : 0;
+	return ops->unplug ? ops->unplug(listener, slot, offset, size) : 0;
+}
+
+int slot_plug(struct slots *slots, unsigned id, uint64_t offset, uint64_t size)
+{
+	const struct memory_slot *slot = &slots->slot[id].slot;
+
+	for (unsigned i = 0; i < slots->listener_count; i++) {
+		int err = tell(slots, i, true, slot, offset, size);
+
+		if (!err)
+			continue;
+		while (i-- > 0)
+			CHECK(tell(slots, i, false, slot, offset, size) == 0);
+		return err;
+	}
+	return 0;
+}
+
+int slot_unplug(struct slots *slots, unsigned id, uint64_t offset, uint64_t size)
+{
+	const struct memory_slot *slot = &slots->slot[id].slot;
+
+	for (unsigned i = slots->listener_count; i-- > 0;) {
+		int err = tell(slots, i, false, slot, offset, size);
+
+		if (!err)
+			continue;
+		while (++i < slots->listener_count)
+			CHECK(tell(slots, i, true, slot, offset, size) == 0);
+		return err;
+	}
 	return 0;
 }

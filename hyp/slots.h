@@ -1,23 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The memory slots of a VM and their budget. Whoever may ever open slots reserves them first, by
- * name, so that no opening fails for want of a number later. Mappings (VMAs) of the process are
- * the second budget: beyond vm.max_map_count malloc and thread creation fail, so windows stay
- * MAPPINGS_MARGIN below it. Used by the event loop's thread only, but for `generation`.
+ * The slots of a machine and their budget. Every listener has a limit of its own (KVM's is
+ * KVM_CAP_NR_MEMSLOTS, a vhost back end's its max_mem_regions), and each slot counts against all of
+ * them. Whoever may ever open slots reserves them first, by name, so that no opening fails for want
+ * of a number later. Used by the event loop's thread only, but for `generation`.
  *
- * Which mappings the kernel merges is not ours to know (neighbours that were written apart stay
- * apart). So each change is taken to add two for good, and the real number is read from
- * /proc/self/maps when their sum reaches the limit.
+ * Mappings (VMAs) of the process are the second budget; hyp/mappings.h.
  */
 #ifndef SLUICE_HYP_SLOTS_H
 #define SLUICE_HYP_SLOTS_H
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
+#include "hyp/listener.h"
+#include "hyp/mappings.h"
+
 #define SLOTS_HOLDERS	64
-#define MAPPINGS_MARGIN 4096
+#define SLOTS_LISTENERS 16
 
 struct slot_holder {
 	const char *name;
@@ -25,38 +27,63 @@ struct slot_holder {
 };
 
 struct slots {
-	int vm_fd;	/* -1 between VMs */
-	unsigned limit; /* KVM_CAP_NR_MEMSLOTS */
-	unsigned open;
-	uint64_t *used; /* bitmap of ids, `limit` bits */
-	unsigned first_free;
+	struct listener *listeners[SLOTS_LISTENERS];
+	unsigned listener_count;
 
 	struct slot_holder holders[SLOTS_HOLDERS];
 	unsigned holder_count;
-	unsigned reserved;
+	unsigned reserved; /* by all holders */
 
-	uint64_t mappings, mappings_limit; /* at most so many there are, and may be */
-	uint64_t count_again_ms; /* counting is not for each request of a guest at the limit */
+	struct open_slot *slot; /* by id */
+	unsigned capacity, first_free;
+	unsigned open;
+
+	struct mappings mappings;
 
 	/* Goes up with every change of what a guest may reach; a vCPU compares it over a fault. */
 	_Atomic uint64_t generation;
 };
 
-int slots_init(struct slots *slots, unsigned limit);
+void slots_init(struct slots *slots);
 void slots_finish(struct slots *slots);
 
-/* -ENOSPC where `count` more do not fit: slots->limit - slots->reserved are free, the holders have the rest. */
+/*
+ * Adds a consumer, before any slot is open. Not owned. -ENOSPC where it cannot hold what is
+ * reserved already: which of holder and listener came first makes no difference.
+ */
+int slots_add_listener(struct slots *slots, struct listener *listener);
+
+/* Reserves `count` slots. `holder` is not copied. -ENOSPC where slots_free() are fewer. */
 int slots_reserve(struct slots *slots, const char *holder, unsigned count);
 
-/* Every slot is gone with the old VM; fd is the new one's, or -1. */
-void slots_set_vm(struct slots *slots, int vm_fd);
+/* The listener with the smallest limit, which is the limit of all. There must be one. */
+const struct listener *slots_tightest(const struct slots *slots);
+/* How many more can be reserved. */
+unsigned slots_free(const struct slots *slots);
 
-/* Whether the process may split a mapping in two places; takes them from the budget. */
-bool slots_take_mappings(struct slots *slots);
+/* What stands against `asked` more: whose limit it is, what is free, who holds how many. */
+void slots_explain(const struct slots *slots, unsigned asked, char *ret_text, size_t len);
 
-/* Opens a slot (KVM_SET_USER_MEMORY_REGION). Returns its id, or -errno with nothing changed. */
-int slot_open(struct slots *slots, uint64_t gpa, uint64_t size, void *hva);
-/* Closes it; on -errno it is still open. */
-int slot_close(struct slots *slots, unsigned id, uint64_t gpa);
+/* Every slot is gone at once, with the VM. */
+void slots_forget(struct slots *slots);
+
+/*
+ * Opens a slot in every listener; slot->id is ignored. `*id` is -1, or a slot that slot_open() or
+ * slot_close() left half open, which is completed. Returns 0 and the slot's id, or -errno: then
+ * *id is -1 and no listener has it, or it is half open, because one would not let go of it again,
+ * and to be closed.
+ */
+int slot_open(struct slots *slots, const struct memory_slot *slot, int *id);
+/* Whether all listeners have it. */
+bool slot_is_whole(const struct slots *slots, unsigned id);
+/* Closes it in every listener that has it. On -errno some still have it: to be called again. */
+int slot_close(struct slots *slots, unsigned id);
+
+/*
+ * Blocks [offset, offset+size) of an open slot are (no longer) plugged. On -errno no listener has
+ * been told, or it has been taken back.
+ */
+int slot_plug(struct slots *slots, unsigned id, uint64_t offset, uint64_t size);
+int slot_unplug(struct slots *slots, unsigned id, uint64_t offset, uint64_t size);
 
 #endif

@@ -66,7 +66,10 @@ int window_resident_bytes(const struct window *window, uint64_t *ret)
 	if (!file)
 		return -errno;
 	while (fgets(line, sizeof(line), file))
-		if (sscanf(line, "Rss: %llu kB", &rss) == 1) {
+		/* Huge pages of the pool are not in Rss. */
+		if (sscanf(line, "Rss: %llu kB", &rss) == 1 ||
+			sscanf(line, "Shared_Hugetlb: %llu kB", &rss) == 1 ||
+			sscanf(line, "Private_Hugetlb: %llu kB", &rss) == 1) {
 			if (overlap(window, &mapping))
 				sum += rss * KiB;
 		} else {

@@ -7,10 +7,10 @@
  *
  *   block      | mapped                                  | guest writes | guest reads
  *   -----------+-----------------------------------------+--------------+---------------------------
- *   plugged    | private anonymous, readable + writable  | memory       | memory
+ *   plugged    | by its backing, readable + writable     | memory       | memory
  *   unplugged  | private anonymous, PROT_READ            | fault        | zeros (in an open slot)
  *   unplugged  | ... PROT_NONE (stray reads abort)       | fault        | fault
- *   closed slot| as unplugged, and not in KVM at all     | fault        | fault
+ *   closed slot| as unplugged, and in no listener        | fault        | fault
  *
  * All calls come from the event loop's thread but for window_lookup() and window_peek().
  */
@@ -20,6 +20,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "hyp/backing.h"
 
 struct loop;
 struct slots;
@@ -34,9 +36,10 @@ struct window_config {
 	uint64_t block_bytes; /* a power of two, at least the host's page */
 	uint64_t slot_bytes;  /* a multiple of block_bytes */
 	enum stray_reads stray_reads;
+	enum backing_kind backing;
 };
 
-/* Reserves the address space. -ENOMEM where the process has not that much of it. */
+/* Reserves the address space. Errors as backing_create(). */
 int window_create(const struct window_config *config, struct loop *loop, struct window **ret);
 void window_destroy(struct window *window);
 
@@ -49,9 +52,9 @@ unsigned window_slot_count(const struct window *window);
 void window_attach(struct window *window, struct slots *slots);
 
 /*
- * Takes it out of the map of a VM that is about to be destroyed: everything is unplugged, its
- * contents gone, and which slots were open is forgotten, as the VM takes them with it. -errno when
- * the host could not even do that: then nothing may run on this window again.
+ * Takes it out of the map of a VM that is about to be destroyed, after slots_forget(): everything
+ * is unplugged, its contents gone, and which slots were open is forgotten. -errno when the host
+ * could not even do that: then nothing may run on this window again.
  */
 int window_detach(struct window *window);
 
@@ -59,7 +62,8 @@ int window_detach(struct window *window);
  * Plug or unplug `size` bytes at `offset` from the window's start, both multiples of the block,
  * inside the window, size not 0, every block of it unplugged (plugged) before. All or nothing:
  * on an error nothing has changed.
- *   -EBUSY  the host is short of something now: KVM slots, mappings, commit charge
+ *   -EBUSY  the host is short of something now (slots, mappings, commit charge, huge pages), a
+ *           listener refuses, or what was unplugged before is not yet taken back
  */
 int window_plug(struct window *window, uint64_t offset, uint64_t size);
 int window_unplug(struct window *window, uint64_t offset, uint64_t size);

@@ -15,6 +15,7 @@
 
 #include "hyp/addrspace.h"
 #include "hyp/guestmem.h"
+#include "hyp/kvm-slots.h"
 #include "hyp/kvm.h"
 #include "hyp/log.h"
 #include "hyp/loop.h"
@@ -62,6 +63,7 @@ extern const uint8_t guest_start[], guest_end[], guest_entry[];
 struct machine {
 	struct loop *loop;
 	struct slots slots;
+	struct kvm_slots kvm_slots;
 	struct vm vm;
 	struct mmio_bus bus;
 	struct guestmem mem;
@@ -117,6 +119,8 @@ static void build(struct machine *m, enum stray_reads reads)
 		.block_bytes = BLOCK,
 		.slot_bytes = SLOT,
 		.stray_reads = reads };
+	struct memory_slot ram = { .gpa = RAM_GPA, .size = RAM_SIZE };
+	int id = -1;
 	struct vcpus_config vcpus = { .count = 1,
 		.mpidr = mpidr,
 		.host_cpus = &anywhere,
@@ -130,13 +134,16 @@ static void build(struct machine *m, enum stray_reads reads)
 	memset(m, 0, sizeof(*m));
 	sem_init(&m->told, 0, 0);
 	CHECK(loop_create(&m->loop) == 0);
-	CHECK(slots_init(&m->slots, 64) == 0);
+	slots_init(&m->slots);
+	kvm_slots_init(&m->kvm_slots, 64);
+	CHECK(slots_add_listener(&m->slots, &m->kvm_slots.listener) == 0);
 	CHECK(vm_create(&m->vm, kvm_fd, 36) == 0);
 	CHECK(gic_create(&m->vm, &gic) == 0);
-	slots_set_vm(&m->slots, m->vm.fd);
-	CHECK(addrspace_reserve(RAM_GPA, RAM_SIZE, PROT_NONE, &m->ram) == 0);
+	m->kvm_slots.vm_fd = m->vm.fd;
+	CHECK(addrspace_reserve(RAM_GPA, RAM_SIZE, 0, PROT_NONE, &m->ram) == 0);
 	CHECK(addrspace_make_writable(m->ram, RAM_SIZE) == 0);
-	CHECK(slot_open(&m->slots, RAM_GPA, RAM_SIZE, m->ram) >= 0);
+	ram.hva = m->ram;
+	CHECK(slot_open(&m->slots, &ram, &id) == 0);
 	CHECK(window_create(&window, m->loop, &m->window) == 0);
 	window_attach(m->window, &m->slots);
 	CHECK(guestmem_add(&m->mem, &(struct guestmem_range){ RAM_GPA, RAM_SIZE, m->ram, NULL }) ==
@@ -154,6 +161,7 @@ static void build(struct machine *m, enum stray_reads reads)
 static void unbuild(struct machine *m)
 {
 	vcpus_park(m->vcpus);
+	slots_forget(&m->slots);
 	CHECK(window_detach(m->window) == 0);
 	vcpus_destroy(m->vcpus);
 	vm_destroy(&m->vm);

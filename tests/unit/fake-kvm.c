@@ -62,7 +62,8 @@ static int fake_ioctl(int fd, unsigned long request, void *arg)
 	return set_region(arg);
 }
 
-static int fake_map(void *addr, size_t size, int prot, int flags, void **ret)
+static int fake_map(
+	void *addr, size_t size, int prot, int flags, int fd, uint64_t offset, void **ret)
 {
 	bool failing = fails();
 
@@ -73,7 +74,23 @@ static int fake_map(void *addr, size_t size, int prot, int flags, void **ret)
 	/* Linux before 6.12 has unmapped by the time it refuses to charge writable memory. */
 	if (failing && addr && (prot & PROT_WRITE))
 		kvm_kernel.unmap(addr, size);
-	return failing ? -ENOMEM : kvm_kernel.map(addr, size, prot, flags, ret);
+	return failing ? -ENOMEM : kvm_kernel.map(addr, size, prot, flags, fd, offset, ret);
+}
+
+static int fake_move(void *from, size_t size, void *to)
+{
+	if (fails()) { /* what was there has gone by then */
+		kvm_kernel.unmap(to, size);
+		return -ENOMEM;
+	}
+	return kvm_kernel.move(from, size, to);
+}
+
+static int fake_punch(int fd, uint64_t offset, uint64_t size)
+{
+	if (fails())
+		return -ENOMEM;
+	return kvm_kernel.punch(fd, offset, size);
 }
 
 static int fake_unmap(void *addr, size_t size)
@@ -98,9 +115,11 @@ static int fake_advise(void *addr, size_t size, int advice)
 static const struct kvm_seam fake_seam = {
 	.ioctl = fake_ioctl,
 	.map = fake_map,
+	.move = fake_move,
 	.unmap = fake_unmap,
 	.protect = fake_protect,
 	.advise = fake_advise,
+	.punch = fake_punch,
 };
 
 void fake_kvm_install(void)

@@ -15,6 +15,7 @@
 
 #include "fake-kvm.h"
 #include "hyp/guestmem.h"
+#include "hyp/kvm-slots.h"
 #include "hyp/kvm.h"
 #include "hyp/loop.h"
 #include "hyp/slots.h"
@@ -29,6 +30,7 @@
 struct fixture {
 	struct loop *loop;
 	struct slots slots;
+	struct kvm_slots kvm_slots;
 	struct window *window;
 	int vm_fd;
 	struct loop_timer stop;
@@ -60,14 +62,17 @@ static void open_fixture(
 
 	*f = (struct fixture){ .vm_fd = vm_fd };
 	assert_int_equal(loop_create(&f->loop), 0);
-	assert_int_equal(slots_init(&f->slots, limit), 0);
-	slots_set_vm(&f->slots, vm_fd);
+	slots_init(&f->slots);
+	kvm_slots_init(&f->kvm_slots, limit);
+	assert_int_equal(slots_add_listener(&f->slots, &f->kvm_slots.listener), 0);
+	f->kvm_slots.vm_fd = vm_fd;
 	assert_int_equal(window_create(&config, f->loop, &f->window), 0);
 	window_attach(f->window, &f->slots);
 }
 
 static void close_fixture(struct fixture *f)
 {
+	slots_forget(&f->slots);
 	assert_int_equal(window_detach(f->window), 0);
 	window_destroy(f->window);
 	slots_finish(&f->slots);
@@ -341,7 +346,7 @@ static void mappings_run_out(void **state)
 	(void)state;
 	fake_kvm_install();
 	open_fixture(&f, BLOCKS * BLOCK, STRAY_READS_ZERO, FAKE_KVM_FD, 128);
-	f.slots.mappings_limit = before + ROOM;
+	f.slots.mappings.limit = before + ROOM;
 	for (unsigned step = 0; step < 2; step++) /* every other block, then the gaps */
 		for (unsigned i = step; i < BLOCKS; i += 2) {
 			if (window_plug(f.window, i * BLOCK, BLOCK) != 0)
@@ -431,11 +436,12 @@ static void detach_empties(void **state)
 	open_fixture(&f, 8 * SLOT, STRAY_READS_ZERO, FAKE_KVM_FD, 64);
 	assert_int_equal(window_plug(f.window, 3 * BLOCK, SLOT), 0);
 	memset(window_hva(f.window) + 3 * BLOCK, 9, SLOT);
+	slots_forget(&f.slots);
 	assert_int_equal(window_detach(f.window), 0);
 	assert_int_equal(exposed(&f), 0);
 	assert_int_equal(resident(&f), 0);
 	fake_kvm_install(); /* the VM is gone, its slots with it */
-	slots_set_vm(&f.slots, FAKE_KVM_FD);
+	f.kvm_slots.vm_fd = FAKE_KVM_FD;
 	window_attach(f.window, &f.slots);
 	assert_int_equal(window_plugged_bytes(f.window), 0);
 	assert_int_equal(window_plug(f.window, 3 * BLOCK, SLOT), 0);

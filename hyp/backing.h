@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is behind the blocks of a window, when they are plugged and when they are not. Unplugged
+ * ones are the same whatever backs the plugged ones: private anonymous pages that nobody can
+ * write, laid over the block.
+ *
+ *   backing   | a plugged block                  | its memory is the host's when | short of memory
+ *   ----------+----------------------------------+-------------------------------+----------------
+ *   anonymous | private anonymous                | plugged (commit charge)       | plug fails
+ *   memfd     | shared, of one sealed memfd      | written                       | a host fault
+ *   hugetlb   | private huge pages of the pool   | plugged (reserved in the pool)| plug fails
+ *
+ * Used by the event loop's thread only.
+ */
+#ifndef SLUICE_HYP_BACKING_H
+#define SLUICE_HYP_BACKING_H
+
+#include <stdint.h>
+
+enum backing_kind { BACKING_ANONYMOUS, BACKING_MEMFD, BACKING_HUGETLB };
+
+struct backing {
+	enum backing_kind kind;
+	int protection; /* of unplugged blocks: PROT_READ or PROT_NONE */
+	uint8_t *hva;
+	uint64_t size; /* bytes */
+	int fd;	       /* of a memfd, as long as the window; else -1 */
+};
+
+/*
+ * Reserves `size` bytes of address space for guest memory at `gpa`, nothing of it plugged.
+ *   -ENOMEM  the process has not that much address space
+ *   -EINVAL  huge pages: `block_bytes` is not a multiple of backing_huge_page_bytes()
+ *   -ENOTSUP the host has no huge pages, or no memfd
+ */
+int backing_create(struct backing *ret, enum backing_kind kind, uint64_t gpa, uint64_t size,
+	uint64_t block_bytes, int protection);
+void backing_destroy(struct backing *backing);
+
+/* The size of the host's huge pages (its default one); 0: it has none. */
+uint64_t backing_huge_page_bytes(void);
+
+/*
+ * Makes unplugged blocks writable, all zeros. On -errno they may be in any state, a hole included,
+ * and have to be protected again before anything else is done.
+ */
+int backing_plug(struct backing *backing, uint64_t offset, uint64_t size);
+
+/*
+ * Takes blocks away in one step: on 0 nobody can write them, and what they held is gone; on -errno
+ * nothing has changed. See addrspace_discard().
+ */
+int backing_protect(struct backing *backing, uint64_t offset, uint64_t size);
+
+/* After backing_protect(): gives back memory that outlives the mapping. On -errno call it again. */
+int backing_release(struct backing *backing, uint64_t offset, uint64_t size);
+
+#endif
