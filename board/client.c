@@ -4,6 +4,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <getopt.h>
 #include <poll.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -370,4 +371,48 @@ void columns_print(struct columns *columns, const char *indent, FILE *stream)
 	free(columns->rows);
 	columns->rows = NULL;
 	columns->count = 0;
+}
+
+int client_command(int argc, char **argv, const char *usage,
+	int (*show)(
+		struct client *client, const struct client_target *target, struct errors *errors))
+{
+	static const struct option options[] = {
+		{ "control", required_argument, NULL, 'c' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	const char *control = NULL;
+	struct client_target target;
+	struct errors errors = { 0 };
+	struct client *client;
+	int option, result = 1;
+
+	optind = 0;
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		if (option == 'h') {
+			fputs(usage, stdout);
+			return 0;
+		}
+		if (option != 'c')
+			goto misused;
+		control = optarg;
+	}
+	if (argc - optind > 1 || (argc == optind && !control))
+		goto misused;
+	if (!client_target_read(optind < argc ? argv[optind] : "", control, &errors, &target)) {
+		if (!client_open(target.path, &errors, &client)) {
+			result = show(client, &target, &errors);
+			client_close(client);
+		}
+		client_target_finish(&target);
+	}
+	if (errors_any(&errors))
+		result = 1;
+	errors_print(&errors, stderr);
+	errors_finish(&errors);
+	return result;
+misused:
+	fputs(usage, stderr);
+	return 2;
 }

@@ -44,6 +44,15 @@ int client_wait(struct client *client, int ms);
 /* Integer member of an object, 0 where there is none. */
 uint64_t client_number(const json_t *object, const char *name);
 
+/*
+ * A command whose only arguments are [--control PATH] and which machine: reads them, prints `usage`
+ * where it is asked for or they are wrong, and calls `show`, with the connection open. Returns the
+ * process's exit status: 2 for usage, 1 where errors were added, else what `show` returned.
+ */
+int client_command(int argc, char **argv, const char *usage,
+	int (*show)(
+		struct client *client, const struct client_target *target, struct errors *errors));
+
 /* Rows of cells, parted by tabs; all aligned when they are printed. */
 #define COLUMNS 8
 struct columns {

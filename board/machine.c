@@ -417,3 +417,8 @@ struct device *machine_device(const struct machine *machine, size_t index)
 {
 	return machine->devices[index].device;
 }
+
+const struct slots *machine_slots(const struct machine *machine)
+{
+	return &machine->slots;
+}

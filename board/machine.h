@@ -12,6 +12,7 @@
 
 struct chardev;
 struct device;
+struct slots;
 struct errors;
 struct host_limits;
 struct loop;
@@ -71,5 +72,8 @@ void machine_quit(struct machine *machine, const char *reason);
 /* Devices in the order of config->devices. */
 size_t machine_device_count(const struct machine *machine);
 struct device *machine_device(const struct machine *machine, size_t index);
+
+/* The budget of memory slots; holders are "memory" and the ids of devices. */
+const struct slots *machine_slots(const struct machine *machine);
 
 #endif

@@ -62,6 +62,7 @@ static const struct {
 	{ "show", show_main, "FILE           print the tree that the guest would get" },
 	{ "mem", mem_command, "NAME [SIZE]     show a machine's memory, or grow and shrink it" },
 	{ "map", map_command, "NAME            show a machine's windows, slots and blocks" },
+	{ "slots", slots_command, "NAME          show who holds a machine's memory slots" },
 	{ "doctor", doctor_command, "             say what this host can do for Sluice" },
 };
 

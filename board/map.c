@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* `sluice map`: what of each window the guest can reach now, slot by slot. */
-#include <getopt.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "board/client.h"
@@ -95,16 +93,12 @@ static bool print_window(json_t *window)
 	return false;
 }
 
-static int show(const struct client_target *target, struct errors *errors)
+static int show(struct client *client, const struct client_target *target, struct errors *errors)
 {
-	struct client *client;
-	json_t *map, *window;
+	json_t *map = client_call(client, "x-sluice-query-map", NULL, errors), *window;
 	size_t i, shown = 0;
 	int result = 0;
 
-	if (client_open(target->path, errors, &client))
-		return 1;
-	map = client_call(client, "x-sluice-query-map", NULL, errors);
 	json_array_foreach(map, i, window)
 	{
 		const char *id = json_string_value(json_object_get(window, "id"));
@@ -121,42 +115,10 @@ static int show(const struct client_target *target, struct errors *errors)
 			target->node ? "no virtio-mem device of that name"
 				     : "the machine has no virtio-mem device");
 	json_decref(map);
-	client_close(client);
-	return errors_any(errors) ? 1 : result;
+	return result;
 }
 
 int map_command(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "control", required_argument, NULL, 'c' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
-	};
-	const char *control = NULL;
-	struct client_target target;
-	struct errors errors = { 0 };
-	int option, result = 1;
-
-	optind = 0;
-	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		if (option == 'h') {
-			fputs(usage, stdout);
-			return 0;
-		}
-		if (option != 'c')
-			goto misused;
-		control = optarg;
-	}
-	if (argc - optind > 1 || (argc == optind && !control))
-		goto misused;
-	if (!client_target_read(optind < argc ? argv[optind] : "", control, &errors, &target)) {
-		result = show(&target, &errors);
-		client_target_finish(&target);
-	}
-	errors_print(&errors, stderr);
-	errors_finish(&errors);
-	return result;
-misused:
-	fputs(usage, stderr);
-	return 2;
+	return client_command(argc, argv, usage, show);
 }

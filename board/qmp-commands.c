@@ -12,6 +12,7 @@
 #include "board/machine.h"
 #include "devices/device.h"
 #include "devices/virtio-mem.h"
+#include "hyp/slots.h"
 #include "hyp/util.h"
 #include "hyp/window.h"
 
@@ -311,6 +312,42 @@ static json_t *run_query_map(struct qmp *qmp, json_t *arguments)
 	return list;
 }
 
+/* How many of a holder's slots are open: those of RAM always are, a window's by its device. */
+static unsigned open_of(const struct machine *machine, const struct slot_holder *holder)
+{
+	for (size_t i = 0; i < machine_device_count(machine); i++) {
+		struct device *device = machine_device(machine, i);
+
+		if (device->class == &virtio_mem_class && !strcmp(device->id, holder->name))
+			return window_open_slots(virtio_mem_window(device));
+	}
+	return holder->count;
+}
+
+static json_t *run_query_slots(struct qmp *qmp, json_t *arguments)
+{
+	struct machine *machine = ready_machine(qmp);
+	json_t *limits, *holders;
+	const struct slots *slots;
+
+	if (!machine)
+		return NULL;
+	slots = machine_slots(machine);
+	limits = json_array();
+	for (unsigned i = 0; i < slots->listener_count; i++)
+		json_array_append_new(
+			limits, json_pack("{s:s,s:i}", "name", slots->listeners[i]->name, "slots",
+					(int)slots->listeners[i]->limit));
+	holders = json_array();
+	for (unsigned i = 0; i < slots->holder_count; i++)
+		json_array_append_new(
+			holders, json_pack("{s:s,s:i,s:i}", "name", slots->holders[i].name,
+					 "reserved", (int)slots->holders[i].count, "open",
+					 (int)open_of(machine, &slots->holders[i])));
+	return json_pack("{s:o,s:o,s:i,s:i,s:i}", "limits", limits, "holders", holders, "reserved",
+		(int)slots->reserved, "open", (int)slots->open, "free", (int)slots_free(slots));
+}
+
 static const struct qmp_argument capabilities_arguments[] = { { "enable", "array", true }, { 0 } };
 static const struct qmp_argument get_arguments[] = {
 	{ "path", "string" },
@@ -336,5 +373,6 @@ const struct qmp_command control_commands[] = {
 	{ "system_powerdown", run_system_powerdown },
 	{ "system_reset", run_system_reset },
 	{ "x-sluice-query-map", run_query_map },
+	{ "x-sluice-query-slots", run_query_slots },
 	{ 0 },
 };

@@ -92,11 +92,19 @@ void virtio_mem_describe(
 	ret->stray_reads = node->stray_reads != VIRTIO_MEM_UNSET ? node->stray_reads
 			   : ret->slot_bytes > STRAY_ZERO_MAX	 ? STRAY_READS_ABORT
 								 : STRAY_READS_ZERO;
+	ret->backing = node->backing;
 }
 
 static const char *const stray_reads_choices[] = {
 	[STRAY_READS_ZERO] = "zero",
 	[STRAY_READS_ABORT] = "abort",
+	NULL,
+};
+
+static const char *const backing_choices[] = {
+	[BACKING_ANONYMOUS] = "anonymous",
+	[BACKING_MEMFD] = "memfd",
+	[BACKING_HUGETLB] = "hugetlb",
 	NULL,
 };
 
@@ -109,6 +117,7 @@ const struct property virtio_mem_properties[] = {
 	{ "memslots", PROPERTY_U32, FIELD(memslots), .min = 0, .max = MEMSLOTS_MAX },
 	{ "slot-size", PROPERTY_U64, FIELD(slot_size) },
 	{ "stray-reads", PROPERTY_CHOICE, FIELD(stray_reads), .choices = stray_reads_choices },
+	{ "backing", PROPERTY_CHOICE, FIELD(backing), .choices = backing_choices },
 	{ "numa-node-id", PROPERTY_U32, FIELD(numa_node), .min = 0, .max = UINT16_MAX },
 	{ NULL },
 };

@@ -13,6 +13,7 @@ struct virtio_mem_node {
 	uint32_t memslots;    /* 0: chosen */
 	uint32_t stray_reads; /* enum stray_reads, or VIRTIO_MEM_UNSET: by the slot */
 	uint32_t numa_node;   /* or VIRTIO_MEM_UNSET */
+	uint32_t backing;     /* enum backing_kind */
 };
 
 #define VIRTIO_MEM_UNSET UINT32_MAX

@@ -17,6 +17,15 @@ enum window_state window_state(const struct window *window, uint64_t offset, uin
 	return plugged ? WINDOW_PLUGGED : WINDOW_UNPLUGGED;
 }
 
+unsigned window_open_slots(const struct window *window)
+{
+	unsigned open = 0;
+
+	for (unsigned index = 0; index < window->slot_count; index++)
+		open += window->slot[index].id_plus_1 != 0;
+	return open;
+}
+
 void window_slot(const struct window *window, unsigned index, struct window_slot *ret)
 {
 	const struct slot *slot = &window->slot[index];

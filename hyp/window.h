@@ -47,6 +47,8 @@ const struct window_config *window_config(const struct window *window);
 uint8_t *window_hva(const struct window *window);
 /* How many slots the window is cut into: what it may ever open. */
 unsigned window_slot_count(const struct window *window);
+/* How many of them are open now. */
+unsigned window_open_slots(const struct window *window);
 
 /* Puts the window, all unplugged, in the map of a new VM. */
 void window_attach(struct window *window, struct slots *slots);

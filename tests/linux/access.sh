@@ -1,6 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.1 6.12 7.3
-# timeout: 120
-# What one access of a guest does, wherever it goes, on the host's own KVM.
-exec "$BUILD/tests/kvm/test-access"
+# timeout: 180
+# What one access of a guest does, wherever it goes, on the host's own KVM; and what the host gives and takes back.
+"$BUILD/tests/kvm/test-access"
+access=$?
+echo 96 >/proc/sys/vm/nr_hugepages
+"$BUILD/tests/kvm/test-backing" && exit $access

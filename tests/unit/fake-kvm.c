@@ -88,7 +88,7 @@ static int fake_move(void *from, size_t size, void *to)
 
 static int fake_punch(int fd, uint64_t offset, uint64_t size)
 {
-	if (fails())
+	if (fails() || fake_kvm.fail_punching)
 		return -ENOMEM;
 	return kvm_kernel.punch(fd, offset, size);
 }

@@ -18,11 +18,12 @@ struct fake_kvm {
 	} slots[FAKE_KVM_SLOTS];
 	unsigned open;
 
-	unsigned calls;	   /* of the seam, all kinds */
-	unsigned fail_at;  /* this call fails (counted from 1 since the last reset); 0: none */
-	bool fail_closing; /* every removal of a slot fails */
-	bool fail_mapping; /* every mapping fails */
-	unsigned failed;   /* how often it did */
+	unsigned calls;	    /* of the seam, all kinds */
+	unsigned fail_at;   /* this call fails (counted from 1 since the last reset); 0: none */
+	bool fail_closing;  /* every removal of a slot fails */
+	bool fail_mapping;  /* every mapping fails */
+	bool fail_punching; /* no file gives memory back */
+	unsigned failed;    /* how often it did */
 };
 
 extern struct fake_kvm fake_kvm;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "hyp/slots.h"
 #include "hyp/util.h"
 #include "hyp/window.h"
 
@@ -82,6 +83,23 @@ struct device *machine_device(const struct machine *machine, size_t index)
 	return index == 1 ? &other : &fake_vmem[index / 2].device;
 }
 
+/* KVM, and a second listener that holds fewer; RAM and two windows. */
+const struct slots *machine_slots(const struct machine *machine)
+{
+	static struct listener kvm = { .name = "KVM", .limit = 32767 };
+	static struct listener vhost = { .name = "vhost-net", .limit = 64 };
+	static struct slots slots = {
+		.listeners = { &kvm, &vhost },
+		.listener_count = 2,
+		.holders = { { "memory", 1 }, { "vmem0", 8 }, { "vmem1", 8 } },
+		.holder_count = 3,
+		.reserved = 17,
+		.open = 5,
+	};
+
+	return &slots;
+}
+
 void virtio_mem_info(struct device *device, struct virtio_mem_info *ret)
 {
 	*ret = ((struct fake_mem *)device)->info;
@@ -122,6 +140,11 @@ const struct window_config *window_config(const struct window *window)
 unsigned window_slot_count(const struct window *window)
 {
 	return 8;
+}
+
+unsigned window_open_slots(const struct window *window)
+{
+	return 2;
 }
 
 /* Slots 1 and 2 are open; 2 holds its first quarter and one block more. */

@@ -107,7 +107,9 @@ static int run(const char *line)
 	fflush(stdout);
 	dup2(fileno(file), 1);
 	dup2(fileno(file), 2);
-	result = strcmp(argv[0], "mem") ? map_command(argc, argv) : mem_command(argc, argv);
+	result = !strcmp(argv[0], "mem")   ? mem_command(argc, argv)
+		 : !strcmp(argv[0], "map") ? map_command(argc, argv)
+					   : slots_command(argc, argv);
 	fflush(stdout);
 	dup2(saved[0], 1);
 	dup2(saved[1], 2);
@@ -219,6 +221,17 @@ static void map_shows_slots(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_bench, close_bench)
 
+static void slots_show_who_holds_them(void **state)
+{
+	assert_run("slots @", 0, "holder  reserved  open\n");
+	assert_run("slots @", 0,
+		"vmem1          8     2\nin all        17     5\n\nKVM can hold 32767; vhost-net "
+		"can hold 64; 47 are free\n");
+	assert_run("slots @/vmem0", 1, "leave out /vmem0");
+	assert_run("slots", 2, "Usage: sluice slots");
+	assert_run("slots --help", 0, "Usage: sluice slots");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -229,6 +242,7 @@ int main(void)
 		TEST(other_request_is_told),
 		TEST(interrupt_leaves_the_request),
 		TEST(map_shows_slots),
+		TEST(slots_show_who_holds_them),
 	};
 
 	return cmocka_run_group_tests_name("client", tests, NULL, NULL);

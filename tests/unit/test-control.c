@@ -221,7 +221,7 @@ static void commands_answer(void **state)
 		"'block-size':2097152,'node':1,'memdev':'/objects/vmem1'}}],'id':1}");
 	peer_send(peer, "{\"execute\":\"query-commands\"}");
 	line = peer_line(peer, 1000, NULL);
-	assert_int_equal(json_array_size(json_object_get(line, "return")), 11);
+	assert_int_equal(json_array_size(json_object_get(line, "return")), 12);
 	json_decref(line);
 	peer_close(peer);
 }
@@ -312,13 +312,26 @@ static void map_shows_open_slots(void **state)
 	peer_close(peer);
 }
 
+static void slots_show_the_budget(void **state)
+{
+	struct peer *peer = peer_ready();
+
+	assert_answer(peer, "{'execute':'x-sluice-query-slots'}",
+		"{'return':{'limits':[{'name':'KVM','slots':32767},{'name':'vhost-net','slots':64}]"
+		","
+		"'holders':[{'name':'memory','reserved':1,'open':1},"
+		"{'name':'vmem0','reserved':8,'open':2},{'name':'vmem1','reserved':8,'open':2}],"
+		"'reserved':17,'open':5,'free':47}}");
+	peer_close(peer);
+}
+
 static void not_ready_without_machine(void **state)
 {
 	static const char error[] =
 		"{'error':{'class':'GenericError','desc':'The machine is not ready yet'}}";
 	static const char *const requests[] = { "{'execute':'quit'}", "{'execute':'system_reset'}",
 		"{'execute':'system_powerdown'}", "{'execute':'query-memory-devices'}",
-		"{'execute':'x-sluice-query-map'}",
+		"{'execute':'x-sluice-query-map'}", "{'execute':'x-sluice-query-slots'}",
 		"{'execute':'qom-get','arguments':{'path':'vmem0','property':'size'}}" };
 	struct peer *peer = peer_ready();
 
@@ -742,6 +755,7 @@ int main(void)
 		TEST(commands_answer),
 		TEST(properties_get_and_set),
 		TEST(map_shows_open_slots),
+		TEST(slots_show_the_budget),
 		TEST(not_ready_without_machine),
 		TEST(what_happens_is_told),
 		TEST(size_events_are_limited_and_end_true),
