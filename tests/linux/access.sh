@@ -5,5 +5,5 @@
 # What one access of a guest does, wherever it goes, on the host's own KVM; and what the host gives and takes back.
 "$BUILD/tests/kvm/test-access"
 access=$?
-echo 96 >/proc/sys/vm/nr_hugepages
+echo 40 >/proc/sys/vm/nr_hugepages
 "$BUILD/tests/kvm/test-backing" && exit $access
