@@ -63,7 +63,7 @@ static void run_for(struct bench *b, uint64_t ms)
 	CHECK(loop_run(b->loop) == 0);
 }
 
-static void begin_at(struct bench *b, enum backing_kind kind, uint64_t gpa)
+static struct window *add_window(struct bench *b, uint64_t gpa)
 {
 	struct window_config config = {
 		.name = "vmem0",
@@ -71,9 +71,17 @@ static void begin_at(struct bench *b, enum backing_kind kind, uint64_t gpa)
 		.size = WINDOW,
 		.block_bytes = BLOCK,
 		.slot_bytes = SLOT,
-		.backing = kind,
+		.backing = b->kind,
 	};
+	struct window *window;
 
+	CHECK(window_create(&config, b->loop, &window) == 0);
+	window_attach(window, &b->slots);
+	return window;
+}
+
+static void begin(struct bench *b, enum backing_kind kind)
+{
 	*b = (struct bench){ .kind = kind };
 	fake_kvm_install();
 	CHECK(loop_create(&b->loop) == 0);
@@ -81,13 +89,7 @@ static void begin_at(struct bench *b, enum backing_kind kind, uint64_t gpa)
 	kvm_slots_init(&b->kvm, 64);
 	b->kvm.vm_fd = FAKE_KVM_FD;
 	CHECK(slots_add_listener(&b->slots, &b->kvm.listener) == 0);
-	CHECK(window_create(&config, b->loop, &b->window) == 0);
-	window_attach(b->window, &b->slots);
-}
-
-static void begin(struct bench *b, enum backing_kind kind)
-{
-	begin_at(b, kind, GPA);
+	b->window = add_window(b, GPA);
 }
 
 static void end(struct bench *b)
@@ -346,24 +348,25 @@ static void pool_used_up(void)
 {
 	uint64_t blocks = (huge_pages_free() - huge_pages_reserved()) /
 			  (BLOCK / backing_huge_page_bytes());
-	struct bench first, second;
 	unsigned plugged = 0;
+	struct bench b;
+	struct window *first, *second;
 	bool ok;
 
-	begin(&first, BACKING_HUGETLB);
-	begin_at(&second, BACKING_HUGETLB, 2 * GPA);
-	CHECK(window_plug(first.window, 0, WINDOW) == 0);
-	while (plugged < WINDOW / BLOCK && window_plug(second.window, plugged * BLOCK, BLOCK) == 0)
+	begin(&b, BACKING_HUGETLB);
+	first = b.window;
+	second = b.window = add_window(&b, 2 * GPA);
+	CHECK(window_plug(first, 0, WINDOW) == 0);
+	while (plugged < WINDOW / BLOCK && window_plug(second, plugged * BLOCK, BLOCK) == 0)
 		plugged++;
-	ok = plugged == blocks - WINDOW / BLOCK && is_whole(&second) &&
-	     exposed(&second) == plugged * BLOCK;
-	CHECK(window_unplug_all(first.window) == 0);
-	result(ok && window_plug(second.window, WINDOW - BLOCK, BLOCK) == 0,
-		"hugetlb: a pool that is used up is BUSY, no hole, and goes on when there is room "
-		"(%u of %u blocks)",
-		plugged, (unsigned)blocks);
-	end(&second);
-	end(&first);
+	ok = plugged == blocks - WINDOW / BLOCK && is_whole(&b) && exposed(&b) == plugged * BLOCK;
+	CHECK(window_unplug_all(first) == 0);
+	result(ok && window_plug(second, WINDOW - BLOCK, BLOCK) == 0,
+		"hugetlb: a pool that is used up is BUSY, no hole, and goes on when there is room");
+	slots_forget(&b.slots);
+	CHECK(window_detach(first) == 0);
+	window_destroy(first);
+	end(&b);
 }
 
 static void skip(const char *name, const char *why)
