@@ -169,12 +169,6 @@ static void read_chosen(struct reader *reader)
 static void read_options(struct reader *reader)
 {
 	static const char *const known[] = { "stray-access", NULL };
-	static const char *const policies[] = {
-		[STRAY_ABORT] = "abort",
-		[STRAY_PAUSE] = "pause",
-		[STRAY_STOP] = "stop",
-		NULL,
-	};
 	const struct tree *tree = &reader->tree;
 	int options = fdt_subnode_offset(tree->fdt, 0, "options");
 	int node = options < 0 ? options : fdt_subnode_offset(tree->fdt, options, "sluice");
@@ -190,8 +184,8 @@ static void read_options(struct reader *reader)
 			"unknown: the options have no subnodes");
 	if (tree_string(tree, node, "stray-access", &policy) != 1)
 		return;
-	for (unsigned i = 0; policies[i]; i++)
-		if (!strcmp(policy, policies[i])) {
+	for (unsigned i = STRAY_ABORT; i <= STRAY_STOP; i++)
+		if (!strcmp(policy, stray_policy_names[i])) {
 			reader->config->stray_access = i;
 			return;
 		}

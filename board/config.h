@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "hyp/vcpu.h"
+#include "hyp/stray.h"
 #include "hyp/window.h"
 
 struct device_class;

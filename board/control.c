@@ -23,6 +23,7 @@
 #include "devices/device.h"
 #include "devices/virtio-mem.h"
 #include "hyp/loop.h"
+#include "hyp/stray.h"
 #include "hyp/util.h"
 
 #define INPUT_BYTES	4096
@@ -326,6 +327,18 @@ static void size_due(struct loop_timer *timer)
 		tell_size(memory);
 }
 
+static void strayed(void *opaque, const struct stray *latest, uint64_t news)
+{
+	struct control *control = opaque;
+	enum stray_policy policy = machine_strays(control->machine)->policy;
+
+	control_event(control, "X_SLUICE_STRAY_ACCESS",
+		json_pack("{s:i,s:I,s:s,s:s,s:s*,s:s,s:I}", "vcpu", (int)latest->vcpu, "address",
+			(json_int_t)latest->gpa, "access", stray_kind_names[latest->kind], "place",
+			stray_where_names[latest->where], "window", latest->window, "policy",
+			stray_policy_names[policy], "count", (json_int_t)news));
+}
+
 struct machine *control_machine(struct qmp *qmp)
 {
 	return container_of(qmp, struct client, qmp)->control->machine;
@@ -338,7 +351,11 @@ void control_set_machine(struct control *control, struct machine *machine)
 		virtio_mem_watch(control->memory[i].device, NULL, NULL);
 	}
 	control->memory_count = 0;
+	if (control->machine)
+		strays_watch(machine_strays(control->machine), NULL, NULL);
 	control->machine = machine;
+	if (machine)
+		strays_watch(machine_strays(machine), strayed, control);
 	for (size_t i = 0; machine && i < machine_device_count(machine); i++) {
 		struct memory_watch *memory = &control->memory[control->memory_count];
 

@@ -16,6 +16,7 @@
 #include "hyp/loop.h"
 #include "hyp/kvm-slots.h"
 #include "hyp/slots.h"
+#include "hyp/stray.h"
 #include "hyp/vcpu.h"
 #include "hyp/vm.h"
 
@@ -40,6 +41,7 @@ struct machine {
 	struct vm vm;
 	struct slots slots;
 	struct kvm_slots kvm_slots; /* the first listener */
+	struct strays strays;
 	struct guestmem mem;
 	struct mmio_bus bus;
 	struct vcpus *vcpus;

@@ -163,7 +163,7 @@ static int create_vcpus(struct machine *machine,
 		.bus = &machine->bus,
 		.mem = &machine->mem,
 		.slots = &machine->slots,
-		.stray = config->stray_access,
+		.strays = &machine->strays,
 		.event = on_event,
 		.opaque = machine,
 	};
@@ -187,6 +187,7 @@ int machine_create_parts(struct machine *machine,
 {
 	int err;
 
+	strays_init(&machine->strays, machine->config->stray_access, machine->loop);
 	slots_init(&machine->slots);
 	kvm_slots_init(&machine->kvm_slots, machine->limits.memslots);
 	err = slots_add_listener(&machine->slots, &machine->kvm_slots.listener);
@@ -220,6 +221,7 @@ void machine_destroy_parts(struct machine *machine)
 	for (size_t i = 0; i < machine->config->memory_count; i++)
 		if (machine->ram[i])
 			addrspace_unmap(machine->ram[i], machine->config->memory[i].size);
+	strays_finish(&machine->strays);
 	slots_finish(&machine->slots);
 	free(machine->mpidr);
 	free(machine->host_cpus);

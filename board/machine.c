@@ -422,3 +422,8 @@ const struct slots *machine_slots(const struct machine *machine)
 {
 	return &machine->slots;
 }
+
+struct strays *machine_strays(struct machine *machine)
+{
+	return &machine->strays;
+}

@@ -13,6 +13,7 @@
 struct chardev;
 struct device;
 struct slots;
+struct strays;
 struct errors;
 struct host_limits;
 struct loop;
@@ -75,5 +76,8 @@ struct device *machine_device(const struct machine *machine, size_t index);
 
 /* The budget of memory slots; holders are "memory" and the ids of devices. */
 const struct slots *machine_slots(const struct machine *machine);
+
+/* What the guest did where it was given nothing. */
+struct strays *machine_strays(struct machine *machine);
 
 #endif

@@ -93,6 +93,27 @@ static bool print_window(json_t *window)
 	return false;
 }
 
+/* What the guest did where it was given nothing: what was seen of it, and where it went. */
+static void print_strays(struct client *client, struct errors *errors)
+{
+	json_t *strays = client_call(client, "x-sluice-query-strays", NULL, errors), *entry;
+	size_t i;
+
+	if (!strays)
+		return;
+	printf("\nstray accesses: %" PRIu64 "\n", client_number(strays, "total"));
+	json_array_foreach(json_object_get(strays, "counts"), i, entry)
+	{
+		const char *access = json_string_value(json_object_get(entry, "access"));
+		const char *place = json_string_value(json_object_get(entry, "place"));
+
+		if (client_number(entry, "count"))
+			printf("  %" PRIu64 " of kind %s, %s\n", client_number(entry, "count"),
+				access ? access : "?", place ? place : "?");
+	}
+	json_decref(strays);
+}
+
 static int show(struct client *client, const struct client_target *target, struct errors *errors)
 {
 	json_t *map = client_call(client, "x-sluice-query-map", NULL, errors), *window;
@@ -114,6 +135,8 @@ static int show(struct client *client, const struct client_target *target, struc
 		error_add(errors, target->path, target->node, "%s",
 			target->node ? "no virtio-mem device of that name"
 				     : "the machine has no virtio-mem device");
+	if (shown && !target->node)
+		print_strays(client, errors);
 	json_decref(map);
 	return result;
 }

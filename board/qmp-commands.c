@@ -13,6 +13,7 @@
 #include "devices/device.h"
 #include "devices/virtio-mem.h"
 #include "hyp/slots.h"
+#include "hyp/stray.h"
 #include "hyp/util.h"
 #include "hyp/window.h"
 
@@ -348,6 +349,26 @@ static json_t *run_query_slots(struct qmp *qmp, json_t *arguments)
 		(int)slots->reserved, "open", (int)slots->open, "free", (int)slots_free(slots));
 }
 
+static json_t *run_query_strays(struct qmp *qmp, json_t *arguments)
+{
+	struct machine *machine = ready_machine(qmp);
+	const struct strays *strays;
+	json_t *counts;
+
+	if (!machine)
+		return NULL;
+	strays = machine_strays(machine);
+	counts = json_array();
+	for (unsigned kind = 0; kind < STRAY_KINDS; kind++)
+		for (unsigned where = 0; where < STRAY_WHERES; where++)
+			json_array_append_new(
+				counts, json_pack("{s:s,s:s,s:o}", "access", stray_kind_names[kind],
+						"place", stray_where_names[where], "count",
+						integer(strays->count[kind][where])));
+	return json_pack("{s:s,s:o,s:o}", "policy", stray_policy_names[strays->policy], "total",
+		integer(strays_total(strays)), "counts", counts);
+}
+
 static const struct qmp_argument capabilities_arguments[] = { { "enable", "array", true }, { 0 } };
 static const struct qmp_argument get_arguments[] = {
 	{ "path", "string" },
@@ -374,5 +395,6 @@ const struct qmp_command control_commands[] = {
 	{ "system_reset", run_system_reset },
 	{ "x-sluice-query-map", run_query_map },
 	{ "x-sluice-query-slots", run_query_slots },
+	{ "x-sluice-query-strays", run_query_strays },
 	{ 0 },
 };

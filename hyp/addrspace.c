@@ -3,7 +3,9 @@
 #include "hyp/addrspace.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "hyp/kvm.h"
@@ -70,6 +72,18 @@ int addrspace_empty(uint8_t *hva, uint64_t size)
 	if (kvm_seam->advise(hva, size, MADV_DONTNEED_LOCKED) == 0)
 		return 0;
 	return kvm_seam->advise(hva, size, MADV_DONTNEED);
+}
+
+int addrspace_peek(const uint8_t *hva, void *ret_buf, size_t len)
+{
+	struct iovec to = { ret_buf, len }, from = { (void *)(uintptr_t)hva, len };
+
+	if (process_vm_readv(getpid(), &to, 1, &from, 1, 0) == (ssize_t)len)
+		return 0;
+	if (errno != ENOSYS)
+		return -EFAULT;
+	memcpy(ret_buf, hva, len); /* a kernel without CONFIG_CROSS_MEMORY_ATTACH */
+	return 0;
 }
 
 void addrspace_unmap(uint8_t *hva, uint64_t size)

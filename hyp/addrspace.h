@@ -6,6 +6,7 @@
 #ifndef SLUICE_HYP_ADDRSPACE_H
 #define SLUICE_HYP_ADDRSPACE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /*
@@ -32,6 +33,12 @@ int addrspace_make_writable(uint8_t *hva, uint64_t size);
 
 /* Empties writable memory, which keeps its charge, so that it cannot fail for want of it. */
 int addrspace_empty(uint8_t *hva, uint64_t size);
+
+/*
+ * Copies out of guest memory that the host may not be able to provide: -EFAULT then, where a plain
+ * read would end the process by a signal. Any thread.
+ */
+int addrspace_peek(const uint8_t *hva, void *ret_buf, size_t len);
 
 void addrspace_unmap(uint8_t *hva, uint64_t size);
 

@@ -11,13 +11,14 @@
  */
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "hyp/addrspace.h"
 #include "hyp/guestmem.h"
 #include "hyp/kvm.h"
 #include "hyp/regs.h"
 #include "hyp/slots.h"
 #include "hyp/stage1.h"
+#include "hyp/stray.h"
 #include "hyp/util.h"
 #include "hyp/vcpu-internal.h"
 #include "hyp/window.h"
@@ -31,33 +32,37 @@
 
 /* What stands at a guest-physical address. */
 struct place {
-	bool owned; /* the guest may use it now */
+	bool owned; /* the guest may use it now; `where` says nothing then */
+	enum stray_where where;
 	const char *window;
-	const char *what;
 };
 
 static struct place look_up(const struct guestmem *mem, uint64_t gpa)
 {
 	for (size_t i = 0; i < mem->count; i++) {
 		const struct guestmem_range *range = &mem->ranges[i];
+		struct place place = { 0 };
 
 		if (gpa < range->gpa || gpa - range->gpa >= range->size)
 			continue;
+		place.owned = true;
 		if (!range->window)
-			return (struct place){ .owned = true, .what = "RAM" };
+			return place;
+		place.window = window_config(range->window)->name;
 		switch (window_lookup(range->window, gpa)) {
 		case WINDOW_BLOCK_PLUGGED:
-			return (struct place){ true, window_config(range->window)->name,
-				"plugged block" };
+			return place;
 		case WINDOW_BLOCK_UNPLUGGED:
-			return (struct place){ false, window_config(range->window)->name,
-				"unplugged block of an open slot" };
+			place.where = STRAY_BLOCK;
+			break;
 		default:
-			return (struct place){ false, window_config(range->window)->name,
-				"closed slot" };
+			place.where = STRAY_SLOT;
+			break;
 		}
+		place.owned = false;
+		return place;
 	}
-	return (struct place){ .what = "address without memory or device" };
+	return (struct place){ .where = STRAY_NOWHERE };
 }
 
 static bool read_table(void *opaque, uint64_t gpa, uint64_t *ret)
@@ -71,8 +76,7 @@ static bool read_table(void *opaque, uint64_t gpa, uint64_t *ret)
 			continue;
 		if (range->window)
 			return window_peek(range->window, gpa, ret, sizeof(*ret)) == 0;
-		memcpy(ret, range->hva + (gpa - range->gpa), sizeof(*ret));
-		return true;
+		return addrspace_peek(range->hva + (gpa - range->gpa), ret, sizeof(*ret)) == 0;
 	}
 	return false;
 }
@@ -87,26 +91,19 @@ static int inject_abort(struct vcpu *vcpu)
 	return err;
 }
 
-/* `kind` is a load, a store, or just an access: an injected abort's ESR_EL1 does not say which. */
 static enum vcpu_next stray(
-	struct vcpu *vcpu, uint64_t gpa, const struct place *place, const char *kind)
+	struct vcpu *vcpu, uint64_t gpa, const struct place *place, enum stray_kind kind)
 {
-	static const char *const outcome[] = {
-		[STRAY_ABORT] = "external abort injected",
-		[STRAY_PAUSE] = "machine paused",
-		[STRAY_STOP] = "machine stopped",
-	};
-	struct vcpus *vcpus = vcpu->vcpus;
-	enum stray_policy policy = vcpus->config.stray;
+	struct strays *strays = vcpu->vcpus->config.strays;
+	struct stray stray = { vcpu->index, gpa, kind, place->where, place->window };
+	char text[200];
 
-	log_limited(&vcpus->stray_log, LOG_WARNING,
-		"vCPU %u: stray %s at 0x%" PRIx64 "%s%s: %s; %s", vcpu->index, kind, gpa,
-		place->window ? ", " : "", place->window ? place->window : "", place->what,
-		outcome[policy]);
-	if (policy == STRAY_ABORT)
+	strays_add(strays, &stray);
+	if (strays->policy == STRAY_ABORT)
 		return VCPU_CONTINUE;
-	return vcpu_tell(vcpu, policy == STRAY_PAUSE ? VCPUS_PAUSE : VCPUS_STOP,
-		"vCPU %u: stray %s at 0x%" PRIx64 ": %s", vcpu->index, kind, gpa, place->what);
+	stray_print(&stray, text, sizeof(text));
+	return vcpu_tell(
+		vcpu, strays->policy == STRAY_PAUSE ? VCPUS_PAUSE : VCPUS_STOP, "%s", text);
 }
 
 enum vcpu_next fault_at(struct vcpu *vcpu, uint64_t gpa, bool write)
@@ -119,7 +116,7 @@ enum vcpu_next fault_at(struct vcpu *vcpu, uint64_t gpa, bool write)
 	}
 	if (inject_abort(vcpu) != 0)
 		return vcpu_tell(vcpu, VCPUS_ERROR, "vCPU %u: cannot inject an abort", vcpu->index);
-	return stray(vcpu, gpa, &place, write ? "store" : "load");
+	return stray(vcpu, gpa, &place, write ? STRAY_STORE : STRAY_LOAD);
 }
 
 /* What an injected abort overwrites. */
@@ -172,7 +169,7 @@ enum vcpu_next fault_unknown(struct vcpu *vcpu)
 {
 	struct vcpus *vcpus = vcpu->vcpus;
 	uint64_t old[ARRAY_SIZE(abort_registers)], gpa = 0;
-	struct place place = { .what = "address that its tables no longer map" };
+	struct place place = { .where = STRAY_UNMAPPED };
 	enum stage1_result walk;
 	bool changed;
 
@@ -189,10 +186,10 @@ enum vcpu_next fault_unknown(struct vcpu *vcpu)
 
 	if (walk != STAGE1_UNMAPPED && !place.owned && !changed) {
 		vcpu->retries = 0;
-		return stray(vcpu, gpa, &place, "access");
+		return stray(vcpu, gpa, &place, STRAY_ACCESS);
 	}
 	if (walk == STAGE1_UNMAPPED && vcpu->retries > RETRIES)
-		return stray(vcpu, gpa, &place, "access");
+		return stray(vcpu, gpa, &place, STRAY_ACCESS);
 	for (size_t i = 0; i < ARRAY_SIZE(abort_registers); i++)
 		if (reg_set(vcpu->fd, abort_registers[i], old[i]) != 0)
 			return vcpu_tell(vcpu, VCPUS_ERROR, "vCPU %u: cannot restore registers",
@@ -200,8 +197,8 @@ enum vcpu_next fault_unknown(struct vcpu *vcpu)
 	if (vcpu->retries <= RETRIES)
 		return VCPU_CONTINUE;
 	return vcpu_tell(vcpu, VCPUS_HOST_FAULT,
-		"vCPU %u: the host has no memory for a %s of the guest's at 0x%" PRIx64
-		"%s%s (out of memory, a cgroup's limit, or huge pages used up)",
-		vcpu->index, place.what, gpa, place.window ? " in " : "",
-		place.window ? place.window : "");
+		"vCPU %u: the host has no memory for %s of the guest's at 0x%" PRIx64
+		"%s%s (out of memory, a cgroup's limit, huge pages used up, or a file cut short)",
+		vcpu->index, place.window ? "a plugged block" : "RAM", gpa,
+		place.window ? " in " : "", place.window ? place.window : "");
 }

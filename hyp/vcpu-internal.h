@@ -8,7 +8,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 
-#include "hyp/log.h"
 #include "hyp/vcpu.h"
 
 struct vcpu {
@@ -31,7 +30,6 @@ struct vcpus {
 	atomic_bool park;
 	bool quit;
 	unsigned parked;
-	struct log_limit stray_log;
 	struct vcpu vcpu[];
 };
 

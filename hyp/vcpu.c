@@ -118,7 +118,6 @@ int vcpus_create(const struct vcpus_config *config, struct vcpus **ret)
 	if (!vcpus)
 		return -ENOMEM;
 	vcpus->config = *config;
-	vcpus->stray_log.burst = 10;
 	atomic_store(&vcpus->park, true);
 	pthread_mutex_init(&vcpus->lock, NULL);
 	pthread_cond_init(&vcpus->changed, NULL);

@@ -16,6 +16,7 @@
 struct guestmem;
 struct mmio_bus;
 struct slots;
+struct strays;
 struct vcpus;
 struct vm;
 
@@ -28,9 +29,6 @@ enum vcpus_event {
 	VCPUS_ERROR,	  /* KVM gave up on the vCPU */
 };
 
-/* What happens to the guest on a stray access, besides the log line. */
-enum stray_policy { STRAY_ABORT, STRAY_PAUSE, STRAY_STOP };
-
 struct vcpus_config {
 	unsigned count;
 	const uint64_t *mpidr; /* affinity of each, of which KVM makes its number; see vcpu_id() */
@@ -38,7 +36,7 @@ struct vcpus_config {
 	struct mmio_bus *bus;
 	const struct guestmem *mem; /* ranges fixed while vCPUs run */
 	struct slots *slots;
-	enum stray_policy stray;
+	struct strays *strays;
 	/* On the vCPU's thread, which then waits to be parked. `text` says why; gone after return. */
 	void (*event)(void *opaque, enum vcpus_event event, const char *text);
 	void *opaque;

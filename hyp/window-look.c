@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What is plugged and open, for whoever asks. */
 #include <errno.h>
-#include <string.h>
 
+#include "hyp/addrspace.h"
 #include "hyp/window-internal.h"
 
 enum window_state window_state(const struct window *window, uint64_t offset, uint64_t size)
@@ -66,10 +66,8 @@ int window_peek(struct window *window, uint64_t gpa, void *ret_buf, size_t len)
 		len > window->config.size - offset)
 		return -EFAULT;
 	pthread_mutex_lock(&window->lock);
-	if (window_state(window, offset, len) == WINDOW_PLUGGED) {
-		memcpy(ret_buf, window->backing.hva + offset, len);
-		err = 0;
-	}
+	if (window_state(window, offset, len) == WINDOW_PLUGGED)
+		err = addrspace_peek(window->backing.hva + offset, ret_buf, len);
 	pthread_mutex_unlock(&window->lock);
 	return err;
 }

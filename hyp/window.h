@@ -109,7 +109,10 @@ enum window_lookup {
 };
 enum window_lookup window_lookup(struct window *window, uint64_t gpa);
 
-/* Copies `len` bytes out of plugged blocks, for a look at the guest's own tables. Any thread. */
+/*
+ * Copies `len` bytes out of plugged blocks, for a look at the guest's own tables. -EFAULT where they
+ * are not plugged, or the host cannot provide them. Any thread.
+ */
 int window_peek(struct window *window, uint64_t gpa, void *ret_buf, size_t len);
 
 #endif

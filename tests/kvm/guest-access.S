@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A guest that makes one access and powers off. It is position independent, runs with the MMU off,
- * and finds at x0 what to do and where to leave what happened (struct access in test-access.c).
+ * A guest that makes one access and powers off. It is position independent, runs on the tables that
+ * the test has made (as it is mapped: address for address, as normal memory), and finds at x0 what
+ * to do and where to leave what happened (struct access in test-access.c).
  */
 	.arch armv8-a
 	.text
@@ -29,6 +30,19 @@ vectors:
 guest_entry:
 	adr	x1, vectors
 	msr	vbar_el1, x1
+	ldr	x2, [x0, #80]		/* tables */
+	msr	ttbr0_el1, x2
+	mov	x2, #0xff		/* attribute 0: normal, write-back */
+	msr	mair_el1, x2
+	/* 36 bits in 4K pages, inner shareable, write-back; TTBR1 unused; 36 bits of IPA */
+	ldr	x2, =(28 | 1 << 8 | 1 << 10 | 3 << 12 | 1 << 23 | 1 << 32)
+	msr	tcr_el1, x2
+	isb
+	mrs	x2, sctlr_el1
+	mov	x3, #0x1005		/* I, C, M */
+	orr	x2, x2, x3
+	bic	x2, x2, #2		/* A: unaligned loads are allowed */
+	msr	sctlr_el1, x2
 	isb
 	ldr	x2, [x0]		/* address */
 	ldr	x3, [x0, #8]		/* what */
@@ -55,11 +69,26 @@ table:
 	/* ACCESS_EXCLUSIVE */
 	ldxr	x4, [x2]
 	b	exclusive
+	/* ACCESS_ATOMIC */
+	.inst	0xf8240044		/* ldadd x4, x4, [x2] (FEAT_LSE) */
+	b	done
 	/* ACCESS_ZERO */
 	dc	zva, x2
 	b	done
 	/* ACCESS_FETCH */
 	br	x2
+	b	done
+	/* ACCESS_WALK: the tables say where */
+	ldr	x4, [x2]
+	b	done
+	/* ACCESS_CLEAN */
+	dc	civac, x2
+	b	done
+	/* ACCESS_ACROSS_IN */
+	ldr	x4, [x2]
+	b	done
+	/* ACCESS_ACROSS_OUT */
+	ldr	x4, [x2]
 	b	done
 	/* ACCESS_SPIN: stores for ever, a byte a page */
 	b	spin
@@ -88,5 +117,6 @@ off:
 	movk	x0, #0x0008
 	hvc	#0
 	b	.
+	.ltorg
 guest_end:
 	.section .note.GNU-stack, "", %progbits

@@ -9,6 +9,8 @@
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <time.h>
 #include <unistd.h>
@@ -21,6 +23,7 @@
 #include "hyp/loop.h"
 #include "hyp/mmio.h"
 #include "hyp/slots.h"
+#include "hyp/stray.h"
 #include "hyp/util.h"
 #include "hyp/vcpu.h"
 #include "hyp/vm.h"
@@ -35,27 +38,35 @@
 #define WINDOW	   (32 * MiB)
 #define WAIT_SEC   20
 
-enum {
-	ACCESS_LOAD,
-	ACCESS_STORE,
-	ACCESS_LOAD_PAIR,
-	ACCESS_STORE_PAIR,
-	ACCESS_STORE_WRITEBACK,
-	ACCESS_EXCLUSIVE,
-	ACCESS_ZERO,
-	ACCESS_FETCH,
-	ACCESS_SPIN,
-	ACCESS_COUNT
-};
+#define TABLES_GPA (RAM_GPA + MiB + 64 * KiB)
+/* What ACCESS_WALK loads: its level 2 table is where the test says. */
+#define WALK_VA (8 * GiB)
 
-static const char *const access_names[ACCESS_COUNT] = { "load", "store", "load-pair", "store-pair",
-	"store-writeback", "exclusive", "dc-zva", "fetch", "spin" };
+/* Stores without end, a byte a page; the other kinds are enum access_kind. */
+#define ACCESS_SPIN ACCESS_KINDS
+
+static const char *const access_names[ACCESS_KINDS] = {
+	[ACCESS_LOAD] = "load",
+	[ACCESS_STORE] = "store",
+	[ACCESS_LOAD_PAIR] = "load-pair",
+	[ACCESS_STORE_PAIR] = "store-pair",
+	[ACCESS_STORE_WRITEBACK] = "store-writeback",
+	[ACCESS_EXCLUSIVE] = "exclusive",
+	[ACCESS_ATOMIC] = "atomic",
+	[ACCESS_ZERO] = "dc-zva",
+	[ACCESS_FETCH] = "fetch",
+	[ACCESS_WALK] = "table-walk",
+	[ACCESS_CLEAN] = "dc-civac",
+	[ACCESS_ACROSS_IN] = "load-across-into",
+	[ACCESS_ACROSS_OUT] = "load-across-out-of",
+};
 
 /* Shared with guest-access.S. */
 struct access {
 	uint64_t address, what, value;
 	uint64_t esr, far, elr, come_back;
 	uint64_t count, span, done;
+	uint64_t tables;
 };
 
 extern const uint8_t guest_start[], guest_end[], guest_entry[];
@@ -64,6 +75,7 @@ struct machine {
 	struct loop *loop;
 	struct slots slots;
 	struct kvm_slots kvm_slots;
+	struct strays strays;
 	struct vm vm;
 	struct mmio_bus bus;
 	struct guestmem mem;
@@ -104,7 +116,18 @@ static struct access *access_of(struct machine *m)
 	return (struct access *)(m->ram + (ACCESS_GPA - RAM_GPA));
 }
 
-static void build(struct machine *m, enum stray_reads reads)
+/* Address for address, 1 GiB an entry; WALK_VA is the walk's (Arm ARM, D8.3). */
+static void make_tables(struct machine *m, uint64_t walk_gpa)
+{
+	enum { BLOCK_ENTRY = 1, TABLE_ENTRY = 3, INNER = 3 << 8, ACCESSED = 1 << 10 };
+	uint64_t *table = (uint64_t *)(m->ram + (TABLES_GPA - RAM_GPA));
+
+	for (uint64_t i = 0; i < 64; i++)
+		table[i] = i * GiB | BLOCK_ENTRY | INNER | ACCESSED;
+	table[WALK_VA / GiB] = walk_gpa | TABLE_ENTRY;
+}
+
+static void build(struct machine *m, enum stray_reads reads, enum stray_policy policy)
 {
 	static const uint64_t mpidr[] = { 0 };
 	static const cpu_set_t anywhere;
@@ -127,13 +150,14 @@ static void build(struct machine *m, enum stray_reads reads)
 		.bus = &m->bus,
 		.mem = &m->mem,
 		.slots = &m->slots,
-		.stray = STRAY_ABORT,
+		.strays = &m->strays,
 		.event = on_event,
 		.opaque = m };
 
 	memset(m, 0, sizeof(*m));
 	sem_init(&m->told, 0, 0);
 	CHECK(loop_create(&m->loop) == 0);
+	strays_init(&m->strays, policy, m->loop);
 	slots_init(&m->slots);
 	kvm_slots_init(&m->kvm_slots, 64);
 	CHECK(slots_add_listener(&m->slots, &m->kvm_slots.listener) == 0);
@@ -167,6 +191,7 @@ static void unbuild(struct machine *m)
 	vm_destroy(&m->vm);
 	window_destroy(m->window);
 	addrspace_unmap(m->ram, RAM_SIZE);
+	strays_finish(&m->strays);
 	slots_finish(&m->slots);
 	loop_destroy(m->loop);
 	sem_destroy(&m->told);
@@ -182,9 +207,14 @@ static bool wait_told(struct machine *m)
 	return sem_timedwait(&m->told, &until) == 0;
 }
 
-static bool run_access(struct machine *m, uint64_t what, uint64_t address, uint64_t value)
+/* Makes one access at `at`, through tables that lie there if it is a walk. False: nothing was told. */
+static bool run_access(struct machine *m, unsigned what, uint64_t at)
 {
-	*access_of(m) = (struct access){ .address = address, .what = what, .value = value };
+	*access_of(m) = (struct access){ .address = what == ACCESS_WALK ? WALK_VA : at,
+		.what = what,
+		.value = 0x1234,
+		.tables = TABLES_GPA };
+	make_tables(m, at & ~UINT64_C(0xfff));
 	vcpus_run(m->vcpus);
 	return wait_told(m);
 }
@@ -194,91 +224,207 @@ static bool run_access(struct machine *m, uint64_t what, uint64_t address, uint6
 #define EC_IABT	    0x21
 #define EC_DABT	    0x25
 
-enum where { PLUGGED, UNPLUGGED, CLOSED, NOWHERE };
+/* Besides what the table knows, memory that the guest has. */
+#define PLUGGED PLACE_COUNT
 
-static const char *const where_names[] = { "plugged", "unplugged", "closed", "nowhere" };
+static const char *const place_names[] = { "open-slot-zero", "open-slot-abort", "closed-slot",
+	"nowhere", "plugged" };
 
-static const uint64_t where_gpa[] = {
-	[PLUGGED] = WINDOW_GPA + 0x100,
-	[UNPLUGGED] = WINDOW_GPA + BLOCK + 0x100,
-	[CLOSED] = WINDOW_GPA + SLOT + 0x100,
-	[NOWHERE] = 3 * GiB,
-};
-
-/* What each comes to: done (memory or zeros), or an abort at the address. */
-static bool expect_done(unsigned what, enum where where, enum stray_reads reads)
+/*
+ * In slot 0 block 1 is unplugged and the others are not; slot 1 is closed; slot 2 begins with a
+ * plugged block. So each place has memory on both sides, for the loads across.
+ */
+static void plug_around(struct machine *m)
 {
-	bool read = what == ACCESS_LOAD || what == ACCESS_LOAD_PAIR;
-
-	if (where == PLUGGED)
-		return true;
-	return where == UNPLUGGED && reads == STRAY_READS_ZERO && read;
+	CHECK(window_plug(m->window, 0, BLOCK) == 0);
+	CHECK(window_plug(m->window, 2 * BLOCK, 2 * BLOCK) == 0);
+	CHECK(window_plug(m->window, 2 * SLOT, BLOCK) == 0);
 }
 
-static void try_access(unsigned what, enum where where, enum stray_reads reads)
+static uint64_t address_of(unsigned what, unsigned place)
 {
-	uint64_t resident = 0, gpa = where_gpa[where];
-	struct machine m;
-	struct access *access;
-	bool told, ok;
+	static const struct {
+		uint64_t start, end;
+	} places[] = {
+		[PLACE_OPEN_ZERO] = { WINDOW_GPA + BLOCK, WINDOW_GPA + 2 * BLOCK },
+		[PLACE_OPEN_ABORT] = { WINDOW_GPA + BLOCK, WINDOW_GPA + 2 * BLOCK },
+		[PLACE_CLOSED] = { WINDOW_GPA + SLOT, WINDOW_GPA + 2 * SLOT },
+		[PLACE_NOWHERE] = { RAM_GPA + RAM_SIZE, RAM_GPA },
+		[PLUGGED] = { WINDOW_GPA + 3 * BLOCK, WINDOW_GPA + 3 * BLOCK },
+	};
 
-	build(&m, reads);
-	access = access_of(&m);
-	CHECK(window_plug(m.window, 0, BLOCK) == 0);
-	if (where == PLUGGED && what == ACCESS_FETCH)
-		memcpy(window_hva(m.window) + 0x100, &(uint32_t){ 0x00000000 }, 4); /* UDF */
-	told = run_access(&m, what, gpa, 0x1234);
-	ok = told && m.event == VCPUS_POWER_OFF;
-	if (what == ACCESS_FETCH) {
-		/* Zeros execute as UDF, wherever they can be read. */
-		bool zeros = where == PLUGGED || (where == UNPLUGGED && reads == STRAY_READS_ZERO);
-
-		ok = ok && !access->done && access->far == (zeros ? access->far : gpa);
-		if (zeros)
-			ok = ok && ESR_EC(access->esr) == EC_UNKNOWN;
-		else
-			ok = ok &&
-			     (ESR_EC(access->esr) == EC_IABT || ESR_EC(access->esr) == EC_DABT);
-	} else if (expect_done(what, where, reads)) {
-		ok = ok && access->done && !access->esr;
-		if (where != PLUGGED)
-			ok = ok && access->value == 0;
-	} else {
-		ok = ok && !access->done && ESR_EC(access->esr) == EC_DABT && access->far == gpa;
+	switch (what) {
+	case ACCESS_ACROSS_IN:
+		return places[place].start - 4;
+	case ACCESS_ACROSS_OUT:
+		return places[place].end - 4;
+	default:
+		return places[place].start + 0x1000;
 	}
+}
+
+static enum stray_where where_of(unsigned place)
+{
+	return place == PLACE_CLOSED	? STRAY_SLOT
+	       : place == PLACE_NOWHERE ? STRAY_NOWHERE
+					: STRAY_BLOCK;
+}
+
+/* How many were counted as being in the place that they were in; UINT64_MAX if any was not. */
+static uint64_t counted(struct machine *m, unsigned place)
+{
+	uint64_t right = 0;
+
+	for (unsigned kind = 0; kind < STRAY_KINDS; kind++)
+		right += m->strays.count[kind][where_of(place)];
+	return right == strays_total(&m->strays) ? right : UINT64_MAX;
+}
+
+#define ESR_FSC(esr)	  ((esr)&0x3f)
+#define FSC_TRANSLATION_2 0x06
+
+/* Whether the guest saw what the outcome says. `at` is where it faults if it does. */
+static bool saw(const struct access *access, unsigned what, enum stray_outcome outcome, uint64_t at)
+{
+	unsigned ec = ESR_EC(access->esr);
+	bool border = what == ACCESS_ACROSS_IN || what == ACCESS_ACROSS_OUT;
+	bool right_far = access->far == at || (border && access->far == at + 4);
+
+	switch (outcome) {
+	case STRAY_ZEROS:
+		return access->done && !access->esr && access->value == 0;
+	case STRAY_NOTHING:
+		return access->done && !access->esr;
+	case STRAY_UNDEFINED:
+		return !access->done && ec == EC_UNKNOWN;
+	case STRAY_NO_ENTRY:
+		return !access->done && ec == EC_DABT && access->far == WALK_VA &&
+		       ESR_FSC(access->esr) == FSC_TRANSLATION_2;
+	case STRAY_KVM_ABORT:
+	case STRAY_TOLD:
+		if (what == ACCESS_WALK)
+			return !access->done && ec == EC_DABT && access->far == WALK_VA &&
+			       ESR_FSC(access->esr) != FSC_TRANSLATION_2;
+		return !access->done && right_far &&
+		       (ec == EC_DABT || (what == ACCESS_FETCH && ec == EC_IABT));
+	}
+	return false;
+}
+
+/* What the same does to plugged memory, which is zeros here. */
+static enum stray_outcome to_memory(unsigned what)
+{
+	return what == ACCESS_FETCH  ? STRAY_UNDEFINED
+	       : what == ACCESS_WALK ? STRAY_NO_ENTRY
+				     : STRAY_NOTHING;
+}
+
+static void try_access(unsigned what, unsigned place, enum stray_policy policy)
+{
+	static const enum vcpus_event told_event[] = {
+		[STRAY_ABORT] = VCPUS_POWER_OFF, /* by the guest's handler of the abort */
+		[STRAY_PAUSE] = VCPUS_PAUSE,
+		[STRAY_STOP] = VCPUS_STOP,
+	};
+	enum stray_outcome outcome = place == PLUGGED ? to_memory(what) : stray_table[what][place];
+	bool told = outcome == STRAY_TOLD, ok;
+	uint64_t at = address_of(what, place), resident = 0, count;
+	struct access *access;
+	struct machine m;
+
+	build(&m, place == PLACE_OPEN_ABORT ? STRAY_READS_ABORT : STRAY_READS_ZERO, policy);
+	access = access_of(&m);
+	plug_around(&m);
+	ok = run_access(&m, what, at);
+	count = counted(&m, place);
+	/* An emulated CPU does no cache maintenance; a real one may fault for it, and be told of. */
+	if (what == ACCESS_CLEAN && told && !count)
+		told = false;
+	ok = ok && m.event == (told ? told_event[policy] : VCPUS_POWER_OFF);
+	ok = ok && count == told;
+	if (m.event == VCPUS_POWER_OFF)
+		ok = ok &&
+		     saw(access, what, what == ACCESS_CLEAN && !told ? STRAY_NOTHING : outcome, at);
 	window_resident_bytes(m.window, &resident);
-	ok = ok && resident <= BLOCK && (where == PLUGGED || resident == 0);
-	result(ok, "%s-%s-%s", access_names[what], where_names[where],
-		reads == STRAY_READS_ZERO ? "zero" : "abort");
+	ok = ok && (place == PLUGGED ? resident <= BLOCK : resident == 0);
+	result(ok, "%s-%s-%s", access_names[what], place_names[place], stray_policy_names[policy]);
 	if (!ok)
-		printf("# told %d event %d (%s) done %" PRIu64 " esr %" PRIx64 " far %" PRIx64
-		       " value %" PRIx64 " resident %" PRIu64 "\n",
-			told, m.event, m.text, access->done, access->esr, access->far,
+		printf("# outcome %d event %d (%s) counted %" PRIu64 " done %" PRIu64
+		       " esr %" PRIx64 " far %" PRIx64 " value %" PRIx64 " resident %" PRIu64 "\n",
+			outcome, m.event, m.text, count, access->done, access->esr, access->far,
 			access->value, resident);
 	unbuild(&m);
 }
 
-/* Memory that the guest owns and the host cannot provide is never the guest's fault. */
-static void host_fault(void)
-{
-	struct machine m;
-	bool ok;
+/* --- memory that the guest owns and the host cannot provide --- */
 
-	build(&m, STRAY_READS_ZERO);
-	CHECK(window_plug(m.window, 0, BLOCK) == 0);
-	CHECK(mprotect(window_hva(m.window), BLOCK, PROT_NONE) == 0);
-	ok = run_access(&m, ACCESS_STORE, WINDOW_GPA, 1) && m.event == VCPUS_HOST_FAULT &&
-	     strstr(m.text, "0x100000000") && !access_of(&m)->esr && !access_of(&m)->done;
-	result(ok, "host-fault-is-not-the-guests");
-	if (!ok)
-		printf("# event %d (%s)\n", m.event, m.text);
-	/* The access was not undone half: given the memory, the same vCPU completes it. */
+/* The ways in which a plugged block's memory goes missing; false: not on this host. */
+
+static bool protect_block(uint8_t *hva)
+{
+	return mprotect(hva, BLOCK, PROT_NONE) == 0;
+}
+
+/* As of a memfd that somebody cut short; Sluice's own are sealed against it. */
+static bool cut_file_short(uint8_t *hva)
+{
+	int fd = memfd_create("cut", MFD_CLOEXEC);
+	bool ok = fd >= 0 && ftruncate(fd, BLOCK) == 0 &&
+		  mmap(hva, BLOCK, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd, 0) == hva &&
+		  ftruncate(fd, 0) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	return ok;
+}
+
+/* The pool is empty here: pages that were not reserved are not there when they are touched. */
+static bool use_up_pool(uint8_t *hva)
+{
+	return mmap(hva, BLOCK, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_NORESERVE | MAP_FIXED, -1,
+		       0) == hva;
+}
+
+static const struct {
+	const char *name;
+	bool (*take)(uint8_t *hva);
+} host_faults[] = {
+	{ "protected", protect_block },
+	{ "file-cut-short", cut_file_short },
+	{ "hugetlb-pool-used-up", use_up_pool },
+};
+
+/* Never the guest's fault: it sees nothing of it, and goes on when the memory is there. */
+static void host_fault(unsigned what, unsigned fault)
+{
+	uint64_t at = WINDOW_GPA + (what == ACCESS_ACROSS_OUT ? BLOCK - 4 : 0x1000);
+	struct access *access;
+	struct machine m;
+	bool told, after;
+	uint8_t *hva;
+	char text[80];
+
+	snprintf(text, sizeof(text), "plugged block of the guest's at 0x%" PRIx64 " in vmem0", at);
+
+	build(&m, STRAY_READS_ZERO, STRAY_ABORT);
+	access = access_of(&m);
+	hva = window_hva(m.window);
+	CHECK(window_plug(m.window, 0, 2 * BLOCK) == 0);
+	CHECK(host_faults[fault].take(hva));
+	told = run_access(&m, what, at) && m.event == VCPUS_HOST_FAULT && strstr(m.text, text) &&
+	       !access->esr && !access->done && !strays_total(&m.strays);
 	vcpus_park(m.vcpus);
-	CHECK(mprotect(window_hva(m.window), BLOCK, PROT_READ | PROT_WRITE) == 0);
+	CHECK(mmap(hva, BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+		      0) == hva);
 	vcpus_run(m.vcpus);
-	ok = wait_told(&m) && m.event == VCPUS_POWER_OFF && access_of(&m)->done &&
-	     window_hva(m.window)[0] == 1;
-	result(ok, "host-fault-leaves-the-guest-as-it-was");
+	after = wait_told(&m) && m.event == VCPUS_POWER_OFF &&
+		saw(access, what, to_memory(what), at);
+	result(told && after, "host-fault-%s-%s", host_faults[fault].name, access_names[what]);
+	if (!told || !after)
+		printf("# %s: event %d (%s) done %" PRIu64 " esr %" PRIx64 " far %" PRIx64 "\n",
+			told ? "told, and then" : "not told", m.event, m.text, access->done,
+			access->esr, access->far);
 	unbuild(&m);
 }
 
@@ -289,10 +435,12 @@ static void park_and_run(void)
 	uint64_t last = 0;
 	bool moved = true;
 
-	build(&m, STRAY_READS_ZERO);
+	build(&m, STRAY_READS_ZERO, STRAY_ABORT);
 	CHECK(window_plug(m.window, 0, BLOCK) == 0);
-	*access_of(
-		&m) = (struct access){ .address = WINDOW_GPA, .what = ACCESS_SPIN, .span = BLOCK };
+	*access_of(&m) = (struct access){
+		.address = WINDOW_GPA, .what = ACCESS_SPIN, .span = BLOCK, .tables = TABLES_GPA
+	};
+	make_tables(&m, 0);
 	for (int i = 0; i < 200; i++) {
 		vcpus_run(m.vcpus);
 		while (i % 20 == 0 && *(volatile uint64_t *)&access_of(&m)->count == last)
@@ -316,11 +464,14 @@ static void hammer_while_unplugging(void)
 	uint64_t resident = 0;
 	unsigned leaks = 0, rounds = 0;
 
-	build(&m, STRAY_READS_ZERO);
+	build(&m, STRAY_READS_ZERO, STRAY_ABORT);
 	access = access_of(&m);
-	*access = (struct access){
-		.address = WINDOW_GPA, .what = ACCESS_SPIN, .span = BLOCK, .come_back = 1
-	};
+	*access = (struct access){ .address = WINDOW_GPA,
+		.what = ACCESS_SPIN,
+		.span = BLOCK,
+		.come_back = 1,
+		.tables = TABLES_GPA };
+	make_tables(&m, 0);
 	CHECK(window_plug(m.window, 0, BLOCK) == 0);
 	vcpus_run(m.vcpus);
 	for (; rounds < ROUNDS && sem_trywait(&m.told) != 0; rounds++) {
@@ -355,11 +506,22 @@ int main(void)
 	log_set_sink(print_log);
 	gic_version = limits.gicv3 ? 3 : 2;
 	kvm_fd = kvm_open();
-	for (unsigned reads = STRAY_READS_ZERO; reads <= STRAY_READS_ABORT; reads++)
-		for (unsigned what = ACCESS_LOAD; what < ACCESS_SPIN; what++)
-			for (unsigned where = PLUGGED; where <= NOWHERE; where++)
-				try_access(what, (enum where)where, (enum stray_reads)reads);
-	host_fault();
+	for (unsigned what = 0; what < ACCESS_KINDS; what++) {
+		if (what == ACCESS_ATOMIC && !(getauxval(AT_HWCAP) & HWCAP_ATOMICS)) {
+			puts("# this CPU has no FEAT_LSE: no atomic instructions tried");
+			continue;
+		}
+		for (unsigned place = 0; place <= PLUGGED; place++)
+			try_access(what, place, STRAY_ABORT);
+		for (unsigned place = PLACE_OPEN_ZERO; place <= PLACE_CLOSED; place++)
+			for (unsigned policy = STRAY_PAUSE; policy <= STRAY_STOP; policy++)
+				try_access(what, place, (enum stray_policy)policy);
+	}
+	for (unsigned fault = 0; fault < ARRAY_SIZE(host_faults); fault++)
+		for (unsigned what = 0; what < ACCESS_KINDS; what++)
+			if (what != ACCESS_CLEAN && what != ACCESS_ATOMIC &&
+				what != ACCESS_ACROSS_IN)
+				host_fault(what, fault);
 	park_and_run();
 	hammer_while_unplugging();
 	printf("1..%u\n", test_number);

@@ -100,6 +100,13 @@ const struct slots *machine_slots(const struct machine *machine)
 	return &slots;
 }
 
+struct strays fake_strays;
+
+struct strays *machine_strays(struct machine *machine)
+{
+	return &fake_strays;
+}
+
 void virtio_mem_info(struct device *device, struct virtio_mem_info *ret)
 {
 	*ret = ((struct fake_mem *)device)->info;

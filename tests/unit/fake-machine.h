@@ -10,6 +10,7 @@
 #include <stdbool.h>
 
 #include "board/machine.h"
+#include "hyp/stray.h"
 #include "devices/device.h"
 #include "devices/virtio-mem.h"
 
@@ -22,6 +23,7 @@ struct fake_mem {
 
 extern struct fake_mem fake_vmem[2];
 extern struct machine *const fake_machine;
+extern struct strays fake_strays; /* the test initialises it */
 extern enum machine_state fake_state;
 extern unsigned fake_buttons, fake_resets, fake_quits; /* how often each was asked for */
 /* What is told of each, as a real machine's options->notify; NULL: nothing. */

@@ -213,6 +213,9 @@ static void map_shows_slots(void **state)
 				       "MiB of 128 MiB   [########+.......................]\n"));
 	assert_null(strstr(output, "vmem1"));
 	fake_exposed = GiB;
+	fake_strays.count[STRAY_LOAD][STRAY_SLOT] = 3;
+	assert_run("map @", 1, "\nstray accesses: 3\n  3 of kind load, closed slot\n");
+	fake_strays.count[STRAY_LOAD][STRAY_SLOT] = 0;
 	assert_run("map @", 1, "EXPOSED IS NOT PLUGGED\n  The guest can reach 862 MiB more");
 	assert_run("map @/vmem9", 1, "vmem9: no virtio-mem device of that name");
 	fake_map_unreadable = true;

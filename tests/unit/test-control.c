@@ -221,7 +221,7 @@ static void commands_answer(void **state)
 		"'block-size':2097152,'node':1,'memdev':'/objects/vmem1'}}],'id':1}");
 	peer_send(peer, "{\"execute\":\"query-commands\"}");
 	line = peer_line(peer, 1000, NULL);
-	assert_int_equal(json_array_size(json_object_get(line, "return")), 12);
+	assert_int_equal(json_array_size(json_object_get(line, "return")), 13);
 	json_decref(line);
 	peer_close(peer);
 }
@@ -325,6 +325,56 @@ static void slots_show_the_budget(void **state)
 	peer_close(peer);
 }
 
+/* A thousand strays in a row are one event at once, and one for all the rest a second later. */
+static void strays_are_counted_and_told(void **state)
+{
+	struct stray stray = { 1, 5 * GiB, STRAY_STORE, STRAY_BLOCK, "vmem0" };
+	struct peer *peer = peer_ready();
+	json_t *line, *data;
+
+	strays_init(&fake_strays, STRAY_ABORT, loop);
+	control_set_machine(control, fake_machine);
+	strays_add(&fake_strays, &stray);
+	line = peer_line(peer, 500, NULL);
+	assert_string_equal(
+		json_string_value(json_object_get(line, "event")), "X_SLUICE_STRAY_ACCESS");
+	data = json_object_get(line, "data");
+	assert_int_equal(json_integer_value(json_object_get(data, "address")), 5 * GiB);
+	assert_int_equal(json_integer_value(json_object_get(data, "count")), 1);
+	assert_string_equal(json_string_value(json_object_get(data, "access")), "store");
+	assert_string_equal(json_string_value(json_object_get(data, "window")), "vmem0");
+	assert_string_equal(json_string_value(json_object_get(data, "policy")), "abort");
+	json_decref(line);
+	for (unsigned i = 0; i < 999; i++)
+		strays_add(&fake_strays, &stray);
+	stray = (struct stray){ 2, GiB, STRAY_LOAD, STRAY_NOWHERE, NULL };
+	strays_add(&fake_strays, &stray);
+	assert_null(peer_line(peer, 500, NULL));
+	line = peer_line(peer, 1500, NULL);
+	data = json_object_get(line, "data");
+	assert_int_equal(json_integer_value(json_object_get(data, "count")), 1000);
+	assert_int_equal(json_integer_value(json_object_get(data, "vcpu")), 2);
+	assert_null(json_object_get(data, "window"));
+	json_decref(line);
+	/* Asleep after a second without news, and awake again at once. */
+	assert_null(peer_line(peer, 1500, NULL));
+	assert_false(fake_strays.awake);
+	strays_add(&fake_strays, &stray);
+	line = peer_line(peer, 500, NULL);
+	assert_non_null(line);
+	json_decref(line);
+
+	peer_send(peer, "{\"execute\":\"x-sluice-query-strays\"}");
+	line = peer_line(peer, 1000, NULL);
+	data = json_object_get(line, "return");
+	assert_int_equal(json_integer_value(json_object_get(data, "total")), 1002);
+	assert_int_equal(json_array_size(json_object_get(data, "counts")), 12);
+	json_decref(line);
+	control_set_machine(control, NULL);
+	strays_finish(&fake_strays);
+	peer_close(peer);
+}
+
 static void not_ready_without_machine(void **state)
 {
 	static const char error[] =
@@ -332,6 +382,7 @@ static void not_ready_without_machine(void **state)
 	static const char *const requests[] = { "{'execute':'quit'}", "{'execute':'system_reset'}",
 		"{'execute':'system_powerdown'}", "{'execute':'query-memory-devices'}",
 		"{'execute':'x-sluice-query-map'}", "{'execute':'x-sluice-query-slots'}",
+		"{'execute':'x-sluice-query-strays'}",
 		"{'execute':'qom-get','arguments':{'path':'vmem0','property':'size'}}" };
 	struct peer *peer = peer_ready();
 
@@ -756,6 +807,7 @@ int main(void)
 		TEST(properties_get_and_set),
 		TEST(map_shows_open_slots),
 		TEST(slots_show_the_budget),
+		TEST(strays_are_counted_and_told),
 		TEST(not_ready_without_machine),
 		TEST(what_happens_is_told),
 		TEST(size_events_are_limited_and_end_true),

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Stray accesses: what a guest does to addresses where it was given nothing. One table says what
+ * each kind of access comes to in each place; one policy a machine says what happens besides when
+ * it comes to us; what came is counted, logged and told, all at a bounded rate.
+ */
+#ifndef SLUICE_HYP_STRAY_H
+#define SLUICE_HYP_STRAY_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "hyp/log.h"
+#include "hyp/loop.h"
+
+/* --- the table --- */
+
+enum access_kind {
+	ACCESS_LOAD,
+	ACCESS_STORE,
+	ACCESS_LOAD_PAIR,
+	ACCESS_STORE_PAIR,
+	ACCESS_STORE_WRITEBACK,
+	ACCESS_EXCLUSIVE, /* LDXR, then STXR */
+	ACCESS_ATOMIC,	  /* LDADD (FEAT_LSE) */
+	ACCESS_ZERO,	  /* DC ZVA */
+	ACCESS_FETCH,
+	ACCESS_WALK,	   /* of the guest's own translation tables */
+	ACCESS_CLEAN,	   /* DC CIVAC */
+	ACCESS_ACROSS_IN,  /* a load whose first bytes are memory and whose last are not */
+	ACCESS_ACROSS_OUT, /* ... whose first are not */
+	ACCESS_KINDS
+};
+
+enum stray_place {
+	PLACE_OPEN_ZERO,  /* an unplugged block of an open slot, whose reads see zeros */
+	PLACE_OPEN_ABORT, /* ... whose reads abort */
+	PLACE_CLOSED,	  /* a closed slot of a window */
+	PLACE_NOWHERE,	  /* neither memory nor device */
+	PLACE_COUNT
+};
+
+enum stray_outcome {
+	STRAY_TOLD,	 /* comes to us: counted, and the policy decides */
+	STRAY_ZEROS,	 /* reads zeros; no exit, cannot be counted */
+	STRAY_UNDEFINED, /* executes zeros, which are an undefined instruction; no exit */
+	STRAY_NO_ENTRY, /* finds an invalid table entry: the guest's own translation fault; no exit */
+	STRAY_KVM_ABORT, /* KVM injects the abort itself; no exit, cannot be counted */
+	STRAY_NOTHING,	 /* has no effect */
+};
+
+/* Of KVM on arm64; where it says STRAY_TOLD the guest gets what the policy says. */
+extern const enum stray_outcome stray_table[ACCESS_KINDS][PLACE_COUNT];
+
+/* --- what is done about those that come to us --- */
+
+/* What happens to the guest, besides being counted, logged and told. */
+enum stray_policy {
+	STRAY_ABORT, /* a synchronous external abort, as from a bus with nothing there */
+	STRAY_PAUSE,
+	STRAY_STOP,
+};
+
+/* What is known of one: KVM says nothing of the kind where it gives no address (EFAULT). */
+enum stray_kind { STRAY_LOAD, STRAY_STORE, STRAY_ACCESS, STRAY_KINDS };
+/* Where it went, as far as is known. */
+enum stray_where { STRAY_BLOCK, STRAY_SLOT, STRAY_NOWHERE, STRAY_UNMAPPED, STRAY_WHERES };
+
+extern const char *const stray_kind_names[STRAY_KINDS];
+extern const char *const stray_where_names[STRAY_WHERES];
+extern const char *const stray_policy_names[];
+
+struct stray {
+	unsigned vcpu;
+	uint64_t gpa; /* of STRAY_UNMAPPED the guest's virtual address */
+	enum stray_kind kind;
+	enum stray_where where;
+	const char *window; /* NULL outside windows; lives as long as the machine */
+};
+
+/* A machine's, from its start to its end: a reset of the guest forgets nothing. */
+struct strays {
+	enum stray_policy policy;
+	_Atomic uint64_t count[STRAY_KINDS][STRAY_WHERES];
+
+	struct log_limit log;
+	struct loop *loop;
+	struct loop_task task;
+	struct loop_timer timer;
+	pthread_mutex_t lock; /* latest */
+	struct stray latest;
+	atomic_bool awake; /* the loop will look: a storm of strays posts one task a second */
+	uint64_t told;	   /* how many the watcher knows of */
+	void (*watch)(void *opaque, const struct stray *latest, uint64_t news);
+	void *opaque;
+};
+
+void strays_init(struct strays *strays, enum stray_policy policy, struct loop *loop);
+void strays_finish(struct strays *strays);
+
+/* Counts, logs and tells one. On the vCPU's thread. */
+void strays_add(struct strays *strays, const struct stray *stray);
+/* One in words, without its outcome. */
+void stray_print(const struct stray *stray, char *ret_text, size_t len);
+
+uint64_t strays_total(const struct strays *strays);
+
+/*
+ * Calls `watch` on the loop's thread: at once for the first, then at most once a second, with the
+ * latest one and how many there were since the last call. One watcher; NULL ends it.
+ */
+void strays_watch(struct strays *strays,
+	void (*watch)(void *opaque, const struct stray *latest, uint64_t news), void *opaque);
+
+#endif
