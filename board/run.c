@@ -21,6 +21,7 @@
 #include "board/control-socket.h"
 #include "board/control.h"
 #include "board/errors.h"
+#include "board/host-fault.h"
 #include "board/host.h"
 #include "board/machine.h"
 #include "hyp/log.h"
@@ -363,6 +364,7 @@ int run_command(int argc, char **argv)
 	code = EXIT_WRONG;
 	log_set_sink(print_log);
 	signal(SIGPIPE, SIG_IGN);
+	host_fault_explain();
 	run.name = run.options.name ? strdup(run.options.name) : default_name(run.options.file);
 	host_probe(&host);
 	err = config_read(run.options.file, run.options.overlays, run.options.overlay_count, &host,
