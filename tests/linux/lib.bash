@@ -65,6 +65,7 @@ tree() {
 			${4:-}
 		};
 	EOF
+	[ "$guest" != none ] || return 0
 	[ -e "$work/vmlinuz-$guest" ] || cp "$GUESTS/$guest/vmlinuz" "$work/vmlinuz-$guest"
 	[ -e "$work/initramfs-$guest" ] || cp "$GUESTS/$guest/initramfs" "$work/initramfs-$guest"
 }
@@ -169,3 +170,34 @@ watch() {
 # seen NAME JQ: one of the events fits.
 seen() { grep '"event"' "$work/$1.events" | jq -se "any(.[]; $2)"; }
 unwatch() { kill "${pid[$1-watch]}"; unset "pid[$1-watch]"; }
+
+# bare NAME GUEST CPUS [NODES [BOOTARGS]]: a machine of $ram for a bare-metal guest of tests/guests/bare.
+bare() {
+	tree "$1" "$3" none "${4:-}"
+	cp "$BUILD/tests/guests/bare/guest-$2" "$work/$2"
+	sed -i "s/vmlinuz-none/$2/; /sluice,initrd/d; s/bootargs = .*/bootargs = \"$2${5:+ $5}\";/" "$work/$1.dts"
+}
+
+# points NAME: the guest's TAP points in $work/NAME.out become this test's; one that left before its plan is a failure.
+points() {
+	local line planned seen=0
+	while read -r line; do
+		case $line in
+		'ok '* | 'not ok '*)
+			point=$((point + 1)) seen=$((seen + 1))
+			echo "${line%% [0-9]*} $point - $1: ${line#* - }"
+			;;
+		'1..'*) planned=${line#1..} ;;
+		'Bail out!'*) echo "# $line" ;;
+		esac
+	done < <(tr -d '\r' <"$work/$1.out")
+	check "$1: came to its end" eval "[ '${planned:-none}' = $seen ] || { tail -n 20 $work/$1.out $work/$1.err; false; }"
+}
+
+# forward NAME SECONDS [OPTION...]: runs a bare-metal guest to its end; its points are this test's, $status is Sluice's.
+forward() {
+	local name=$1
+	timeout "$2" "$SLUICE" run "$work/$name.dts" "${@:3}" </dev/null >"$work/$name.out" 2>"$work/$name.err"
+	status=$?
+	points "$name"
+}

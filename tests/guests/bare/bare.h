@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What a bare-metal guest has: newlib on a PL011, exceptions that are caught, an identity map with
+ * caches on, CPUs, interrupts, a timer, a virtio-mem device, and a way to say pass or fail. A guest
+ * is one C file with a main(argc, argv); argv is /chosen/bootargs, argv[0] the guest's name. It
+ * prints TAP; when main() returns the plan is printed and the machine powers off.
+ *
+ * The machine is Sluice's (board/guest-map.h): PL011, GIC and virtio-mmio where QEMU virt has them.
+ */
+#ifndef SLUICE_BARE_H
+#define SLUICE_BARE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "hyp/stray-table.h"
+
+#define KiB (UINT64_C(1) << 10)
+#define MiB (UINT64_C(1) << 20)
+#define GiB (UINT64_C(1) << 30)
+
+/* ---- Results (result.c) ---- */
+
+/* One TAP point; the text after it says what was seen where it is not ok. */
+void result(bool ok, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The value of `name=VALUE` in bootargs, a number in C's notation, or `otherwise`. */
+uint64_t argument(const char *name, uint64_t otherwise);
+/* Prints a line and waits until the other side sends one: so that the host can look. */
+void checkpoint(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* ---- Console (console.c) ---- */
+
+void console_put(char c);
+/* The next byte, or -1 where none waits. */
+int console_get(void);
+
+/* ---- CPUs (cpu.c, start.S) ---- */
+
+#define CPUS_MAX 8
+
+struct fault {
+	uint64_t esr, far, elr; /* esr 0: there was none */
+};
+
+/* One a CPU, in TPIDR_EL1; start.S knows the first two members. */
+struct cpu {
+	uint64_t recover; /* where an expected exception goes on; 0: none is expected */
+	uint64_t stack;
+	struct fault fault;
+	unsigned index;
+	volatile uint64_t ticks; /* timer interrupts taken */
+	void (*run)(unsigned index, void *opaque);
+	void *opaque;
+	volatile bool done;
+};
+
+extern struct cpu cpus[CPUS_MAX];
+
+/* This CPU's. */
+struct cpu *cpu_self(void);
+/* Starts CPU `index` (PSCI CPU_ON, Aff0) in run(index, opaque). False where there is none such. */
+bool cpu_start(unsigned index, void (*run)(unsigned index, void *opaque), void *opaque);
+/* Until it has returned; false after `ms`. */
+bool cpu_wait(unsigned index, uint64_t ms);
+int64_t psci(uint64_t function, uint64_t a, uint64_t b, uint64_t c);
+#define PSCI_SYSTEM_OFF	  0x84000008
+#define PSCI_SYSTEM_RESET 0x84000009
+_Noreturn void power_off(void);
+
+uint64_t now_us(void);
+void wait_us(uint64_t us);
+
+/* ---- Exceptions (exceptions.c) ---- */
+
+#define ESR_EC(esr)	  ((unsigned)((esr) >> 26 & 0x3f))
+#define ESR_FSC(esr)	  ((unsigned)((esr)&0x3f))
+#define EC_UNKNOWN	  0x00
+#define EC_IABT		  0x21
+#define EC_DABT		  0x25
+#define FSC_EXTERNAL	  0x10
+#define FSC_TRANSLATION_2 0x06
+
+/* A load of 32 bits, besides the kinds that hyp/stray-table.h knows. */
+#define ACCESS_LOAD32 ACCESS_KINDS
+
+/* Makes one access; what it faulted with goes to *fault. The value loaded, or 0. */
+uint64_t access_make(unsigned kind, uint64_t address, uint64_t value, struct fault *fault);
+bool has_atomics(void);
+
+/* ---- Memory (mmu.c) ---- */
+
+/* Identity; the first GiB is device memory, the rest normal. Each CPU calls it once. */
+void mmu_enable(void);
+/* A load at the address that this returns walks a table that lies at `gpa`, a page. */
+uint64_t mmu_walk_through(uint64_t gpa);
+
+/* ---- Interrupts (gic.c) ---- */
+
+/* Each CPU calls it once. */
+void gic_init(void);
+/* The virtual timer's interrupt comes in `us`, and counts in cpu->ticks. */
+void timer_arm(uint64_t us);
+void gic_interrupt(void);
+
+/* ---- virtio-mem (virtio-mem.c) ---- */
+
+struct vmem {
+	volatile uint32_t *regs; /* NULL: the machine has none */
+	uint64_t block, addr, region;
+};
+
+/* Finds the first and drives it. False where there is none. */
+bool vmem_open(struct vmem *vmem);
+/* The response's type (0 ACK, 1 NACK, 2 BUSY, 3 ERROR), or -1 where the device does not answer. */
+int vmem_request(struct vmem *vmem, unsigned type, uint64_t addr, unsigned blocks, unsigned *state);
+/* The same with the request itself, or the response, at an address of the caller's. */
+int vmem_request_at(struct vmem *vmem, uint64_t request, uint64_t response);
+enum { VMEM_PLUG, VMEM_UNPLUG, VMEM_UNPLUG_ALL, VMEM_STATE };
+uint64_t vmem_usable(struct vmem *vmem);
+uint64_t vmem_plugged(struct vmem *vmem);
+uint64_t vmem_requested(struct vmem *vmem);
+
+#endif

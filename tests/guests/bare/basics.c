@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The library's own guest: each part of it once, and so the machine that it stands on. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bare.h"
+
+#define WAIT_US 5000000
+
+static void exceptions(void)
+{
+	struct fault fault;
+
+	access_make(ACCESS_STORE, 3 * GiB, 1, &fault);
+	result(ESR_EC(fault.esr) == EC_DABT && ESR_FSC(fault.esr) == FSC_EXTERNAL &&
+			fault.far == 3 * GiB,
+		"a stray store is an external abort at its address");
+	access_make(ACCESS_FETCH, 3 * GiB, 0, &fault);
+	result(ESR_EC(fault.esr) == EC_IABT && fault.far == 3 * GiB, "so is a stray fetch");
+	access_make(ACCESS_LOAD, (uint64_t)&fault, 0, &fault);
+	result(!fault.esr, "memory does not fault");
+}
+
+static void timer(void)
+{
+	uint64_t end = now_us() + WAIT_US;
+
+	for (unsigned i = 1; i <= 3; i++) {
+		timer_arm(1000);
+		while (cpu_self()->ticks < i && now_us() < end)
+			;
+	}
+	result(cpu_self()->ticks == 3, "three interrupts of the timer (%" PRIu64 ")",
+		cpu_self()->ticks);
+}
+
+static uint64_t sum;
+
+static void add(unsigned index, void *opaque)
+{
+	timer_arm(1000);
+	while (!cpu_self()->ticks)
+		;
+	__atomic_fetch_add(&sum, index, __ATOMIC_SEQ_CST);
+}
+
+static void secondaries(unsigned count)
+{
+	uint64_t expected = 0;
+	bool ok = true;
+
+	for (unsigned i = 1; i < count; i++) {
+		expected += i;
+		ok &= cpu_start(i, add, NULL);
+	}
+	for (unsigned i = 1; i < count; i++)
+		ok &= cpu_wait(i, WAIT_US / 1000);
+	result(ok && sum == expected, "CPUs 1 to %u come and go", count - 1);
+	result(!cpu_start(count, add, NULL), "CPU %u is not there", count);
+}
+
+static void memory(void)
+{
+	struct vmem vmem;
+	struct fault fault;
+	unsigned state = 9;
+	uint64_t at;
+
+	if (!vmem_open(&vmem)) {
+		result(false, "a virtio-mem device");
+		return;
+	}
+	at = vmem.addr;
+	result(vmem_requested(&vmem) == 4 * vmem.block && !vmem_plugged(&vmem),
+		"four blocks are asked for");
+	result(vmem_request(&vmem, VMEM_PLUG, at, 4, NULL) == 0 &&
+			vmem_plugged(&vmem) == 4 * vmem.block,
+		"they are plugged");
+	result(vmem_request(&vmem, VMEM_PLUG, at + 4 * vmem.block, 1, NULL) == 1,
+		"one more is NACK");
+	memset((void *)at, 0x5a, 4 * vmem.block);
+	result(vmem_request(&vmem, VMEM_UNPLUG, at + vmem.block, 1, NULL) == 0, "one is unplugged");
+	result(vmem_request(&vmem, VMEM_STATE, at, 2, &state) == 0 && state == 2,
+		"two blocks are mixed");
+	access_make(ACCESS_STORE, at + vmem.block, 1, &fault);
+	result(ESR_EC(fault.esr) == EC_DABT, "a store to it aborts");
+	access_make(ACCESS_LOAD, at + 2 * vmem.block - 8, 1, &fault);
+	result(!fault.esr, "a load from it sees zeros");
+	result(*(uint8_t *)(at + vmem.block - 1) == 0x5a &&
+			*(uint8_t *)(at + 2 * vmem.block) == 0x5a,
+		"its neighbours are as they were");
+	result(vmem_request(&vmem, VMEM_UNPLUG_ALL, 0, 0, NULL) == 0 && !vmem_plugged(&vmem),
+		"all is unplugged");
+}
+
+int main(int argc, char **argv)
+{
+	char *text = malloc(64);
+
+	snprintf(text, 64, "%d arguments, %.3f", argc, 0.125);
+	result(!strcmp(text, "2 arguments, 0.125") && argument("cpus", 0) == 2,
+		"newlib, and bootargs: %s", text);
+	free(text);
+	exceptions();
+	timer();
+	secondaries((unsigned)argument("cpus", 1));
+	memory();
+	return 0;
+}

@@ -1,0 +1,31 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# hosts: 6.12
+# memory: 4096
+# timeout: 240
+# The bare-metal guests' library, on a machine of its own; and a hundred such guests in one host.
+
+. "$(dirname "$0")/lib.bash"
+
+# Each part of the library once: the guest's own points are this test's.
+ram='0x0 0x4000000'
+bare basics basics 2 "$(usual_window 'block-size = /bits/ 64 <0x200000>; requested-size = /bits/ 64 <0x800000>;')" cpus=2
+forward basics 60
+check "basics-powers-off" eval "[ $status -eq 0 ]"
+
+# A hundred at once, each of a machine of its own.
+bare hello hello 1
+hundred() {
+	local i pids=() ok=0
+	for ((i = 0; i < 100; i++)); do
+		"$SLUICE" run --name "hello-$i" "$work/hello.dts" </dev/null >"$work/hello.$i" 2>&1 &
+		pids+=($!)
+	done
+	for ((i = 0; i < 100; i++)); do
+		wait "${pids[i]}" && grep -q '^ok 1 - hello from hello' "$work/hello.$i" && ok=$((ok + 1))
+	done
+	echo "$ok of 100 ended well"
+	[ "$ok" -eq 100 ] || { tail -n 3 "$work"/hello.1?; false; }
+}
+check "a-hundred-at-once" hundred
+done_testing
