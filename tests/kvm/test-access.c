@@ -28,6 +28,7 @@
 #include "hyp/vcpu.h"
 #include "hyp/vm.h"
 #include "hyp/window.h"
+#include "outcome.h"
 
 #define RAM_GPA	   UINT64_C(0x40000000)
 #define RAM_SIZE   (2 * MiB)
@@ -219,11 +220,6 @@ static bool run_access(struct machine *m, unsigned what, uint64_t at)
 	return wait_told(m);
 }
 
-#define ESR_EC(esr) ((esr) >> 26 & 0x3f)
-#define EC_UNKNOWN  0x00
-#define EC_IABT	    0x21
-#define EC_DABT	    0x25
-
 /* Besides what the table knows, memory that the guest has. */
 #define PLUGGED PLACE_COUNT
 
@@ -280,35 +276,14 @@ static uint64_t counted(struct machine *m, unsigned place)
 	return right == strays_total(&m->strays) ? right : UINT64_MAX;
 }
 
-#define ESR_FSC(esr)	  ((esr)&0x3f)
-#define FSC_TRANSLATION_2 0x06
-
-/* Whether the guest saw what the outcome says. `at` is where it faults if it does. */
+/* Whether the guest saw what the outcome says. */
 static bool saw(const struct access *access, unsigned what, enum stray_outcome outcome, uint64_t at)
 {
-	unsigned ec = ESR_EC(access->esr);
-	bool border = what == ACCESS_ACROSS_IN || what == ACCESS_ACROSS_OUT;
-	bool right_far = access->far == at || (border && access->far == at + 4);
+	struct seen seen = { access->esr, access->far, access->value };
 
-	switch (outcome) {
-	case STRAY_ZEROS:
-		return access->done && !access->esr && access->value == 0;
-	case STRAY_NOTHING:
-		return access->done && !access->esr;
-	case STRAY_UNDEFINED:
-		return !access->done && ec == EC_UNKNOWN;
-	case STRAY_NO_ENTRY:
-		return !access->done && ec == EC_DABT && access->far == WALK_VA &&
-		       ESR_FSC(access->esr) == FSC_TRANSLATION_2;
-	case STRAY_KVM_ABORT:
-	case STRAY_TOLD:
-		if (what == ACCESS_WALK)
-			return !access->done && ec == EC_DABT && access->far == WALK_VA &&
-			       ESR_FSC(access->esr) != FSC_TRANSLATION_2;
-		return !access->done && right_far &&
-		       (ec == EC_DABT || (what == ACCESS_FETCH && ec == EC_IABT));
-	}
-	return false;
+	/* The guest's handler says done where nothing was unexpected; an unknown instruction has IL. */
+	return !access->done == (access->esr != 0) &&
+	       outcome_is(outcome, what, what == ACCESS_WALK ? WALK_VA : at, &seen);
 }
 
 /* What the same does to plugged memory, which is zeros here. */

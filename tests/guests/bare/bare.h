@@ -14,7 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "hyp/stray-table.h"
+#include "tests/kvm/outcome.h"
 
 #define KiB (UINT64_C(1) << 10)
 #define MiB (UINT64_C(1) << 20)
@@ -31,6 +31,7 @@ void checkpoint(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- Console (console.c) ---- */
 
+void console_init(void);
 void console_put(char c);
 /* The next byte, or -1 where none waits. */
 int console_get(void);
@@ -72,14 +73,6 @@ uint64_t now_us(void);
 void wait_us(uint64_t us);
 
 /* ---- Exceptions (exceptions.c) ---- */
-
-#define ESR_EC(esr)	  ((unsigned)((esr) >> 26 & 0x3f))
-#define ESR_FSC(esr)	  ((unsigned)((esr)&0x3f))
-#define EC_UNKNOWN	  0x00
-#define EC_IABT		  0x21
-#define EC_DABT		  0x25
-#define FSC_EXTERNAL	  0x10
-#define FSC_TRANSLATION_2 0x06
 
 /* A load of 32 bits, besides the kinds that hyp/stray-table.h knows. */
 #define ACCESS_LOAD32 ACCESS_KINDS

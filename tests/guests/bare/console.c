@@ -9,10 +9,16 @@
 #define UART	((volatile uint32_t *)0x09000000)
 #define UARTDR	0
 #define UARTFR	(0x18 / 4)
+#define UARTCR	(0x30 / 4)
 #define FR_RXFE (1 << 4)
 #define FR_TXFF (1 << 5)
 
 extern char __heap_start[], __heap_end[];
+
+void console_init(void)
+{
+	UART[UARTCR] = 0x301; /* UARTEN, TXE, RXE */
+}
 
 void console_put(char c)
 {

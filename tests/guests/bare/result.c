@@ -91,6 +91,7 @@ void bare_main(const uint8_t *tree)
 
 	mmu_enable();
 	gic_init();
+	console_init();
 	bootargs = find_property(tree, "bootargs");
 	snprintf(line, sizeof(line), "%s", bootargs ? bootargs : "");
 	for (char *word = strtok(line, " "); word && argument_count < ARGUMENTS;
