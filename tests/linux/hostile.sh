@@ -9,41 +9,16 @@
 # looks meanwhile at what the kernel says is there. $HOSTILE_ALL=1, as in hostile-all, takes every combination.
 
 . "$(dirname "$0")/lib.bash"
+. "$(dirname "$0")/window.bash"
 
 block=$((2 << 20))
 ram='0x0 0x4000000'
-cell64() { printf '/bits/ 64 <0x%x>' "$1"; }
-
-# The kernel's list of the process's memory: no page behind what cannot be written, in the window's mappings, which are
-# all that are larger than a block. And a memfd holds no more than is plugged.
-no_page_unplugged() {
-	local fd blocks
-	awk '/^[0-9a-f]+-[0-9a-f]+ / { protected = $2 !~ /w/ && $6 == ""; range = $1 }
-		/^Size:/ { large = $2 >= 2048 }
-		/^(Rss|Private_Hugetlb|Shared_Hugetlb):/ { if (protected && large && $2) { print "held:", range, $0; bad = 1 } }
-		END { exit bad }' "/proc/${pid[$1]}/smaps" || return 1
-	for fd in "/proc/${pid[$1]}"/fd/*; do
-		[[ $(readlink "$fd") == /memfd:sluice-window* ]] || continue
-		blocks=$(stat -L -c %b "$fd")
-		[ $((blocks * 512)) -le "$2" ] || { echo "the memfd holds $((blocks * 512)) bytes"; return 1; }
-	done
-}
-
-exactly_plugged() {
-	local plugged
-	plugged=$(sed -n "s/^$2 the accesses: plugged \([0-9]*\).*/\1/p" <(tr -d '\r' <"$work/$1.out"))
-	[ "$plugged" -gt 0 ] && map_json "$1" | jq -e ".[0] | .plugged == $plugged and .exposed == $plugged" &&
-		no_page_unplugged "$1" "$plugged"
-}
-
 counted() {
 	local told
 	told=$(sed -n 's/^after the accesses: .* told \([0-9]*\).*/\1/p' <(tr -d '\r' <"$work/$1.out"))
 	qmp "$1" '{"execute":"x-sluice-query-strays"}' | jq -e ".return.total == $told" ||
 		{ qmp "$1" '{"execute":"x-sluice-query-strays"}'; echo "the guest made $told"; false; }
 }
-
-said() { grep -aq "^$2 the accesses" "$work/$1.out"; }
 
 # attack NAME SLOT-BYTES READS PROPERTIES
 attack() {
@@ -52,11 +27,11 @@ attack() {
 	bare "$name" hostile 1 "$(usual_window "block-size = $(cell64 $block); requested-size = $(cell64 $((4 << 30)));
 		stray-reads = \"$3\"; $4")" "seed=$seed slot=$2 abort=$abort"
 	run "$name"
-	check "$name: plugs its half" until_true 60 said "$name" before
-	check "$name: exposed is plugged, no page elsewhere" exactly_plugged "$name" before
+	check "$name: plugs its half" until_true 60 said "$name" "before the accesses"
+	check "$name: exposed is plugged, no page elsewhere" exactly_plugged "$name" "before the accesses"
 	send "$name" ''
-	check "$name: makes its accesses" until_true 120 said "$name" after
-	check "$name: still exposed is plugged, no page elsewhere" exactly_plugged "$name" after
+	check "$name: makes its accesses" until_true 120 said "$name" "after the accesses"
+	check "$name: still exposed is plugged, no page elsewhere" exactly_plugged "$name" "after the accesses"
 	check "$name: each that came to us was counted" counted "$name"
 	send "$name" ''
 	check "$name: ends well" ended "$name" 30 0

@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# How a host looks at a window while a bare-metal guest waits at a checkpoint ("WORDS: plugged BYTES ...").
+
+cell64() { printf '/bits/ 64 <0x%x>' "$1"; }
+
+said() { grep -aq "^$2: plugged [0-9].*$" "$work/$1.out"; }
+
+# The kernel's list of the process's memory: no page behind what cannot be written, in the window's mappings, which are
+# all that are as large as a block. And a memfd holds no more than is plugged.
+no_page_unplugged() {
+	local fd blocks
+	awk '/^[0-9a-f]+-[0-9a-f]+ / { protected = $2 !~ /w/ && $6 == ""; range = $1 }
+		/^Size:/ { large = $2 >= 2048 }
+		/^(Rss|Private_Hugetlb|Shared_Hugetlb):/ { if (protected && large && $2) { print "held:", range, $0; bad = 1 } }
+		END { exit bad }' "/proc/${pid[$1]}/smaps" || return 1
+	for fd in "/proc/${pid[$1]}"/fd/*; do
+		[[ $(readlink "$fd") == /memfd:sluice-window* ]] || continue
+		blocks=$(stat -L -c %b "$fd")
+		[ $((blocks * 512)) -le "$2" ] || { echo "the memfd holds $((blocks * 512)) bytes of $2"; return 1; }
+	done
+}
+
+# exactly_plugged NAME WORDS: Sluice and the kernel say what the guest said at the checkpoint of those words.
+exactly_plugged() {
+	local plugged
+	plugged=$(sed -n "s/^$2: plugged \([0-9]*\).*/\1/p" <(tr -d '\r' <"$work/$1.out"))
+	[ "${plugged:-0}" -gt 0 ] && map_json "$1" | jq -e ".[0] | .plugged == $plugged and .exposed == $plugged" &&
+		no_page_unplugged "$1" "$plugged"
+}
