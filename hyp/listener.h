@@ -16,6 +16,7 @@
 #ifndef SLUICE_HYP_LISTENER_H
 #define SLUICE_HYP_LISTENER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct listener;
@@ -33,13 +34,13 @@ struct listener_ops {
 	/* Refused, it is tried again, if need be for ever; the slot's blocks are protected meanwhile. */
 	int (*close)(struct listener *listener, const struct memory_slot *slot);
 	/*
-	 * Blocks within one slot. The opposite call that takes one back comes at once, for the same
-	 * range, and must not be refused: what it needs for that a listener lets go of only later.
+	 * Blocks within one slot. `back` takes the opposite call for these blocks back, and must not
+	 * be refused: what it needs for that a listener lets go of only with the next call.
 	 */
 	int (*plug)(struct listener *listener, const struct memory_slot *slot, uint64_t offset,
-		uint64_t size);
+		uint64_t size, bool back);
 	int (*unplug)(struct listener *listener, const struct memory_slot *slot, uint64_t offset,
-		uint64_t size);
+		uint64_t size, bool back);
 	/* All slots are gone at once, with the VM that they were of. */
 	void (*forget)(struct listener *listener);
 };

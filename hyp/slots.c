@@ -171,43 +171,47 @@ int slot_open(struct slots *slots, const struct memory_slot *slot, int *id)
 /* --- blocks --- */
 
 static int tell(const struct slots *slots, unsigned index, bool plugged,
-	const struct memory_slot *slot, uint64_t offset, uint64_t size)
+	const struct memory_slot *slot, uint64_t offset, uint64_t size, bool back)
 {
 	struct listener *listener = slots->listeners[index];
 	const struct listener_ops *ops = listener->ops;
+	int err = 0;
 
-	if (plugged)
-		return ops->plug ? ops->plug(listener, slot, offset, size) : 0;
-	return ops->unplug ? ops->unplug(listener, slot, offset, size) : 0;
+	if (plugged && ops->plug)
+		err = ops->plug(listener, slot, offset, size, back);
+	else if (!plugged && ops->unplug)
+		err = ops->unplug(listener, slot, offset, size, back);
+	CHECK(!err || !back);
+	return err;
 }
 
-int slot_plug(struct slots *slots, unsigned id, uint64_t offset, uint64_t size)
+int slot_plug(struct slots *slots, unsigned id, uint64_t offset, uint64_t size, bool back)
 {
 	const struct memory_slot *slot = &slots->slot[id].slot;
 
 	for (unsigned i = 0; i < slots->listener_count; i++) {
-		int err = tell(slots, i, true, slot, offset, size);
+		int err = tell(slots, i, true, slot, offset, size, back);
 
 		if (!err)
 			continue;
 		while (i-- > 0)
-			CHECK(tell(slots, i, false, slot, offset, size) == 0);
+			tell(slots, i, false, slot, offset, size, true);
 		return err;
 	}
 	return 0;
 }
 
-int slot_unplug(struct slots *slots, unsigned id, uint64_t offset, uint64_t size)
+int slot_unplug(struct slots *slots, unsigned id, uint64_t offset, uint64_t size, bool back)
 {
 	const struct memory_slot *slot = &slots->slot[id].slot;
 
 	for (unsigned i = slots->listener_count; i-- > 0;) {
-		int err = tell(slots, i, false, slot, offset, size);
+		int err = tell(slots, i, false, slot, offset, size, back);
 
 		if (!err)
 			continue;
 		while (++i < slots->listener_count)
-			CHECK(tell(slots, i, true, slot, offset, size) == 0);
+			tell(slots, i, true, slot, offset, size, true);
 		return err;
 	}
 	return 0;

@@ -81,9 +81,9 @@ int slot_close(struct slots *slots, unsigned id);
 
 /*
  * Blocks [offset, offset+size) of an open slot are (no longer) plugged. On -errno no listener has
- * been told, or it has been taken back.
+ * been told, or it has been taken back. `back` itself takes the opposite call back, and succeeds.
  */
-int slot_plug(struct slots *slots, unsigned id, uint64_t offset, uint64_t size);
-int slot_unplug(struct slots *slots, unsigned id, uint64_t offset, uint64_t size);
+int slot_plug(struct slots *slots, unsigned id, uint64_t offset, uint64_t size, bool back);
+int slot_unplug(struct slots *slots, unsigned id, uint64_t offset, uint64_t size, bool back);
 
 #endif

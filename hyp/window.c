@@ -180,7 +180,7 @@ int window_detach(struct window *window)
 	err = make_idle(window, 0, window->config.size);
 	forget_plugged(window);
 	for (unsigned index = 0; index < window->slot_count; index++)
-		if (window->slot[index].id_plus_1)
+		if (window->slot[index].id_plus_1 || window->slot[index].queued)
 			window->slot[index] = (struct slot){ 0 };
 	window->close_first = window->close_last = 0;
 	window->slots = NULL;
@@ -233,7 +233,8 @@ static void count_in_slots(struct window *window, uint64_t offset, uint64_t size
 }
 
 /* Tells the listeners of a range in open slots: of all of it, or, on -errno, of nothing. */
-static int tell_listeners(struct window *window, uint64_t offset, uint64_t size, bool plugged)
+static int tell_listeners(
+	struct window *window, uint64_t offset, uint64_t size, bool plugged, bool back)
 {
 	uint64_t at = offset, end = offset + size, part;
 	unsigned index;
@@ -243,9 +244,10 @@ static int tell_listeners(struct window *window, uint64_t offset, uint64_t size,
 
 		part = part_of(window, at, end, &index);
 		err = (plugged ? slot_plug : slot_unplug)(window->slots,
-			window->slot[index].id_plus_1 - 1, at - slot_offset(window, index), part);
+			window->slot[index].id_plus_1 - 1, at - slot_offset(window, index), part,
+			back);
 		if (err && at > offset)
-			CHECK(tell_listeners(window, offset, at - offset, !plugged) == 0);
+			tell_listeners(window, offset, at - offset, !plugged, true);
 		if (err)
 			return err;
 	}
@@ -310,7 +312,7 @@ static const char *plug(struct window *window, uint64_t offset, uint64_t size)
 		why = window->config.backing == BACKING_HUGETLB
 			      ? "the host's pool of huge pages is used up (vm.nr_hugepages)"
 			      : "the host does not commit the memory (vm.overcommit_memory)";
-	} else if (tell_listeners(window, offset, size, true) != 0) {
+	} else if (tell_listeners(window, offset, size, true, false) != 0) {
 		why = "a user of guest memory does not take the blocks";
 	}
 	if (!why)
@@ -365,10 +367,10 @@ int window_unplug(struct window *window, uint64_t offset, uint64_t size)
 		return busy(window, "unplug", offset, size, why);
 	pthread_mutex_lock(&window->lock);
 	set_blocks(window, offset, size, false);
-	if (tell_listeners(window, offset, size, false) != 0) {
+	if (tell_listeners(window, offset, size, false, false) != 0) {
 		why = "a user of guest memory still uses the blocks";
 	} else if (backing_protect(&window->backing, offset, size) != 0) {
-		CHECK(tell_listeners(window, offset, size, true) == 0);
+		tell_listeners(window, offset, size, true, true);
 		why = "the host does not protect the memory";
 	}
 	if (why) {
@@ -401,15 +403,15 @@ static bool next_plugged(
 }
 
 /* Tells the listeners of all that is plugged before `end`: of all of it, or, on -errno, of nothing. */
-static int tell_all(struct window *window, uint64_t end, bool plugged)
+static int tell_all(struct window *window, uint64_t end, bool plugged, bool back)
 {
 	uint64_t size;
 
 	for (uint64_t at = 0; next_plugged(window, &at, end, &size); at += size) {
-		int err = tell_listeners(window, at, size, plugged);
+		int err = tell_listeners(window, at, size, plugged, back);
 
 		if (err)
-			CHECK(tell_all(window, at, !plugged) == 0);
+			tell_all(window, at, !plugged, true);
 		if (err)
 			return err;
 	}
@@ -427,10 +429,10 @@ int window_unplug_all(struct window *window)
 	if (window->owed_size)
 		return busy(window, "unplug", 0, size, not_now(window));
 	pthread_mutex_lock(&window->lock);
-	if (tell_all(window, size, false) != 0) {
+	if (tell_all(window, size, false, false) != 0) {
 		why = "a user of guest memory still uses blocks";
 	} else if (backing_protect(&window->backing, 0, size) != 0) { /* all of it or nothing */
-		CHECK(tell_all(window, size, true) == 0);
+		tell_all(window, size, true, true);
 		why = "the host does not protect the memory";
 	}
 	if (!why) {

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <linux/kvm.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -16,7 +17,8 @@ struct fake_kvm fake_kvm;
 static bool fails(void)
 {
 	fake_kvm.calls++;
-	if (fake_kvm.calls != fake_kvm.fail_at)
+	if (fake_kvm.calls != fake_kvm.fail_at &&
+		!(fake_kvm.fail_one_in && rand_r(&fake_kvm.seed) % fake_kvm.fail_one_in == 0))
 		return false;
 	fake_kvm.failed++;
 	return true;

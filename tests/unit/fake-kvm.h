@@ -18,8 +18,10 @@ struct fake_kvm {
 	} slots[FAKE_KVM_SLOTS];
 	unsigned open;
 
-	unsigned calls;	    /* of the seam, all kinds */
-	unsigned fail_at;   /* this call fails (counted from 1 since the last reset); 0: none */
+	unsigned calls;	      /* of the seam, all kinds */
+	unsigned fail_at;     /* this call fails (counted from 1 since the last reset); 0: none */
+	unsigned fail_one_in; /* each call fails with this chance, of the seed's; 0: none */
+	unsigned seed;
 	bool fail_closing;  /* every removal of a slot fails */
 	bool fail_mapping;  /* every mapping fails */
 	bool fail_punching; /* no file gives memory back */

@@ -3,6 +3,7 @@
 #include "fake-listener.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "hyp/util.h"
@@ -14,7 +15,8 @@ static struct fake_listener *from(struct listener *listener)
 
 static bool fails(struct fake_listener *fake)
 {
-	if (++fake->calls != fake->fail_at)
+	if (++fake->calls != fake->fail_at &&
+		!(fake->fail_one_in && rand_r(&fake->seed) % fake->fail_one_in == 0))
 		return false;
 	fake->failed++;
 	return true;
@@ -54,28 +56,28 @@ static void touch(const struct memory_slot *slot, uint64_t offset, uint64_t size
 	hva[size - 1] = hva[size - 1];
 }
 
-static int fake_plug(
-	struct listener *listener, const struct memory_slot *slot, uint64_t offset, uint64_t size)
+static int fake_plug(struct listener *listener, const struct memory_slot *slot, uint64_t offset,
+	uint64_t size, bool back)
 {
 	struct fake_listener *fake = from(listener);
 
 	CHECK(fake->open[slot->id]);
 	touch(slot, offset, size);
-	if (fails(fake))
+	if (!back && fails(fake))
 		return -ENOMEM;
 	fake->plugged[slot->id] += size;
 	fake->plugged_all += size;
 	return 0;
 }
 
-static int fake_unplug(
-	struct listener *listener, const struct memory_slot *slot, uint64_t offset, uint64_t size)
+static int fake_unplug(struct listener *listener, const struct memory_slot *slot, uint64_t offset,
+	uint64_t size, bool back)
 {
 	struct fake_listener *fake = from(listener);
 
 	CHECK(fake->open[slot->id] && fake->plugged[slot->id] >= size);
 	touch(slot, offset, size);
-	if (fails(fake))
+	if (!back && fails(fake))
 		return -EBUSY;
 	fake->plugged[slot->id] -= size;
 	fake->plugged_all -= size;

@@ -21,6 +21,8 @@ struct fake_listener {
 
 	unsigned calls;	  /* fallible ones */
 	unsigned fail_at; /* this call is refused (counted from 1 since the last reset); 0: none */
+	unsigned fail_one_in; /* each call is refused with this chance; 0: none */
+	unsigned seed;
 	unsigned failed;
 };
 

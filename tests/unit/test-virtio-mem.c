@@ -9,41 +9,22 @@
 
 #include "devices/device.h"
 #include "devices/virtio-mem.h"
-#include "driver.h"
 #include "fake-loop.h"
 #include "fake-window.h"
 #include "hyp/irq.h"
 #include "hyp/log.h"
 #include "hyp/util.h"
+#include "mem-driver.h"
 #include "unit.h"
 
-#define BLOCK	   (2 * MiB)
-#define WINDOW	   (4 * GiB)
-#define BLOCKS	   (WINDOW / BLOCK)
-#define GPA	   UINT64_C(0x100000000)
-#define REQUESTED  (1 * GiB)
-#define QUEUE_SIZE 8
-#define REQ_AT	   FREE_AT
-#define RESP_AT	   (FREE_AT + 64)
-
-enum {
-	PLUG = VIRTIO_MEM_REQ_PLUG,
-	UNPLUG = VIRTIO_MEM_REQ_UNPLUG,
-	UNPLUG_ALL = VIRTIO_MEM_REQ_UNPLUG_ALL,
-	STATE = VIRTIO_MEM_REQ_STATE,
-};
-enum {
-	ACK = VIRTIO_MEM_RESP_ACK,
-	NACK = VIRTIO_MEM_RESP_NACK,
-	BUSY = VIRTIO_MEM_RESP_BUSY,
-	ERROR = VIRTIO_MEM_RESP_ERROR,
-};
-
-static struct driver driver;
+#define BLOCK	  (2 * MiB)
+#define WINDOW	  (4 * GiB)
+#define BLOCKS	  (WINDOW / BLOCK)
+#define GPA	  UINT64_C(0x100000000)
+#define REQUESTED (1 * GiB)
 static struct window window;
-static struct device *device;
 static void *node;
-static unsigned interrupts, log_lines, changes_told;
+static unsigned log_lines, changes_told;
 static uint64_t told_bytes;
 
 static void count_interrupt(struct irq_line *line, bool level)
@@ -94,76 +75,6 @@ static void make_node(void)
 	node = calloc(1, virtio_mem_class.config_bytes);
 	virtio_mem_class.defaults(node);
 	set_region(GPA, WINDOW);
-}
-
-/* ---- The driver ---- */
-
-static uint64_t mmio(uint64_t offset, unsigned size, bool write, uint64_t data)
-{
-	struct mmio_access one = { .offset = offset, .size = size, .write = write, .data = data };
-
-	pthread_mutex_lock(&device->lock);
-	device->region.access(&device->region, &one);
-	pthread_mutex_unlock(&device->lock);
-	return one.data;
-}
-
-#define CONFIG(field)                                                                              \
-	mmio(VIRTIO_MMIO_CONFIG + offsetof(struct virtio_mem_config, field), 8, false, 0)
-
-static void start_driver(uint64_t features)
-{
-	const uint32_t writes[][2] = {
-		{ VIRTIO_MMIO_STATUS, 0 },
-		{ VIRTIO_MMIO_STATUS, 1 },
-		{ VIRTIO_MMIO_STATUS, 3 },
-		{ VIRTIO_MMIO_DRIVER_FEATURES_SEL, 0 },
-		{ VIRTIO_MMIO_DRIVER_FEATURES, features },
-		{ VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1 },
-		{ VIRTIO_MMIO_DRIVER_FEATURES, features >> 32 },
-		{ VIRTIO_MMIO_STATUS, 11 },
-		{ VIRTIO_MMIO_QUEUE_SEL, 0 },
-		{ VIRTIO_MMIO_QUEUE_NUM, QUEUE_SIZE },
-		{ VIRTIO_MMIO_QUEUE_DESC_LOW, RAM_GPA },
-		{ VIRTIO_MMIO_QUEUE_AVAIL_LOW, RAM_GPA + AVAIL_AT },
-		{ VIRTIO_MMIO_QUEUE_USED_LOW, RAM_GPA + USED_AT },
-		{ VIRTIO_MMIO_QUEUE_READY, 1 },
-		{ VIRTIO_MMIO_STATUS, 15 },
-	};
-
-	driver_init(&driver, QUEUE_SIZE);
-	driver_set(
-		&driver, 0, RAM_GPA + REQ_AT, sizeof(struct virtio_mem_req), VRING_DESC_F_NEXT, 1);
-	driver_set(&driver, 1, RAM_GPA + RESP_AT, sizeof(struct virtio_mem_resp),
-		VRING_DESC_F_WRITE, 0);
-	for (unsigned i = 0; i < ARRAY_SIZE(writes); i++)
-		mmio(writes[i][0], 4, true, writes[i][1]);
-	fake_loop_serve();
-	interrupts = 0;
-}
-
-#define FEATURES (1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE)
-
-static uint16_t state; /* of the last answer */
-static uint32_t used_len;
-
-static int request(unsigned type, uint64_t gpa, unsigned blocks)
-{
-	struct virtio_mem_req *req = (void *)(driver.ram + REQ_AT);
-	struct virtio_mem_resp *resp = (void *)(driver.ram + RESP_AT);
-
-	memset(req, 0xee, sizeof(*req)); /* padding is ignored */
-	memset(resp, 0xee, sizeof(*resp));
-	req->type = type;
-	req->u.plug.addr = gpa;
-	req->u.plug.nb_blocks = blocks;
-	driver_offer(&driver, 0);
-	mmio(VIRTIO_MMIO_QUEUE_NOTIFY, 4, true, 0);
-	fake_loop_serve();
-	assert_int_equal(driver_used(&driver)->idx, driver.next_avail);
-	used_len = driver_used(&driver)->ring[(driver.next_avail - 1) % driver.size].len;
-	state = resp->u.state.state;
-	return resp->type;
 }
 
 /* By block number. */
