@@ -345,7 +345,7 @@ static void random_requests(void **unused)
 	const char *wanted = getenv("SEED");
 
 	seed = wanted ? (unsigned)strtoul(wanted, NULL, 0) : 20250531;
-	print_message("SEED=%u\n", seed);
+	print_message("# SEED=%u\n", seed);
 	acked = busy = 0;
 	for (unsigned i = 0; i < ARRAY_SIZE(shapes); i++) {
 		assert_int_equal(create(&shapes[i]), 0);
