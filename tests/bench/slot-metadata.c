@@ -164,6 +164,7 @@ int main(void)
 		return SKIPPED;
 	}
 	uname(&host);
+	host.release[strcspn(host.release, "-+")] = 0;
 	printf("Host: Linux %s on %s\n\n", host.release, host.machine);
 	puts("| window cut into | slots open | of | metadata | dirty bitmaps | time to plug |");
 	puts("|---|---|---|---|---|---|");
