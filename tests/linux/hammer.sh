@@ -14,7 +14,7 @@ echo 100 >/proc/sys/vm/nr_hugepages
 for backing in anonymous memfd hugetlb; do
 	name=hammer_$backing
 	bare "$name" hammer 4 "$(usual_window "block-size = $(cell64 $((2 << 20))); requested-size = $(cell64 $((1 << 30)));
-		slot-size = $(cell64 $((16 << 20))); backing = \"$backing\";")" "cpus=4 rounds=2000 seed=$RANDOM"
+		slot-size = $(cell64 $((16 << 20))); backing = \"$backing\";")" "cpus=4 rounds=1000 seed=$RANDOM"
 	run "$name"
 	check "$name: hammers" until_true 90 said "$name" 'after the hammering'
 	# The CPUs go on storing while the host looks.
