@@ -30,6 +30,7 @@ struct pl061;
 struct button {
 	struct loop_timer timer; /* armed while the line is high, and as long again */
 	unsigned presses;	 /* that wait */
+	unsigned held;		 /* pulses that the line has been high for */
 	struct pl061 *gpio;
 	unsigned line;
 };
@@ -41,6 +42,7 @@ struct pl061 {
 	uint32_t in, out, seen; /* seen: the lines when edges were last looked for */
 	uint32_t dir, is, ibe, iev, afsel;
 	uint32_t edges;
+	uint32_t unread;		    /* lines whose rise interrupted the guest, until it looks */
 	struct button buttons[PL061_LINES]; /* the loop's thread only */
 };
 
@@ -68,6 +70,7 @@ static void pl061_settle(struct primecell *pl)
 
 static uint32_t data_read(struct primecell *pl, uint64_t offset)
 {
+	pl061_of(pl)->unread &= ~(uint32_t)(offset >> 2);
 	return lines(pl061_of(pl)) & offset >> 2;
 }
 
@@ -114,21 +117,40 @@ static void set_line(struct pl061 *gpio, unsigned line, bool high)
 	pthread_mutex_lock(&gpio->pl.device.lock);
 	gpio->in = (gpio->in & ~(1u << line)) | (uint32_t)high << line;
 	primecell_update(&gpio->pl);
+	if (high)
+		gpio->unread |= gpio->pl.ris & gpio->pl.imsc & 1u << line;
+	else
+		gpio->unread &= ~(1u << line);
 	pthread_mutex_unlock(&gpio->pl.device.lock);
 }
 
 static void press(struct button *button)
 {
 	button->presses--;
+	button->held = 0;
 	set_line(button->gpio, button->line, true);
 	loop_timer_arm(button->gpio->loop, &button->timer, PL061_PULSE_MS);
+}
+
+/* A guest that was interrupted looks some time after it, and is to find the line high then. */
+static bool is_awaited(struct button *button)
+{
+	struct pl061 *gpio = button->gpio;
+	bool unread;
+
+	pthread_mutex_lock(&gpio->pl.device.lock);
+	unread = gpio->unread & 1u << button->line;
+	pthread_mutex_unlock(&gpio->pl.device.lock);
+	return unread && ++button->held < PL061_PULSES_MAX;
 }
 
 static void button_fired(struct loop_timer *timer)
 {
 	struct button *button = container_of(timer, struct button, timer);
 
-	if (button->gpio->in & 1u << button->line) {
+	if (is_awaited(button)) {
+		loop_timer_arm(button->gpio->loop, timer, PL061_PULSE_MS);
+	} else if (button->gpio->in & 1u << button->line) {
 		set_line(button->gpio, button->line, false);
 		loop_timer_arm(button->gpio->loop, timer, PL061_PULSE_MS);
 	} else if (button->presses) {
@@ -155,7 +177,7 @@ static void pl061_reset(struct device *device)
 		gpio->buttons[line].presses = 0;
 	}
 	pthread_mutex_lock(&device->lock);
-	gpio->in = gpio->out = gpio->seen = gpio->edges = 0;
+	gpio->in = gpio->out = gpio->seen = gpio->edges = gpio->unread = 0;
 	gpio->dir = gpio->is = gpio->ibe = gpio->iev = gpio->afsel = 0;
 	primecell_reset(&gpio->pl);
 	pthread_mutex_unlock(&device->lock);

@@ -93,6 +93,7 @@ static void press_thrice(void **state)
 	for (int i = 0; i < PL061_PULSE_MS * 8 / 10; i++) {
 		if (b.level) {
 			rises++;
+			assert_int_equal(get(&b, LINE_DATA), BIT);
 			put(&b, IC, BIT);
 		}
 		bench_run(&b, 10);
@@ -101,6 +102,25 @@ static void press_thrice(void **state)
 	assert_int_equal(get(&b, LINE_DATA), 0);
 	pl061_pulse(b.device, LINE);
 	assert_true(b.level);
+}
+
+/* A guest that takes its time still finds the button pressed; one that never looks does not hold it. */
+static void slow_guest(void **state)
+{
+	put(&b, IBE, BIT);
+	put(&b, IE, BIT);
+	pl061_pulse(b.device, LINE);
+	put(&b, IC, BIT);
+	bench_run(&b, PL061_PULSE_MS * 4);
+	assert_false(b.level);
+	assert_int_equal(get(&b, LINE_DATA), BIT);
+	bench_run(&b, PL061_PULSE_MS * 3 / 2);
+	assert_true(b.level);
+	assert_int_equal(get(&b, LINE_DATA), 0);
+	put(&b, IC, BIT);
+	pl061_pulse(b.device, LINE);
+	bench_run(&b, PL061_PULSE_MS * (PL061_PULSES_MAX + 2));
+	assert_int_equal(get(&b, LINE_DATA), 0);
 }
 
 static void single_edge(void **state)
@@ -135,6 +155,7 @@ static void level(void **state)
 	assert_true(b.level);
 	put(&b, IC, BIT); /* a level stands for as long as the line does */
 	assert_true(b.level);
+	assert_int_equal(get(&b, LINE_DATA), BIT);
 	put(&b, IEV, 0);
 	assert_false(b.level);
 	put(&b, IEV, BIT);
@@ -178,6 +199,7 @@ static void reset_in_a_pulse(void **state)
 	assert_int_equal(get(&b, RIS), 0);
 	pl061_pulse(b.device, LINE);
 	assert_true(b.level);
+	assert_int_equal(get(&b, LINE_DATA), BIT);
 	bench_run(&b, PL061_PULSE_MS * 5 / 2); /* and the press before the reset is forgotten */
 	assert_int_equal(get(&b, LINE_DATA), 0);
 }
@@ -196,6 +218,7 @@ int main(void)
 		T(data_masked_by_address),
 		T(press_both_edges),
 		T(press_thrice),
+		T(slow_guest),
 		T(single_edge),
 		T(masked_edge),
 		T(level),
