@@ -33,11 +33,12 @@ enum {
 	ERROR = VIRTIO_MEM_RESP_ERROR,
 };
 
-static struct driver driver;
-static struct device *device;
-static unsigned interrupts;
+/* One of each a program; not every one uses all. */
+static __attribute__((unused)) struct driver driver;
+static __attribute__((unused)) struct device *device;
+static __attribute__((unused)) unsigned interrupts;
 
-static uint64_t mmio(uint64_t offset, unsigned size, bool write, uint64_t data)
+static inline uint64_t mmio(uint64_t offset, unsigned size, bool write, uint64_t data)
 {
 	struct mmio_access one = { .offset = offset, .size = size, .write = write, .data = data };
 
@@ -50,7 +51,7 @@ static uint64_t mmio(uint64_t offset, unsigned size, bool write, uint64_t data)
 #define CONFIG(field)                                                                              \
 	mmio(VIRTIO_MMIO_CONFIG + offsetof(struct virtio_mem_config, field), 8, false, 0)
 
-static void start_driver(uint64_t features)
+static inline void start_driver(uint64_t features)
 {
 	const uint32_t writes[][2] = {
 		{ VIRTIO_MMIO_STATUS, 0 },
@@ -83,10 +84,10 @@ static void start_driver(uint64_t features)
 
 #define FEATURES (1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE)
 
-static uint16_t state; /* of the last answer */
-static uint32_t used_len;
+static __attribute__((unused)) uint16_t state; /* of the last answer */
+static __attribute__((unused)) uint32_t used_len;
 
-static int request(unsigned type, uint64_t gpa, unsigned blocks)
+static inline int request(unsigned type, uint64_t gpa, unsigned blocks)
 {
 	struct virtio_mem_req *req = (void *)(driver.ram + REQ_AT);
 	struct virtio_mem_resp *resp = (void *)(driver.ram + RESP_AT);
