@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "hyp/kvm-slots.h"
@@ -250,7 +251,8 @@ static void gives_back(struct bench *b)
 			: huge_pages_free() - huge_pages_reserved() ==
 				  free_pages - reserved - WINDOW / 2 / backing_huge_page_bytes(),
 		"%s: the host is charged for what is plugged", kinds[b->kind]);
-	CHECK(mlock(hva, WINDOW / 4) == 0);
+	/* The sanitizers make mlock() do nothing. */
+	CHECK(syscall(SYS_mlock, hva, WINDOW / 4) == 0);
 	CHECK(locked_kib() == WINDOW / 4 / KiB || b->kind == BACKING_HUGETLB);
 	CHECK(window_unplug(b->window, 0, WINDOW / 2) == 0);
 	run_for(b, 1300);
@@ -258,8 +260,10 @@ static void gives_back(struct bench *b)
 			huge_pages_free() == free_pages && huge_pages_reserved() == reserved,
 		"%s: an unplug gives back memory, charge and reservation", kinds[b->kind]);
 	result(locked_kib() == 0, "%s: locked memory too", kinds[b->kind]);
-	result(tables_kib() <= tables, "%s: page tables too (%llu KiB, before %llu)",
-		kinds[b->kind], (unsigned long long)tables_kib(), (unsigned long long)tables);
+	/* A page of tables may be the process's own, for what it allocates meanwhile. */
+	result(tables_kib() <= tables + (uint64_t)getpagesize() / KiB,
+		"%s: page tables too (%llu KiB, before %llu)", kinds[b->kind],
+		(unsigned long long)tables_kib(), (unsigned long long)tables);
 }
 
 /* Each call of a plug and an unplug fails in turn; what follows the failure works again. */
