@@ -42,7 +42,7 @@ struct pl061 {
 	uint32_t in, out, seen; /* seen: the lines when edges were last looked for */
 	uint32_t dir, is, ibe, iev, afsel;
 	uint32_t edges;
-	uint32_t unread;		    /* lines whose rise interrupted the guest, until it looks */
+	uint32_t unread; /* lines whose rise interrupted the guest, until it looks */
 	struct button buttons[PL061_LINES]; /* the loop's thread only */
 };
 

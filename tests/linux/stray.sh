@@ -51,5 +51,5 @@ check "stops-half-plugged" until_true 30 half_plugged stops
 check "stops-driver-goes" driver_goes stops
 send stops "devmem $unplugged 32 1"
 check "stops" ended stops 60 3
-check "stops-says-why" grep -x "sluice: stopped: vCPU 0: stray access at $unplugged: unplugged block of an open slot" "$work/stops.err"
+check "stops-says-why" grep -x "sluice: stopped: vCPU 0: stray access at $unplugged, vmem0: unplugged block of an open slot" "$work/stops.err"
 done_testing
