@@ -13,6 +13,8 @@
 
 /* How long an emptied slot stays open: Linux may still read a few bytes across into it. */
 #define CLOSE_DELAY_MS 1000
+/* What one step of a close drains: 4,096 pages, some milliseconds of unmapping. */
+#define DRAIN_BYTES (16 * MiB)
 /* When a slot would not close, or the host would not take memory back. */
 #define RETRY_MS 1000
 
@@ -23,6 +25,8 @@ struct slot {
 	unsigned next_plus_1; /* in the queue of slots to close */
 	bool queued;
 	uint64_t close_at_ms;
+	uint64_t
+		drained; /* so many of its first bytes can be neither written nor read; see window-close.c */
 };
 
 struct window {
@@ -42,6 +46,7 @@ struct window {
 	unsigned slot_count;
 	uint64_t plugged_blocks;
 
+	uint64_t drain_bytes; /* what one step of a close drains */
 	struct loop_timer close_timer;
 	unsigned close_first, close_last; /* queue of emptied slots; index + 1 */
 
@@ -77,5 +82,7 @@ void window_close_due(struct loop_timer *timer);
 void window_queue_close(struct window *window, unsigned index, uint64_t delay_ms);
 /* Closes an empty slot. On -errno it is to be queued again. With the lock. */
 int window_close_slot(struct window *window, unsigned index);
+/* Gives a slot that was being closed, or was closed, the protection of unplugged blocks again. With the lock. */
+int window_refill(struct window *window, unsigned index);
 
 #endif

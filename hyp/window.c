@@ -97,6 +97,7 @@ int window_create(const struct window_config *config, struct loop *loop, struct 
 	window->config = *config;
 	window->loop = loop;
 	window->slot_count = (unsigned)slots;
+	window->drain_bytes = DRAIN_BYTES;
 	window->close_timer.fired = window_close_due;
 	window->owed_timer.fired = owed_due;
 	window->refusals.burst = 3;
@@ -180,7 +181,8 @@ int window_detach(struct window *window)
 	err = make_idle(window, 0, window->config.size);
 	forget_plugged(window);
 	for (unsigned index = 0; index < window->slot_count; index++)
-		if (window->slot[index].id_plus_1 || window->slot[index].queued)
+		if (window->slot[index].id_plus_1 || window->slot[index].queued ||
+			window->slot[index].drained)
 			window->slot[index] = (struct slot){ 0 };
 	window->close_first = window->close_last = 0;
 	window->slots = NULL;
@@ -264,6 +266,18 @@ static unsigned slots_closed(const struct window *window, uint64_t offset, uint6
 	return closed;
 }
 
+/* Slots of the range that were about to close have the protection of unplugged blocks again. */
+static int refill_slots(struct window *window, uint64_t offset, uint64_t size)
+{
+	unsigned first = (unsigned)(offset / window->config.slot_bytes);
+	unsigned last = (unsigned)((offset + size - 1) / window->config.slot_bytes);
+	int err = 0;
+
+	for (unsigned index = first; index <= last && !err; index++)
+		err = window_refill(window, index);
+	return err;
+}
+
 /* Opens the closed slots of the range; what it opened before an error is undo_open()'s. */
 static int open_slots(struct window *window, uint64_t offset, uint64_t size)
 {
@@ -306,7 +320,9 @@ static const char *plug(struct window *window, uint64_t offset, uint64_t size)
 	const char *why = NULL;
 	int err;
 
-	if (open_slots(window, offset, size) != 0) {
+	if (refill_slots(window, offset, size) != 0) {
+		return "the host maps no more memory (vm.max_map_count)";
+	} else if (open_slots(window, offset, size) != 0) {
 		why = "KVM or another user of guest memory takes no more slots";
 	} else if (backing_plug(&window->backing, offset, size) != 0) {
 		why = window->config.backing == BACKING_HUGETLB
@@ -438,6 +454,8 @@ int window_unplug_all(struct window *window)
 	if (!why) {
 		forget_plugged(window);
 		for (unsigned index = 0; index < window->slot_count; index++) {
+			if (window->slot[index].drained)
+				window->slot[index].drained = 0;
 			if (!window->slot[index].plugged_blocks)
 				continue;
 			window->slot[index].plugged_blocks = 0;

@@ -10,6 +10,8 @@
  *   plugged    | by its backing, readable + writable     | memory       | memory
  *   unplugged  | private anonymous, PROT_READ            | fault        | zeros (in an open slot)
  *   unplugged  | ... PROT_NONE (stray reads abort)       | fault        | fault
+ *   closing    | PROT_NONE, from its start on, and then  | fault        | fault, later in the slot
+ *              | in no listener any more                 |              | zeros still
  *   closed slot| as unplugged, and in no listener        | fault        | fault
  *
  * All calls come from the event loop's thread but for window_lookup() and window_peek().

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "hyp/kvm.h"
 #include "hyp/util.h"
@@ -38,6 +39,7 @@ static int set_region(const struct kvm_userspace_memory_region *region)
 			fake_kvm.failed++;
 			return -ENOMEM;
 		}
+		usleep(fake_kvm.close_ms * 1000);
 		*slot = (struct fake_slot){ 0 };
 		fake_kvm.open--;
 		return 0;
@@ -73,6 +75,7 @@ static int fake_map(
 		fake_kvm.failed++;
 		failing = true;
 	}
+	usleep(fake_kvm.map_ms * 1000);
 	/* Linux before 6.12 has unmapped by the time it refuses to charge writable memory. */
 	if (failing && addr && (prot & PROT_WRITE))
 		kvm_kernel.unmap(addr, size);

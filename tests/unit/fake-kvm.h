@@ -25,6 +25,8 @@ struct fake_kvm {
 	bool fail_closing;  /* every removal of a slot fails */
 	bool fail_mapping;  /* every mapping fails */
 	bool fail_punching; /* no file gives memory back */
+	unsigned map_ms;    /* how long a mapping takes: page tables that have to go */
+	unsigned close_ms;  /* how long a removal of a slot takes */
 	unsigned failed;    /* how often it did */
 };
 

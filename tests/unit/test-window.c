@@ -48,15 +48,15 @@ static void run_for(struct fixture *f, uint64_t ms)
 	assert_int_equal(loop_run(f->loop), 0);
 }
 
-static void open_fixture(
-	struct fixture *f, uint64_t size, enum stray_reads reads, int vm_fd, unsigned limit)
+static void open_slots_of(struct fixture *f, uint64_t slot_bytes, uint64_t size,
+	enum stray_reads reads, int vm_fd, unsigned limit)
 {
 	struct window_config config = {
 		.name = "test",
 		.gpa = GPA,
 		.size = size,
 		.block_bytes = BLOCK,
-		.slot_bytes = SLOT,
+		.slot_bytes = slot_bytes,
 		.stray_reads = reads,
 	};
 
@@ -68,6 +68,12 @@ static void open_fixture(
 	f->kvm_slots.vm_fd = vm_fd;
 	assert_int_equal(window_create(&config, f->loop, &f->window), 0);
 	window_attach(f->window, &f->slots);
+}
+
+static void open_fixture(
+	struct fixture *f, uint64_t size, enum stray_reads reads, int vm_fd, unsigned limit)
+{
+	open_slots_of(f, SLOT, size, reads, vm_fd, limit);
 }
 
 static void close_fixture(struct fixture *f)
@@ -405,6 +411,13 @@ static void probe_fired(struct loop_timer *timer)
 	loop_timer_arm(probe->loop, timer, 0);
 }
 
+static void run_until_closed(struct fixture *f)
+{
+	for (int i = 0; i < 400 && fake_kvm.open; i++)
+		run_for(f, 50);
+	assert_int_equal(fake_kvm.open, 0);
+}
+
 /* One request or one timer does not keep the loop for thousands of slots. */
 static void slots_close_a_few_at_a_time(void **state)
 {
@@ -418,12 +431,88 @@ static void slots_close_a_few_at_a_time(void **state)
 	assert_int_equal(fake_kvm.open, 0);
 	assert_int_equal(window_plug(f.window, 0, 300 * SLOT), 0);
 	assert_int_equal(window_unplug_all(f.window), 0);
+	fake_kvm.close_ms = 1;
 	probe.loop = f.loop;
 	loop_timer_arm(f.loop, &probe.timer, 0);
-	run_for(&f, 1500);
+	run_until_closed(&f);
 	loop_timer_cancel(&probe.timer);
-	assert_int_equal(fake_kvm.open, 0);
-	assert_in_range(probe.most, 1, 64);
+	assert_in_range(probe.most, 1, 6);
+	close_fixture(&f);
+}
+
+struct pause_probe {
+	struct loop_timer timer;
+	struct loop *loop;
+	unsigned calls, most; /* of the seam, between two turns of the loop */
+};
+
+static void pause_fired(struct loop_timer *timer)
+{
+	struct pause_probe *probe = container_of(timer, struct pause_probe, timer);
+
+	if (fake_kvm.calls - probe->calls > probe->most)
+		probe->most = fake_kvm.calls - probe->calls;
+	probe->calls = fake_kvm.calls;
+	loop_timer_arm(probe->loop, timer, 1);
+}
+
+/* A large slot whose zeros were read everywhere keeps the loop for one step at a time. */
+static void a_large_slot_closes_in_steps(void **state)
+{
+	struct fixture f;
+	struct pause_probe probe = { .timer.fired = pause_fired };
+
+	fake_kvm_install();
+	open_slots_of(&f, 32 * SLOT, 64 * SLOT, STRAY_READS_ZERO, FAKE_KVM_FD, 64);
+	assert_int_equal(window_plug(f.window, 0, BLOCK), 0);
+	assert_int_equal(window_unplug(f.window, 0, BLOCK), 0);
+	fake_kvm.map_ms = 10;
+	probe.calls = fake_kvm.calls;
+	probe.loop = f.loop;
+	loop_timer_arm(f.loop, &probe.timer, 0);
+	run_for(&f, 1150);
+	assert_int_equal(fake_kvm.open, 1);
+	assert_false(can_read(window_hva(f.window)));
+	assert_true(can_read(window_hva(f.window) + 31 * SLOT));
+	assert_false(can_write(window_hva(f.window) + 31 * SLOT));
+	run_until_closed(&f);
+	loop_timer_cancel(&probe.timer);
+	assert_true(fake_kvm.calls >= 32);
+	assert_in_range(
+		probe.most, 1, 2); /* a step, and the close with what gives the protection back */
+	assert_true(can_read(window_hva(f.window)));
+	close_fixture(&f);
+}
+
+/* A plug into a slot that is being closed: its other blocks read as zeros again. */
+static void plugged_while_closing(void **state)
+{
+	struct fixture f;
+
+	fake_kvm_install();
+	open_slots_of(&f, 32 * SLOT, 64 * SLOT, STRAY_READS_ZERO, FAKE_KVM_FD, 64);
+	assert_int_equal(window_plug(f.window, 0, BLOCK), 0);
+	assert_int_equal(window_unplug(f.window, 0, BLOCK), 0);
+	fake_kvm.map_ms = 10;
+	run_for(&f, 1150);
+	assert_false(can_read(window_hva(f.window)));
+	fake_kvm.fail_mapping = true;
+	assert_int_equal(window_plug(f.window, BLOCK, BLOCK), -EBUSY);
+	fake_kvm.fail_mapping = false;
+	assert_int_equal(window_plug(f.window, BLOCK, BLOCK), 0);
+	assert_true(can_read(window_hva(f.window)));
+	assert_false(can_write(window_hva(f.window)));
+	assert_int_equal(exposed(&f), BLOCK);
+	run_for(&f, 600);
+	assert_int_equal(fake_kvm.open, 1);
+	/* Emptied again, it closes; though the host maps nothing, which only leaves it unreadable. */
+	assert_int_equal(window_unplug(f.window, BLOCK, BLOCK), 0);
+	fake_kvm.fail_mapping = true;
+	run_until_closed(&f);
+	fake_kvm.fail_mapping = false;
+	assert_int_equal(window_plug(f.window, 0, BLOCK), 0);
+	assert_true(can_read(window_hva(f.window) + BLOCK));
+	assert_int_equal(exposed(&f), BLOCK);
 	close_fixture(&f);
 }
 
@@ -601,6 +690,8 @@ int main(void)
 		cmocka_unit_test(mappings_run_out),
 		cmocka_unit_test(a_failing_plug_leaves_no_hole),
 		cmocka_unit_test(slots_close_a_few_at_a_time),
+		cmocka_unit_test(a_large_slot_closes_in_steps),
+		cmocka_unit_test(plugged_while_closing),
 		cmocka_unit_test(detach_empties),
 		cmocka_unit_test(the_gate_sees_plugged_blocks_only),
 		cmocka_unit_test(one_tebibyte_costs_nothing),
