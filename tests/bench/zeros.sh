@@ -3,7 +3,7 @@
 # Usage: zeros.sh [MODE...]     of transparent huge pages: always, madvise, never (always and never)
 # What a guest costs that reads zeros everywhere, a word of each page of all unplugged blocks of open slots: page tables
 # of the process and of stage 2, with and without the host's transparent huge pages, what of them is left when the slots
-# have closed, and how long the event loop keeps others waiting meanwhile. Prints a table; 77 (skipped) where it cannot
+# have closed, and how long the event loop keeps others waiting meanwhile, while another CPU of the guest reads on. Prints a table; 77 (skipped) where it cannot
 # run. In an arm64 host, as root, with the environment of tests/linux.
 
 skip() { echo "skipped: $*"; exit 77; }
@@ -53,9 +53,9 @@ pause_over() {
 measure() {
 	local slot=$(($2 << 20)) size=$(($2 * $3 << 20)) process stage2 idle closing at_once read left resident
 	echo "$1" >$thp
-	bare zeros zeros 1 "$(regions "$(window_region vmem0 '0x1 0x0' "0x0 $(printf 0x%x "$size")" 100000000)")
+	bare zeros zeros 2 "$(regions "$(window_region vmem0 '0x1 0x0' "0x0 $(printf 0x%x "$size")" 100000000)")
 		$(window_device vmem0 "block-size = $(cell64 $((2 << 20))); requested-size = $(cell64 $size);
-		slot-size = $(cell64 $slot); stray-reads = \"zero\";")" "slot=$slot"
+		slot-size = $(cell64 $slot); stray-reads = \"zero\";")" "slot=$slot cpus=2"
 	run zeros
 	at plugged
 	process=$(process_tables) stage2=$(stage2_tables)

@@ -2,7 +2,8 @@
 /*
  * A guest that reads zeros everywhere: it plugs the first block of each slot, reads a word of every
  * page of all others, and unplugs, block by block, then once more with all at once. The host looks
- * at each checkpoint. bootargs: slot= (bytes).
+ * at each checkpoint. A second CPU reads on without end meanwhile, while slots close and open too.
+ * bootargs: slot= (bytes), cpus=.
  */
 #include <inttypes.h>
 
@@ -12,6 +13,29 @@
 
 static struct vmem vmem;
 static uint64_t slot;
+static volatile bool stop;
+static volatile uint64_t zeros, aborts, others;
+
+/* Zeros in open slots, aborts elsewhere, and nothing else ever. */
+static void read_on(unsigned index, void *opaque)
+{
+	uint64_t at = vmem.addr;
+
+	while (!stop) {
+		struct fault fault;
+		uint64_t value = access_make(ACCESS_LOAD, at, 0, &fault);
+
+		if (!fault.esr && !value)
+			zeros++;
+		else if (ESR_EC(fault.esr) == EC_DABT && ESR_FSC(fault.esr) == FSC_EXTERNAL)
+			aborts++;
+		else
+			others++;
+		at += PAGE;
+		if (at == vmem.addr + vmem.region)
+			at = vmem.addr;
+	}
+}
 
 /* Plugs, or unplugs, the first block of each slot. */
 static bool each_slot(unsigned type)
@@ -55,7 +79,15 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	slot = argument("slot", vmem.region);
+	if (argument("cpus", 1) > 1)
+		result(cpu_start(1, read_on, NULL), "another CPU reads on");
 	read_zeros(false);
 	read_zeros(true);
+	if (argument("cpus", 1) == 1)
+		return 0;
+	stop = true;
+	result(cpu_wait(1, 60000) && zeros && aborts && !others,
+		"it saw %" PRIu64 " zeros, %" PRIu64 " aborts, %" PRIu64 " of another kind", zeros,
+		aborts, others);
 	return 0;
 }
