@@ -39,15 +39,16 @@ static void die(const char *what)
 }
 
 /* Lines are read until one has an answer, past the greeting and events. */
-static void ask(FILE *socket, const char *command)
+static void ask(FILE *answers, const char *command)
 {
 	char line[4096];
 
-	if (fprintf(socket, "{\"execute\":\"%s\"}\n", command) < 0 || fflush(socket))
+	/* Not through the stream, which may hold events that have not been read yet. */
+	if (dprintf(fileno(answers), "{\"execute\":\"%s\"}\n", command) < 0)
 		die(command);
 	do {
 		errno = 0;
-		while (!fgets(line, sizeof(line), socket))
+		while (!fgets(line, sizeof(line), answers))
 			if (errno != EINTR)
 				die(command);
 		if (strstr(line, "\"error\""))
@@ -80,7 +81,7 @@ int main(int argc, char **argv)
 	strcpy(address.sun_path, argv[1]);
 	if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0)
 		die(argv[1]);
-	file = fdopen(fd, "r+");
+	file = fdopen(fd, "r");
 	if (!file)
 		die(argv[1]);
 	ask(file, "qmp_capabilities");
