@@ -326,7 +326,8 @@ static const char *plug(struct window *window, uint64_t offset, uint64_t size)
 		why = "KVM or another user of guest memory takes no more slots";
 	} else if (backing_plug(&window->backing, offset, size) != 0) {
 		why = window->config.backing == BACKING_HUGETLB
-			      ? "the host's pool of huge pages is used up (vm.nr_hugepages)"
+			      ? "the host's pool of huge pages is used up (vm.nr_hugepages, or a "
+				"cgroup's hugetlb.*.rsvd.max)"
 			      : "the host does not commit the memory (vm.overcommit_memory)";
 	} else if (tell_listeners(window, offset, size, true, false) != 0) {
 		why = "a user of guest memory does not take the blocks";
