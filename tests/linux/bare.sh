@@ -19,7 +19,6 @@ run again
 lives() { [ "$(grep -c 'off or again' "$work/again.out")" -eq "$1" ]; }
 for life in 1 2 3; do
 	check "life-$life" until_true 60 lives $life
-	send again ''
 	send again "$([ $life -lt 3 ] && echo again || echo off)"
 done
 check "again-ends" ended again 60 0

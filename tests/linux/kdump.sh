@@ -12,7 +12,7 @@
 
 MiB=$((1 << 20))
 plugged=$((450 * MiB))
-for guest in ${KEXEC_GUESTS:-6.12 6.1 7.3}; do
+for guest in ${KEXEC_GUESTS:-6.12}; do
 	m=linux_${guest//./_}
 	loaded "$m" 2 "$guest" "$(usual_window 'slot-size = /bits/ 64 <0x200000>;')" crashkernel=192M
 	run "$m"

@@ -10,7 +10,7 @@
 . "$(dirname "$0")/kexec.bash"
 
 GiB=$((1 << 30))
-for guest in ${KEXEC_GUESTS:-6.12 6.1 7.3}; do
+for guest in ${KEXEC_GUESTS:-6.12}; do
 	m=linux_${guest//./_}
 	loaded "$m" 2 "$guest" "$(usual_window)"
 	run "$m"

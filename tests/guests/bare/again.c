@@ -4,6 +4,7 @@
  * It leaves a mark everywhere, and resets the machine until it is told "off".
  */
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "bare.h"
 
@@ -27,7 +28,7 @@ int main(int argc, char **argv)
 {
 	struct vmem vmem;
 	uint64_t words;
-	int c;
+	int c, first = 0;
 
 	if (!vmem_open(&vmem)) {
 		result(false, "a virtio-mem device");
@@ -40,10 +41,11 @@ int main(int argc, char **argv)
 	words = marked(vmem.addr, vmem.addr + vmem.block, true);
 	result(!words, "it is empty (%" PRIu64 " words are not)", words);
 	result(marked(RAM_FROM, RAM_END, false) == (RAM_END - RAM_FROM) / 512, "both are marked");
-	checkpoint("plugged %" PRIu64 ", off or again?", vmem_plugged(&vmem));
-	while ((c = console_get()) < 0)
-		;
-	if (c == 'a')
+	printf("plugged %" PRIu64 ", off or again?\n", vmem_plugged(&vmem));
+	fflush(stdout);
+	while ((c = console_get()) != '\n')
+		first = c > 0 && !first ? c : first;
+	if (first == 'a')
 		psci(PSCI_SYSTEM_RESET, 0, 0, 0);
 	return 0;
 }
