@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # machines: virt-gicv2 ampere raspi4 host-16k nested
 # memory: 3072
-# timeout: 400
+# timeout: 900
 # The main job on each kind of host, with each guest kernel that its CPU has the pages for; stray accesses on eight vCPUs;
 # and the bare-metal guests, the basic one on 32 vCPUs where the GIC has as many, the hostile one in a smaller window.
 # What the host is, this asks the host itself. hosts-all.sh, with $HOSTS_ALL=1, does all of the main job on eight vCPUs too.
