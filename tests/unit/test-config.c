@@ -25,6 +25,7 @@
 static const struct host_limits ipa36 = { 36, 256 * TiB, 0, 4 * KiB, 32767, 512, 3 };
 static const struct host_limits ipa40 = { 40, 256 * TiB, 0, 4 * KiB, 32767, 512, 3 };
 static const struct host_limits ipa44 = { 44, 256 * TiB, 0, 4 * KiB, 32767, 512, 3 };
+static const struct host_limits ipa52 = { 52, 8192 * TiB, 0, 4 * KiB, 32767, 512, 3 };
 static const struct host_limits va39 = { 40, 512 * GiB, 0, 4 * KiB, 32767, 512, 3 };
 static const struct host_limits va39_run = { 40, 511 * GiB, 340 * GiB, 4 * KiB, 32767, 512, 3 };
 static const struct host_limits few_slots = { 48, 256 * TiB, 0, 4 * KiB, 33, 512, 3 };
@@ -88,6 +89,8 @@ static const struct wrong {
 	{ "ipa-40", WINDOW("0x1 0x0 0x100 0x0"), &ipa40,
 		{ "40 bits, 1 TiB. The largest that fits there is 1020 GiB" } },
 	{ "ipa-44", WINDOW("0x1 0x0 0x1000 0x0"), &ipa44, { "44 bits, 16 TiB. The largest that fits there is 16380 GiB" } },
+	{ "ipa-48", WINDOW("0x1 0x0 0x10000 0x0"), NULL, { "48 bits, 256 TiB. The largest that fits there is 262140 GiB", "memory and windows take 262144.5 GiB of address space" } },
+	{ "ipa-52", WINDOW("0x1 0x0 0x100000 0x0"), &ipa52, { "52 bits, 4096 TiB. The largest that fits there is 4194300 GiB" } },
 	{ "ipa-memory", "/ { memory@1000000000 { device_type = \"memory\"; reg = <0x10 0x0 0x0 0x20000000>; }; };", &ipa36,
 		{ "/memory@1000000000: reg: memory 0x1000000000+0x20000000 (512 MiB) ends beyond" } },
 	{ "address-space-39", WINDOW("0x1 0x0 0x80 0x0"), &va39,
