@@ -95,7 +95,9 @@ table:
 	nop
 exclusive:
 	stxr	w11, x4, [x2]
-	b	done
+	cbz	w11, done
+	ldxr	x4, [x2]		/* the monitor was lost, as by an interrupt of the host: no store was tried */
+	b	exclusive
 spin:
 	mov	x12, #0
 1:	add	x13, x2, x12

@@ -124,6 +124,9 @@ kinds:
 	ldr	w2, [x1]		/* load of 32 bits */
 	b	8f
 7:	stxr	w12, x2, [x1]
+	cbz	w12, 8f
+	ldxr	x2, [x1]		/* the monitor was lost, as by an interrupt of the host: no store was tried */
+	b	7b
 8:	dsb	sy
 	str	xzr, [x9]
 	mov	x0, x2
