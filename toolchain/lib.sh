@@ -100,6 +100,9 @@ unpack() {
 	dpkg-deb --fsys-tarfile "$deb" | tar -x --keep-directory-symlink --no-same-owner -C "$to" "$@"
 }
 
+# squash FOLDER FILE [ARGUMENT...]: a disk of FOLDER, not compressed, so that a host reads it straight from this machine's page cache.
+squash() { mksquashfs "$1" "$2" -quiet -no-progress -noappend -all-root -noI -noD -noF -noX "${@:3}"; }
+
 # direct: whether this machine is an arm64 host itself.
 direct() { [ "$(uname -m)" = aarch64 ] && [ -c /dev/kvm ]; }
 # prepare_here VERSION...: what an emulated host has, on this one: the guests' kernels in cache/guests, and in the array

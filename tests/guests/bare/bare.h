@@ -5,7 +5,8 @@
  * is one C file with a main(argc, argv); argv is /chosen/bootargs, argv[0] the guest's name. It
  * prints TAP; when main() returns the plan is printed and the machine powers off.
  *
- * The machine is Sluice's (board/guest-map.h): PL011, GIC and virtio-mmio where QEMU virt has them.
+ * The machine is Sluice's (board/guest-map.h): PL011, GIC and virtio-mmio where QEMU virt has them, so
+ * that guests run there too.
  */
 #ifndef SLUICE_BARE_H
 #define SLUICE_BARE_H
@@ -96,10 +97,30 @@ void gic_init(void);
 void timer_arm(uint64_t us);
 void gic_interrupt(void);
 
+/* ---- virtio (virtio-mem.c, virtio-pci.c) ---- */
+
+struct virtio_start {
+	uint64_t features;
+	unsigned size; /* of queue 0, and where its parts are */
+	const void *desc, *driver, *device;
+};
+
+/* A device on one of the transports. */
+struct virtio {
+	volatile uint32_t *config; /* the device's own */
+	volatile void *regs, *doorbell;
+	/* Reset to DRIVER_OK, with one queue. */
+	void (*start)(struct virtio *virtio, const struct virtio_start *start);
+	void (*notify)(struct virtio *virtio);
+};
+
+/* Finds the first on PCI, as QEMU's virt has it with highmem-ecam=off. False where there is none. */
+bool virtio_pci_open(struct virtio *virtio, unsigned device_id);
+
 /* ---- virtio-mem (virtio-mem.c) ---- */
 
 struct vmem {
-	volatile uint32_t *regs; /* NULL: the machine has none */
+	struct virtio virtio;
 	uint64_t block, addr, region;
 };
 

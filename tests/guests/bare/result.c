@@ -8,6 +8,7 @@
 #include "bare.h"
 
 #define ARGUMENTS 32
+#define RAM_BASE  0x40000000
 
 /* The flattened tree (devicetree specification 0.4, 5). */
 #define FDT_BEGIN_NODE 1
@@ -92,7 +93,8 @@ void bare_main(const uint8_t *tree)
 	mmu_enable();
 	gic_init();
 	console_init();
-	bootargs = find_property(tree, "bootargs");
+	/* QEMU leaves it at the start of RAM, and tells an ELF nothing. */
+	bootargs = find_property(tree ? tree : (const uint8_t *)RAM_BASE, "bootargs");
 	snprintf(line, sizeof(line), "%s", bootargs ? bootargs : "");
 	for (char *word = strtok(line, " "); word && argument_count < ARGUMENTS;
 		word = strtok(NULL, " "))

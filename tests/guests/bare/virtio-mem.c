@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A driver of virtio-mem on virtio-mmio (virtio 1.3, 4.2 and 5.15): one request at a time, polled. */
+/*
+ * A driver of virtio-mem (virtio 1.3, 5.15): one request at a time, polled. On virtio-mmio (4.2), or
+ * else on PCI.
+ */
 #include <string.h>
 
 #include "bare.h"
@@ -65,7 +68,7 @@ struct response {
 
 static uint64_t read64(const struct vmem *vmem, unsigned offset)
 {
-	volatile uint32_t *at = vmem->regs + CONFIG + offset / 4;
+	volatile uint32_t *at = vmem->virtio.config + offset / 4;
 
 	return at[0] | (uint64_t)at[1] << 32;
 }
@@ -91,29 +94,32 @@ static void set_address(volatile uint32_t *at, const void *to)
 	at[1] = (uint32_t)((uint64_t)to >> 32);
 }
 
-static void start(struct vmem *vmem)
+static void mmio_start(struct virtio *virtio, const struct virtio_start *start)
 {
-	volatile uint32_t *regs = vmem->regs;
+	volatile uint32_t *regs = virtio->regs;
 
 	regs[STATUS] = 0;
-	memset(&queue, 0, sizeof(queue));
 	regs[STATUS] = 1 | 2; /* ACKNOWLEDGE, DRIVER */
 	for (unsigned word = 0; word < 2; word++) {
 		regs[DRIVER_FEATURES_SEL] = word;
-		regs[DRIVER_FEATURES] = word ? 1 << (FEATURE_VERSION_1 - 32)
-					     : 1 << FEATURE_UNPLUGGED_INACCESSIBLE;
+		regs[DRIVER_FEATURES] = (uint32_t)(start->features >> word * 32);
 	}
 	regs[STATUS] = 1 | 2 | 8; /* FEATURES_OK */
 	regs[QUEUE_SEL] = 0;
-	regs[QUEUE_NUM] = RING;
-	set_address(regs + QUEUE_DESC, queue.desc);
-	set_address(regs + QUEUE_DRIVER, &queue.driver);
-	set_address(regs + QUEUE_DEVICE, &queue.device);
+	regs[QUEUE_NUM] = start->size;
+	set_address(regs + QUEUE_DESC, start->desc);
+	set_address(regs + QUEUE_DRIVER, start->driver);
+	set_address(regs + QUEUE_DEVICE, start->device);
 	regs[QUEUE_READY] = 1;
 	regs[STATUS] = 1 | 2 | 8 | 4; /* DRIVER_OK */
 }
 
-bool vmem_open(struct vmem *vmem)
+static void mmio_notify(struct virtio *virtio)
+{
+	*(volatile uint32_t *)virtio->doorbell = 0;
+}
+
+static bool mmio_open(struct virtio *virtio, unsigned device_id)
 {
 	for (unsigned i = 0; i < MMIO_PLACES; i++) {
 		volatile uint32_t *regs = (volatile uint32_t *)(uint64_t)(MMIO_BASE +
@@ -122,16 +128,38 @@ bool vmem_open(struct vmem *vmem)
 
 		/* Places without a device are not there at all. */
 		if (access_make(ACCESS_LOAD32, (uint64_t)(regs + MAGIC), 0, &fault) != 0x74726976 ||
-			fault.esr || regs[DEVICE_ID] != DEVICE_MEM)
+			fault.esr || regs[DEVICE_ID] != device_id)
 			continue;
-		vmem->regs = regs;
-		vmem->block = read64(vmem, 0);
-		vmem->addr = read64(vmem, 16);
-		vmem->region = read64(vmem, 24);
-		start(vmem);
+		*virtio = (struct virtio){
+			.config = regs + CONFIG,
+			.regs = regs,
+			.doorbell = regs + QUEUE_NOTIFY,
+			.start = mmio_start,
+			.notify = mmio_notify,
+		};
 		return true;
 	}
 	return false;
+}
+
+bool vmem_open(struct vmem *vmem)
+{
+	static const struct virtio_start start = {
+		.features = UINT64_C(1) << FEATURE_VERSION_1 | 1 << FEATURE_UNPLUGGED_INACCESSIBLE,
+		.size = RING,
+		.desc = queue.desc,
+		.driver = &queue.driver,
+		.device = &queue.device,
+	};
+
+	if (!mmio_open(&vmem->virtio, DEVICE_MEM) && !virtio_pci_open(&vmem->virtio, DEVICE_MEM))
+		return false;
+	vmem->block = read64(vmem, 0);
+	vmem->addr = read64(vmem, 16);
+	vmem->region = read64(vmem, 24);
+	memset(&queue, 0, sizeof(queue));
+	vmem->virtio.start(&vmem->virtio, &start);
+	return true;
 }
 
 int vmem_request_at(struct vmem *vmem, uint64_t request, uint64_t response)
@@ -144,7 +172,7 @@ int vmem_request_at(struct vmem *vmem, uint64_t request, uint64_t response)
 	__asm__ volatile("dmb sy" ::: "memory");
 	queue.driver.index = ++queue.made;
 	__asm__ volatile("dsb sy" ::: "memory");
-	vmem->regs[QUEUE_NOTIFY] = 0;
+	vmem->virtio.notify(&vmem->virtio);
 	for (uint64_t end = now_us() + ANSWER_US; queue.device.index == before;)
 		if (now_us() > end)
 			return -1;

@@ -12,11 +12,16 @@
  * kexec-go        starts it
  * vmcore MIB SEED reads the whole dump of a guest that panicked: 0 if what it had filled is there
  * button          leaves a process behind that switches off when KEY_POWER is pressed, once it listens
+ * gaps start      leaves a process behind on each CPU that reads the clock all the time
+ * gaps stop       ends them: the longest time, in microseconds, that each CPU stood still
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/input.h>
 #include <poll.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -26,6 +31,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "guest-tool.h"
@@ -225,6 +231,67 @@ static int button(void)
 	}
 }
 
+/* What the readers of `gaps` share. */
+#define GAPS "/tmp/gaps"
+#define CPUS_MAX 64
+struct gaps {
+	atomic_int stop, running;
+	uint64_t longest_us[CPUS_MAX];
+};
+
+/*
+ * CPU time of its own: what other tasks of the guest take does not count, so a step is time in which the CPU ran this
+ * loop and did not get on.
+ */
+static uint64_t own_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+static void gaps_read(struct gaps *gaps, int cpu)
+{
+	cpu_set_t set;
+	uint64_t last, now, longest = 0;
+
+	CPU_ZERO(&set);
+	CPU_SET(cpu, &set);
+	sched_setaffinity(0, sizeof(set), &set);
+	setsid();
+	gaps->running++;
+	for (last = own_us(); !gaps->stop; last = now) {
+		now = own_us();
+		if (now - last > longest)
+			longest = now - last;
+	}
+	gaps->longest_us[cpu] = longest;
+	gaps->running--;
+	exit(0);
+}
+
+static int gaps(bool start)
+{
+	int fd = open(GAPS, start ? O_RDWR | O_CREAT | O_TRUNC : O_RDWR, 0600), cpus = (int)sysconf(_SC_NPROCESSORS_ONLN);
+	struct gaps *gaps;
+
+	if (fd < 0 || ftruncate(fd, sizeof(*gaps)) || cpus > CPUS_MAX)
+		return 1;
+	gaps = mmap(NULL, sizeof(*gaps), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (gaps == MAP_FAILED)
+		return 1;
+	for (int cpu = 0; start && cpu < cpus; cpu++)
+		if (fork() == 0)
+			gaps_read(gaps, cpu);
+	gaps->stop = !start;
+	while (gaps->running != (start ? cpus : 0))
+		usleep(1000);
+	for (int cpu = 0; !start && cpu < cpus; cpu++)
+		printf("%llu\n", (unsigned long long)gaps->longest_us[cpu]);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *command = argc > 1 ? argv[1] : "";
@@ -245,7 +312,9 @@ int main(int argc, char **argv)
 		return kexec_go();
 	if (!strcmp(command, "vmcore") && argc == 4)
 		return vmcore_search(argv[2], argv[3]);
-	fprintf(stderr, "usage: guest-tool fill MIB SEED | verify | release | memtotal | button |\n"
+	if (!strcmp(command, "gaps") && argc == 3)
+		return gaps(!strcmp(argv[2], "start"));
+	fprintf(stderr, "usage: guest-tool fill MIB SEED | verify | release | memtotal | button | gaps start|stop |\n"
 			"       kexec next|panic KERNEL INITRD BOOTARGS | kexec-go | vmcore MIB SEED\n");
 	return 2;
 }
