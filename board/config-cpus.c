@@ -10,7 +10,7 @@
 #define GICV2_CPUS	8
 #define RT_PRIORITY_MAX 99 /* sched(7) */
 
-const char *const cpu_feature_properties[CPU_FEATURES] = {
+static const char *const switches[CPU_NESTED] = {
 	[CPU_PMU] = "sluice,pmu",
 	[CPU_SVE] = "sluice,sve",
 	[CPU_POINTER_AUTH] = "sluice,pointer-authentication",
@@ -108,9 +108,9 @@ static void read_features(struct reader *reader, int cpus)
 {
 	unsigned host = reader->host->cpu_features;
 
-	reader->config->cpu_features = host;
-	for (unsigned i = 0; i < CPU_FEATURES; i++) {
-		const char *name = cpu_feature_properties[i], *value;
+	reader->config->cpu_features = host & ~(1u << CPU_NESTED);
+	for (unsigned i = 0; i < CPU_NESTED; i++) {
+		const char *name = switches[i], *value;
 
 		if (tree_string(&reader->tree, cpus, name, &value) != 1 || !strcmp(value, "auto"))
 			continue;
@@ -126,6 +126,15 @@ static void read_features(struct reader *reader, int cpus)
 				"\"on\", and this host's CPUs or its KVM have none: write "
 				"\"auto\"");
 	}
+	if (!tree_has(&reader->tree, cpus, "sluice,nested"))
+		return;
+	reader->config->cpu_features |= 1u << CPU_NESTED;
+	if (!(host & 1u << CPU_NESTED))
+		tree_error(&reader->tree, cpus, "sluice,nested",
+			"this host gives guests no EL2: it takes a CPU with FEAT_NV2 (Armv8.4), "
+			"Linux 6.16 or newer, and kvm-arm.mode=nested on its command line");
+	else if (reader->config->gic_version != 3)
+		tree_error(&reader->tree, cpus, "sluice,nested", "takes a GICv3");
 }
 
 void cpus_read(struct reader *reader)

@@ -31,7 +31,7 @@ static const struct claim own_ranges[] = {
 };
 
 /* The PMU's, timers and the GIC's maintenance interrupt. */
-static const uint32_t own_ppis[] = { VCPU_PMU_PPI, 9, 10, 11, 13, 14 };
+static const uint32_t own_ppis[] = { VCPU_PMU_PPI, GIC_MAINTENANCE_PPI, 10, 11, 12, 13, 14 };
 
 /* Where properties with the prefix are known. */
 static const struct place {
@@ -45,6 +45,7 @@ static const struct place {
 	{ "sluice,sve", "/cpus" },
 	{ "sluice,pointer-authentication", "/cpus" },
 	{ "sluice,stolen-time", "/cpus" },
+	{ "sluice,nested", "/cpus" },
 };
 
 /* What a node hands to its children. */

@@ -71,8 +71,6 @@ void layout_reserve(struct reader *reader, int node, const char *what, const str
 
 /* config-cpus.c: /cpus, after the interrupt controller is known. */
 void cpus_read(struct reader *reader);
-/* Properties of /cpus, by enum cpu_feature. */
-extern const char *const cpu_feature_properties[];
 
 /* layout.c: memory and reserved ranges. */
 void layout_read_memory(struct reader *reader);

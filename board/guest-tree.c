@@ -233,6 +233,11 @@ static void filter_compatible(struct writer *w)
 
 /* ---- What Sluice provides ---- */
 
+static bool is_nested(const struct machine_config *config)
+{
+	return config->cpu_features & 1u << CPU_NESTED;
+}
+
 static void add_gic(struct writer *w, const struct machine_config *config)
 {
 	int node = add_node(w, 0, "interrupt-controller@8000000"), its;
@@ -254,6 +259,8 @@ static void add_gic(struct writer *w, const struct machine_config *config)
 			PUT_CELLS(w, node, "#redistributor-regions", 2);
 		}
 	}
+	if (is_nested(config))
+		PUT_CELLS(w, node, "interrupts", PPI, GIC_MAINTENANCE_PPI, IRQ_LEVEL_HIGH);
 	PUT_CELLS(w, node, "#interrupt-cells", 3);
 	put(w, node, "interrupt-controller", NULL, 0);
 	PUT_CELLS(w, node, "phandle", w->gic);
@@ -283,9 +290,11 @@ static void add_timer(struct writer *w, const struct machine_config *config)
 	int node = add_node(w, 0, "timer");
 
 	put_string(w, node, "compatible", "arm,armv8-timer");
-	/* Secure, non-secure, virtual, hypervisor. */
-	PUT_CELLS(w, node, "interrupts", PPI, 13, flags, PPI, 14, flags, PPI, 11, flags, PPI, 10,
-		flags);
+	/* Secure, non-secure, virtual, hypervisor; for a guest with EL2 also the hypervisor's virtual. */
+	put_cells(w, node, "interrupts",
+		(const uint32_t[]){ PPI, 13, flags, PPI, 14, flags, PPI, 11, flags, PPI, 10, flags,
+			PPI, 12, flags },
+		is_nested(config) ? 15 : 12);
 	put(w, node, "always-on", NULL, 0);
 }
 
@@ -365,12 +374,13 @@ static void add_virtio(struct writer *w, const struct machine_config *config)
 	}
 }
 
-static void add_firmware(struct writer *w)
+static void add_firmware(struct writer *w, const struct machine_config *config)
 {
 	int node = add_node(w, 0, "psci");
 
 	PUT_STRINGS(w, node, "compatible", "arm,psci-1.0", "arm,psci-0.2");
-	put_string(w, node, "method", "hvc");
+	/* At EL2 an HVC is the guest's own. */
+	put_string(w, node, "method", is_nested(config) ? "smc" : "hvc");
 	node = add_node(w, 0, "hypervisor");
 	put_string(w, node, "compatible", "linux,kvm");
 }
@@ -482,7 +492,7 @@ static void complete(
 	add_timer(w, config);
 	add_pmu(w, config);
 	add_gic(w, config);
-	add_firmware(w);
+	add_firmware(w, config);
 	PUT_CELLS(w, 0, "interrupt-parent", w->gic);
 	complete_cpus(w);
 	complete_memory(w);

@@ -200,6 +200,7 @@ static int build_vm(struct machine *machine)
 		.redist = { { GIC_REDIST_BASE, first },
 			{ GIC_REDIST2_BASE, (unsigned)config->cpu_count - first } },
 		.its_gpa = config->its ? GIC_ITS_BASE : 0,
+		.nested = config->cpu_features & 1u << CPU_NESTED,
 		.interrupts = GIC_INTERRUPTS,
 	};
 	int err = vm_create(&machine->vm, machine->kvm_fd, config->ipa_bits_needed);

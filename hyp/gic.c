@@ -12,6 +12,11 @@
 #include "hyp/util.h"
 #include "hyp/vm.h"
 
+#ifndef KVM_DEV_ARM_VGIC_GRP_MAINT_IRQ
+#define KVM_DEV_ARM_VGIC_GRP_MAINT_IRQ 9
+#endif
+
+#define PPI_FIRST_INTID 16
 #define SPI_FIRST_INTID 32
 
 static int set_attribute(int fd, uint32_t group, uint64_t attribute, void *value)
@@ -69,10 +74,13 @@ static int create_v3(struct vm *vm, const struct gic_layout *layout)
 
 int gic_create(struct vm *vm, const struct gic_layout *layout)
 {
-	uint32_t interrupts = layout->interrupts;
+	uint32_t interrupts = layout->interrupts,
+		 maintenance = GIC_MAINTENANCE_PPI + PPI_FIRST_INTID;
 	int err = (layout->version == 3 ? create_v3 : create_v2)(vm, layout);
 
 	vm->gic_version = layout->version;
+	if (!err && layout->nested)
+		err = set_attribute(vm->gic_fd, KVM_DEV_ARM_VGIC_GRP_MAINT_IRQ, 0, &maintenance);
 	return err ? err : set_attribute(vm->gic_fd, KVM_DEV_ARM_VGIC_GRP_NR_IRQS, 0, &interrupts);
 }
 

@@ -122,6 +122,7 @@ static unsigned cpu_features(int fd)
 		[CPU_SVE] = { KVM_CAP_ARM_SVE },
 		[CPU_POINTER_AUTH] = { KVM_CAP_ARM_PTRAUTH_ADDRESS, KVM_CAP_ARM_PTRAUTH_GENERIC },
 		[CPU_STOLEN_TIME] = { KVM_CAP_STEAL_TIME },
+		[CPU_NESTED] = { KVM_CAP_ARM_EL2 },
 	};
 	unsigned features = 0;
 
@@ -144,7 +145,6 @@ int kvm_probe(struct kvm_limits *ret)
 	limits.ipa_bits = (unsigned)kvm_extension(fd, KVM_CAP_ARM_VM_IPA_SIZE);
 	limits.nisv = kvm_extension(fd, KVM_CAP_ARM_NISV_TO_USER) > 0;
 	limits.system_suspend = kvm_extension(fd, KVM_CAP_ARM_SYSTEM_SUSPEND) > 0;
-	limits.nested = kvm_extension(fd, KVM_CAP_ARM_EL2) > 0;
 	limits.cpu_features = cpu_features(fd);
 #ifdef __aarch64__
 	/* Without KVM_CAP_ARM_VM_IPA_SIZE every VM has 40 bits (Documentation/virt/kvm/api.rst). */

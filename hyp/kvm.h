@@ -43,7 +43,14 @@ int kvm_open(void);
 int kvm_extension(int fd, unsigned capability);
 
 /* What a vCPU may have beyond the architecture's base, where the host has it. */
-enum cpu_feature { CPU_PMU, CPU_SVE, CPU_POINTER_AUTH, CPU_STOLEN_TIME, CPU_FEATURES };
+enum cpu_feature {
+	CPU_PMU,
+	CPU_SVE,
+	CPU_POINTER_AUTH,
+	CPU_STOLEN_TIME,
+	CPU_NESTED, /* EL2, for a hypervisor in the guest */
+	CPU_FEATURES
+};
 
 /* What this host's KVM offers. */
 struct kvm_limits {
@@ -53,7 +60,6 @@ struct kvm_limits {
 	bool gicv2, gicv3;     /* in-kernel interrupt controllers */
 	bool nisv;	       /* KVM_CAP_ARM_NISV_TO_USER: exact addresses of stray pairs */
 	bool system_suspend;   /* KVM_CAP_ARM_SYSTEM_SUSPEND */
-	bool nested;	       /* KVM_CAP_ARM_EL2 */
 	bool its;	       /* message-signalled interrupts of a GICv3 */
 	unsigned cpu_features; /* a bit 1 << enum cpu_feature each */
 };

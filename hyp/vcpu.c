@@ -20,6 +20,10 @@
 #include "hyp/vcpu-internal.h"
 #include "hyp/vm.h"
 
+#ifndef KVM_ARM_VCPU_HAS_EL2
+#define KVM_ARM_VCPU_HAS_EL2 7
+#endif
+
 #define KICK_SIGNAL SIGUSR1
 #define STACK_BYTES (256 * KiB)
 
@@ -282,6 +286,7 @@ static uint32_t init_features(unsigned features)
 		[CPU_SVE] = 1u << KVM_ARM_VCPU_SVE,
 		[CPU_POINTER_AUTH] = 1u << KVM_ARM_VCPU_PTRAUTH_ADDRESS |
 				     1u << KVM_ARM_VCPU_PTRAUTH_GENERIC,
+		[CPU_NESTED] = 1u << KVM_ARM_VCPU_HAS_EL2,
 	};
 	uint32_t init = 0;
 

@@ -30,7 +30,9 @@ void vm_destroy(struct vm *vm);
 int vm_add_doorbells(struct vm *vm, const struct mmio_bus *bus);
 
 #define GIC_REDIST_BYTES 0x20000
-#define GIC_ITS_BYTES	 0x20000
+/* The interrupt that tells a hypervisor in the guest of its guests' interrupts. */
+#define GIC_MAINTENANCE_PPI 9
+#define GIC_ITS_BYTES	    0x20000
 
 struct gic_layout {
 	unsigned version; /* 2 or 3 */
@@ -41,6 +43,7 @@ struct gic_layout {
 		unsigned count; /* of vCPUs, GIC_REDIST_BYTES each; 0: not there */
 	} redist[2];		/* GICv3 */
 	uint64_t its_gpa;	/* GICv3; 0: without one */
+	bool nested;		/* GICv3: with interrupts for guests of the guest */
 	unsigned interrupts;	/* SGIs, PPIs and SPIs: 64 to 1024, a multiple of 32 */
 };
 

@@ -169,6 +169,8 @@ static const struct wrong {
 	{ "cpu-feature-value", "&cpus { sluice,sve = \"yes\"; };", NULL, { "/cpus: sluice,sve: \"yes\" is none of \"auto\"" } },
 	{ "cpu-feature-missing", "&cpus { sluice,pmu = \"on\"; };", &ipa40, { "/cpus: sluice,pmu: \"on\", and this host's CPUs or its KVM have none: write \"auto\"" } },
 	{ "cpu-feature-place", "&cpu0 { sluice,pmu = \"on\"; };", NULL, { "/cpus/cpu@0: sluice,pmu: belongs in /cpus, not here" } },
+	{ "cpus-nested-host", "&cpus { sluice,nested; };", &ipa40, { "/cpus: sluice,nested: this host gives guests no EL2" } },
+	{ "cpus-nested-gicv2", "&cpus { sluice,nested; }; / { options { sluice { compatible = \"sluice,options\"; gic = \"gicv2\"; }; }; };", NULL, { "/cpus: sluice,nested: takes a GICv3" } },
 	{ "gic-unknown", "/ { options { sluice { compatible = \"sluice,options\"; gic = \"gicv4\"; }; }; };", NULL, { "/options/sluice: gic: \"gicv4\" is none of \"gicv2\", \"gicv3\", \"gicv3-its\"" } },
 	{ "gic-missing", "/ { options { sluice { compatible = \"sluice,options\"; gic = \"gicv3-its\"; }; }; };", &gicv2, { "/options/sluice: gic: KVM on this host has no gicv3-its; it has gicv2: leave it out" } },
 	{ "gic-region", "/ { dev@10000000 { reg = <0 0x10000000 0 0x1000>; }; };", NULL, { "is Sluice's: the interrupt controller is at 0x10000000" } },

@@ -301,6 +301,17 @@ static void its(void **state)
 	finish(&b);
 }
 
+static void nested(void **state)
+{
+	const struct guest_tree_input input = { 0 };
+	struct built b = build(good_machine, "&cpus { sluice,nested; };", &input);
+
+	assert_strings(&b, "/psci", "method", "smc");
+	assert_cells(&b, "/interrupt-controller@8000000", "interrupts", 1, 9, 4);
+	assert_cells(&b, "/timer", "interrupts", 1, 13, 4, 1, 14, 4, 1, 11, 4, 1, 10, 4, 1, 12, 4);
+	finish(&b);
+}
+
 /* The 124th CPU's redistributor is in a second region. */
 static void many_cpus(void **state)
 {
@@ -418,6 +429,7 @@ int main(void)
 		TEST(gicv2),
 		TEST(cpu_features),
 		TEST(its),
+		TEST(nested),
 		TEST(many_cpus),
 		TEST(narrow),
 		TEST(stdout_path_of_the_source),

@@ -38,7 +38,7 @@ const struct host_limits big_host = {
 	.gicv2 = true,
 	.gicv3 = true,
 	.its = true,
-	.cpu_features = 0xf,
+	.cpu_features = 0x1f,
 };
 
 const char *tree_source_file(const char *name, const char *base, const char *change)
