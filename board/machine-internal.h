@@ -55,7 +55,7 @@ struct machine {
 	char *reason;
 	const char *reset_reason; /* of the reset that is posted */
 
-	/* What a vCPU told; until the loop has taken it the first wins, over a pause the next. */
+	/* What a vCPU told; until the loop has taken it the gravest wins, as enum vcpus_event has them. */
 	pthread_mutex_t told_lock;
 	bool told;
 	enum vcpus_event told_event;

@@ -62,7 +62,7 @@ static void on_vcpus_event(void *opaque, enum vcpus_event event, const char *tex
 	struct machine *machine = opaque;
 
 	pthread_mutex_lock(&machine->told_lock);
-	if (!machine->told || machine->told_event == VCPUS_PAUSE) {
+	if (!machine->told || event > machine->told_event) {
 		machine->told = true;
 		machine->told_event = event;
 		snprintf(machine->told_text, sizeof(machine->told_text), "%s", text);
@@ -93,6 +93,9 @@ static void take_told(struct loop_task *task)
 	machine->told = false;
 	pthread_mutex_unlock(&machine->told_lock);
 	if (!told)
+		return;
+	/* What a vCPU wanted while another one's stray access was being told does not end a pause. */
+	if (machine->state != MACHINE_RUNNING && (event == VCPUS_PAUSE || event == VCPUS_RESET))
 		return;
 
 	switch (event) {

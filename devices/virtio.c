@@ -13,7 +13,11 @@
 
 #include "devices/virtio-mmio.h"
 #include "hyp/irq.h"
+#include "hyp/loop.h"
 #include "hyp/util.h"
+
+/* How long one turn of `serve` keeps the loop, and one request more. */
+#define TURN_MS 5
 
 #define CORE_FEATURES                                                                              \
 	(VIRTIO_FEATURE(VIRTIO_F_VERSION_1) | VIRTIO_FEATURE(VIRTIO_RING_F_INDIRECT_DESC) |        \
@@ -68,6 +72,7 @@ static void kick_ready(struct loop_fd *watch, uint32_t events)
 
 	drain_kick(kick);
 	device->budget = device->class->queue_size_max;
+	device->turn_ends_ms = loop_now_ms() + TURN_MS;
 	device->class->serve(device, kick - device->kicks);
 }
 
@@ -135,7 +140,7 @@ bool virtio_pop(struct virtio_device *device, unsigned index, struct virtq_chain
 
 	if (!queue_runs(device, index))
 		return false;
-	if (!device->budget) {
+	if (!device->budget || loop_now_ms() > device->turn_ends_ms) {
 		virtio_kick(device, index);
 		return false;
 	}

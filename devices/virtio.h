@@ -62,7 +62,8 @@ struct virtio_device {
 
 	struct virtio_kick kicks[VIRTIO_QUEUES_MAX];
 	struct mmio_doorbell doorbells[VIRTIO_QUEUES_MAX];
-	unsigned budget; /* chains virtio_pop() may still give in this call of `serve` */
+	unsigned budget;       /* chains virtio_pop() may still give in this call of `serve` */
+	uint64_t turn_ends_ms; /* nor does it give any after this */
 	struct log_limit complaints;
 };
 

@@ -80,9 +80,9 @@ int addrspace_peek(const uint8_t *hva, void *ret_buf, size_t len)
 
 	if (process_vm_readv(getpid(), &to, 1, &from, 1, 0) == (ssize_t)len)
 		return 0;
-	if (errno != ENOSYS)
+	if (errno != ENOSYS && errno != EPERM)
 		return -EFAULT;
-	memcpy(ret_buf, hva, len); /* a kernel without CONFIG_CROSS_MEMORY_ATTACH */
+	memcpy(ret_buf, hva, len); /* a kernel without CONFIG_CROSS_MEMORY_ATTACH, or a filter */
 	return 0;
 }
 

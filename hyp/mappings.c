@@ -6,7 +6,7 @@
 
 #include "hyp/loop.h"
 
-/* How long the answer is taken to be the same when there was no room. */
+/* Counting reads the whole list of mappings, so near the limit it is done so often at most. */
 #define COUNT_AGAIN_MS 1000
 
 /* The kernel's default where the file cannot be read (Documentation/admin-guide/sysctl/vm.rst). */
@@ -49,10 +49,9 @@ bool mappings_take(struct mappings *mappings)
 		if (now < mappings->count_again_ms)
 			return false;
 		mappings->count = count_mappings();
-		if (mappings->count > mappings->limit - 2) {
-			mappings->count_again_ms = now + COUNT_AGAIN_MS;
+		mappings->count_again_ms = now + COUNT_AGAIN_MS;
+		if (mappings->count > mappings->limit - 2)
 			return false;
-		}
 	}
 	mappings->count += 2;
 	return true;

@@ -35,7 +35,9 @@ struct slots {
 	unsigned reserved; /* by all holders */
 
 	struct open_slot *slot; /* by id */
-	unsigned capacity, first_free;
+	unsigned capacity;
+	unsigned used;	      /* ids from here on were never taken */
+	unsigned free_plus_1; /* the id given back last + 1 */
 	unsigned open;
 
 	struct mappings mappings;

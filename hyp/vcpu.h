@@ -20,6 +20,7 @@ struct strays;
 struct vcpus;
 struct vm;
 
+/* From the mildest to the gravest. */
 enum vcpus_event {
 	VCPUS_POWER_OFF,  /* PSCI SYSTEM_OFF */
 	VCPUS_RESET,	  /* PSCI SYSTEM_RESET or SYSTEM_RESET2 */

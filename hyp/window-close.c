@@ -95,6 +95,9 @@ static bool go_on(struct window *window, unsigned index, uint64_t now)
 		err = window_close_slot(window, index);
 	else
 		drain(window, index);
+	/* Refused for long, many drained slots would each take mappings. */
+	if (err)
+		window_refill(window, index);
 	pthread_mutex_unlock(&window->lock);
 	if (!err)
 		return true;

@@ -58,12 +58,12 @@ static void owed_due(struct loop_timer *timer)
 		loop_timer_arm(window->loop, timer, RETRY_MS);
 }
 
-/* Why nothing can be changed now, or NULL. */
-static const char *not_now(struct window *window)
+/* Why nothing can be changed now, or NULL. `splits`: the change may take mappings of the process. */
+static const char *not_now(struct window *window, bool splits)
 {
 	if (window->owed_size)
 		return "the host has yet to take back what was unplugged before";
-	if (!mappings_take(&window->slots->mappings))
+	if (splits && !mappings_take(&window->slots->mappings))
 		return "the process is close to vm.max_map_count, which is to be raised";
 	return NULL;
 }
@@ -302,7 +302,7 @@ static int open_slots(struct window *window, uint64_t offset, uint64_t size)
 	return err;
 }
 
-/* Lets every open slot of the range that holds nothing close again, as an emptied one does. */
+/* Closes the slots of the range that were opened for nothing; those emptied before close in their time. */
 static void undo_open(struct window *window, uint64_t offset, uint64_t size)
 {
 	unsigned first = (unsigned)(offset / window->config.slot_bytes);
@@ -310,7 +310,7 @@ static void undo_open(struct window *window, uint64_t offset, uint64_t size)
 
 	for (unsigned index = first; index <= last; index++)
 		if (window->slot[index].id_plus_1 && !window->slot[index].plugged_blocks &&
-			window_close_slot(window, index) != 0)
+			!window->slot[index].queued && window_close_slot(window, index) != 0)
 			window_queue_close(window, index, RETRY_MS);
 }
 
@@ -326,7 +326,8 @@ static const char *plug(struct window *window, uint64_t offset, uint64_t size)
 		why = "KVM or another user of guest memory takes no more slots";
 	} else if (backing_plug(&window->backing, offset, size) != 0) {
 		why = window->config.backing == BACKING_HUGETLB
-			      ? "the host's pool of huge pages is used up (vm.nr_hugepages)"
+			      ? "the host's pool of huge pages is used up (vm.nr_hugepages, or a "
+				"cgroup's hugetlb.*.rsvd.max)"
 			      : "the host does not commit the memory (vm.overcommit_memory)";
 	} else if (tell_listeners(window, offset, size, true, false) != 0) {
 		why = "a user of guest memory does not take the blocks";
@@ -346,7 +347,7 @@ int window_plug(struct window *window, uint64_t offset, uint64_t size)
 
 	check_range(window, offset, size);
 	CHECK(window_state(window, offset, size) == WINDOW_UNPLUGGED);
-	why = not_now(window);
+	why = not_now(window, true);
 	if (!why && slots_closed(window, offset, size) > SLOTS_PER_PLUG)
 		why = "it would open too many slots at once";
 	if (why)
@@ -372,13 +373,26 @@ static void unplugged(struct window *window, uint64_t offset, uint64_t size)
 	atomic_fetch_add(&window->slots->generation, 1);
 }
 
+/*
+ * Whether plugged blocks stand on both sides: only then does an unplug take mappings. Others join what
+ * is there, and must go on at the limit, where they are the way back.
+ */
+static bool is_inside(const struct window *window, uint64_t offset, uint64_t size)
+{
+	uint64_t first = offset / window->config.block_bytes;
+	uint64_t after = first + size / window->config.block_bytes;
+
+	return first && is_plugged(window, first - 1) && after < block_count(window) &&
+	       is_plugged(window, after);
+}
+
 int window_unplug(struct window *window, uint64_t offset, uint64_t size)
 {
 	const char *why;
 
 	check_range(window, offset, size);
 	CHECK(window_state(window, offset, size) == WINDOW_PLUGGED);
-	why = not_now(window);
+	why = not_now(window, is_inside(window, offset, size));
 	if (why)
 		return busy(window, "unplug", offset, size, why);
 	pthread_mutex_lock(&window->lock);
@@ -434,6 +448,30 @@ static int tell_all(struct window *window, uint64_t end, bool plugged, bool back
 	return 0;
 }
 
+/*
+ * Protects all that is plugged, and not the zeros between, whose page tables go in steps when the slots
+ * close. -errno: none of it. What a later run is refused goes with the whole window in one call, or is
+ * asked for until the host complies.
+ */
+static int protect_all(struct window *window)
+{
+	uint64_t size;
+	bool any = false;
+	int err = 0;
+
+	for (uint64_t at = 0; !err && next_plugged(window, &at, window->config.size, &size);
+		at += size) {
+		err = backing_protect(&window->backing, at, size);
+		any = any || !err;
+	}
+	if (!err || !any)
+		return err;
+	err = backing_protect(&window->backing, 0, window->config.size);
+	if (err)
+		owe(window, 0, window->config.size, err);
+	return 0;
+}
+
 int window_unplug_all(struct window *window)
 {
 	const char *why = NULL;
@@ -443,19 +481,17 @@ int window_unplug_all(struct window *window)
 	if (!window->plugged_blocks)
 		return 0;
 	if (window->owed_size)
-		return busy(window, "unplug", 0, size, not_now(window));
+		return busy(window, "unplug", 0, size, not_now(window, false));
 	pthread_mutex_lock(&window->lock);
 	if (tell_all(window, size, false, false) != 0) {
 		why = "a user of guest memory still uses blocks";
-	} else if (backing_protect(&window->backing, 0, size) != 0) { /* all of it or nothing */
+	} else if (protect_all(window) != 0) {
 		tell_all(window, size, true, true);
 		why = "the host does not protect the memory";
 	}
 	if (!why) {
 		forget_plugged(window);
 		for (unsigned index = 0; index < window->slot_count; index++) {
-			if (window->slot[index].drained)
-				window->slot[index].drained = 0;
 			if (!window->slot[index].plugged_blocks)
 				continue;
 			window->slot[index].plugged_blocks = 0;

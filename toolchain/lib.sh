@@ -12,7 +12,7 @@ cache=${SLUICE_CACHE:-$top/.cache}
 mkdir -p "$cache/tmp"
 cache=$(cd "$cache" && pwd)
 me=$(basename "$0")
-kernel_versions=(6.1 6.12 7.3)
+kernel_versions=(6.1 6.12 6.12-16k 7.3)
 export LC_ALL=C.UTF-8
 # The distribution's own tools, whatever else this machine has; depmod and others stand in sbin.
 export PATH=/usr/bin:/usr/sbin:/bin:/sbin:$PATH

@@ -28,6 +28,10 @@
 #define BLOCK	(2 * MiB)
 #define SKIPPED 77
 
+/* The bars, for a window that is cut. */
+#define METADATA_MAX (4 * MiB)
+#define DIRTY_MAX    (128 * KiB)
+
 /* Knows which slots are open; KVM's own flags are not Sluice's to set. */
 struct recorder {
 	struct listener listener;
@@ -92,6 +96,12 @@ static double milliseconds(void)
 	return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
 }
 
+/* Whether a figure keeps its bar, which is none where the window is not cut. */
+static const char *bar(uint64_t slot_bytes, int64_t bytes, uint64_t max)
+{
+	return slot_bytes == WINDOW ? "-" : bytes <= (int64_t)max ? "met" : "missed";
+}
+
 static void measure(int kvm, const char *name, uint64_t slot_bytes)
 {
 	static const struct listener_ops ops = { .open = record, .close = forget };
@@ -141,9 +151,12 @@ static void measure(int kvm, const char *name, uint64_t slot_bytes)
 		CHECK(kvm_ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region) == 0);
 	}
 	with_dirty = kernel_bytes();
-	printf("| %s | %u | %" PRIu64 " MiB | %.1f MiB | %.2f MiB | %.1f ms |\n", name,
-		recorder.count, slot_bytes / MiB, (double)(with_slots - before) / (double)MiB,
-		(double)(with_dirty - with_slots) / (double)MiB, start);
+	with_dirty -= with_slots;
+	with_slots -= before;
+	printf("| %s | %u | %" PRIu64 " MiB | %.1f MiB | %s | %.2f MiB | %s | %.1f ms |\n", name,
+		recorder.count, slot_bytes / MiB, (double)with_slots / (double)MiB,
+		bar(slot_bytes, with_slots, METADATA_MAX), (double)with_dirty / (double)MiB,
+		bar(slot_bytes, with_dirty, DIRTY_MAX), start);
 	fflush(stdout);
 	slots_forget(&slots);
 	close(vm);
@@ -166,8 +179,9 @@ int main(void)
 	uname(&host);
 	host.release[strcspn(host.release, "-+")] = 0;
 	printf("Host: Linux %s on %s\n\n", host.release, host.machine);
-	puts("| window cut into | slots open | of | metadata | dirty bitmaps | time to plug |");
-	puts("|---|---|---|---|---|---|");
+	printf("| window cut into | slots open | of | metadata | bar: %.3f MiB | dirty bitmaps "
+	       "| bar: %.3f MiB | time to plug |\n|---|---|---|---|---|---|---|---|\n",
+		(double)METADATA_MAX / (double)MiB, (double)DIRTY_MAX / (double)MiB);
 	measure(kvm, "one slot", WINDOW);
 	measure(kvm, "chosen slots", GiB);
 	measure(kvm, "slots of 128 MiB", 128 * MiB);

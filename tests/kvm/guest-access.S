@@ -95,7 +95,9 @@ table:
 	nop
 exclusive:
 	stxr	w11, x4, [x2]
-	b	done
+	cbz	w11, done		/* else an interrupt took the reservation: it was not tried */
+	ldxr	x4, [x2]
+	b	exclusive
 spin:
 	mov	x12, #0
 1:	add	x13, x2, x12

@@ -13,6 +13,17 @@ bare basics basics 2 "$(usual_window 'block-size = /bits/ 64 <0x200000>; request
 forward basics 60
 check "basics-powers-off" eval "[ $status -eq 0 ]"
 
+# Three lives in one process: nothing of one is left in the next.
+bare again again 1 "$(usual_window 'block-size = /bits/ 64 <0x200000>; requested-size = /bits/ 64 <0x800000>;')"
+run again
+lives() { [ "$(grep -c 'off or again' "$work/again.out")" -eq "$1" ]; }
+for life in 1 2 3; do
+	check "life-$life" until_true 60 lives $life
+	send again "$([ $life -lt 3 ] && echo again || echo off)"
+done
+check "again-ends" ended again 60 0
+check "nothing-left" eval "! grep '^not ok' $work/again.out && [ \$(grep -c '^ok' $work/again.out) -eq 15 ]"
+
 # A hundred at once, each of a machine of its own.
 bare hello hello 1
 hundred() {

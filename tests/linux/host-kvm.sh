@@ -12,8 +12,8 @@ check() {
 	if "$@"; then echo "ok $point - $name"; else echo "not ok $point - $name"; fi
 }
 
-echo 1..4
+echo 1..5
 check "kvm-device" test -c /dev/kvm
-for v in 6.1 6.12 7.3; do
+for v in 6.1 6.12 6.12-16k 7.3; do
 	check "guest-kernel-$v" eval '[ "$(head -c 60 "$GUESTS/$v/vmlinuz" | tail -c 4)" = "$(printf "ARM\x64")" ] && [ -s "$GUESTS/$v/initramfs" ]'
 done

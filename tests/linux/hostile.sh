@@ -11,33 +11,8 @@
 . "$(dirname "$0")/lib.bash"
 . "$(dirname "$0")/window.bash"
 
-block=$((2 << 20))
+block=$((2 << 20)) window_bytes=$((4 << 30))
 ram='0x0 0x4000000'
-counted() {
-	local told
-	told=$(sed -n 's/^after the accesses: .* told \([0-9]*\).*/\1/p' <(tr -d '\r' <"$work/$1.out"))
-	qmp "$1" '{"execute":"x-sluice-query-strays"}' | jq -e ".return.total == $told" ||
-		{ qmp "$1" '{"execute":"x-sluice-query-strays"}'; echo "the guest made $told"; false; }
-}
-
-# attack NAME SLOT-BYTES READS PROPERTIES
-attack() {
-	local name=$1 seed=$((RANDOM + 1)) abort=0
-	[ "$3" = zero ] || abort=1
-	bare "$name" hostile 1 "$(usual_window "block-size = $(cell64 $block); requested-size = $(cell64 $((4 << 30)));
-		stray-reads = \"$3\"; $4")" "seed=$seed slot=$2 abort=$abort"
-	run "$name"
-	check "$name: plugs its half" until_true 60 said "$name" "before the accesses"
-	check "$name: exposed is plugged, no page elsewhere" exactly_plugged "$name" "before the accesses"
-	send "$name" ''
-	check "$name: makes its accesses" until_true 120 said "$name" "after the accesses"
-	check "$name: still exposed is plugged, no page elsewhere" exactly_plugged "$name" "after the accesses"
-	check "$name: each that came to us was counted" counted "$name"
-	send "$name" ''
-	check "$name: ends well" ended "$name" 30 0
-	points "$name"
-}
-
 echo 1200 >/proc/sys/vm/nr_hugepages
 one='memslots = <1>;' each="slot-size = $(cell64 $block);"
 if [ -n "${HOSTILE_ALL:-}" ]; then

@@ -47,8 +47,11 @@ until_true() {
 # and initramfs. NODES stand in the root.
 ram='0x0 0x20000000'
 tree() {
-	local i cpus='' name=$1 guest=$3
-	for ((i = 0; i < $2; i++)); do cpus+="cpu@$i { device_type = \"cpu\"; reg = <$i>; }; "; done
+	local i reg cpus='' name=$1 guest=$3
+	for ((i = 0; i < $2; i++)); do
+		printf -v reg %x $((i / 16 << 8 | i % 16)) # as KVM numbers them
+		cpus+="cpu@$reg { device_type = \"cpu\"; reg = <0x$reg>; }; "
+	done
 	cat >"$work/$name.dts" <<-EOF
 		/dts-v1/;
 		/ {
@@ -76,11 +79,12 @@ window_region() { echo "$1: $1-window@$4 { reg = <$2 $3>; no-map; };"; }
 window_device() { echo "$1 { compatible = \"sluice,virtio-mem\"; memory-region = <&$1>; ${2:-} };"; }
 regions() { echo "reserved-memory { #address-cells = <2>; #size-cells = <2>; ranges; $* };"; }
 
-# A machine's usual window: 4 GiB at 4 GiB, device vmem0.
-usual_window() {
-	regions "$(window_region vmem0 '0x1 0x0' '0x1 0x0' 100000000)"
-	window_device vmem0 "${1:-}"
+# window_of BYTES [PROPERTIES]: a machine's only window, at 4 GiB, device vmem0; the usual one is of 4 GiB.
+window_of() {
+	regions "$(window_region vmem0 '0x1 0x0' "$(printf '0x%x 0x%x' $(($1 >> 32)) $(($1 & 0xffffffff)))" 100000000)"
+	window_device vmem0 "${2:-}"
 }
+usual_window() { window_of $((4 << 30)) "${1:-}"; }
 
 # run NAME [OPTION...]: starts $work/NAME.dts, its console's input open for `guest`.
 run() {

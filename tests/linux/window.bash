@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# How a host looks at a window while a bare-metal guest waits at a checkpoint ("WORDS: plugged BYTES ...").
+# How a host looks at a window while a bare-metal guest waits at a checkpoint ("WORDS: plugged BYTES ..."), and the
+# hostile guest whose window it is.
 
 cell64() { printf '/bits/ 64 <0x%x>' "$1"; }
 
@@ -27,4 +28,29 @@ exactly_plugged() {
 	plugged=$(sed -n "s/^$2: plugged \([0-9]*\).*/\1/p" <(tr -d '\r' <"$work/$1.out"))
 	[ "${plugged:-0}" -gt 0 ] && map_json "$1" | jq -e ".[0] | .plugged == $plugged and .exposed == $plugged" &&
 		no_page_unplugged "$1" "$plugged"
+}
+
+counted() {
+	local told
+	told=$(sed -n 's/^after the accesses: .* told \([0-9]*\).*/\1/p' <(tr -d '\r' <"$work/$1.out"))
+	qmp "$1" '{"execute":"x-sluice-query-strays"}' | jq -e ".return.total == $told" ||
+		{ qmp "$1" '{"execute":"x-sluice-query-strays"}'; echo "the guest made $told"; false; }
+}
+
+# attack NAME SLOT-BYTES READS PROPERTIES: the hostile guest, in a window of $window_bytes in blocks of $block.
+attack() {
+	local name=$1 seed=$((RANDOM + 1)) abort=0
+	[ "$3" = zero ] || abort=1
+	bare "$name" hostile 1 "$(window_of $window_bytes "block-size = $(cell64 $block); requested-size = $(cell64 $window_bytes);
+		stray-reads = \"$3\"; $4")" "seed=$seed slot=$2 abort=$abort"
+	run "$name"
+	check "$name: plugs its half" until_true 60 said "$name" "before the accesses"
+	check "$name: exposed is plugged, no page elsewhere" exactly_plugged "$name" "before the accesses"
+	send "$name" ''
+	check "$name: makes its accesses" until_true 120 said "$name" "after the accesses"
+	check "$name: still exposed is plugged, no page elsewhere" exactly_plugged "$name" "after the accesses"
+	check "$name: each that came to us was counted" counted "$name"
+	send "$name" ''
+	check "$name: ends well" ended "$name" 30 0
+	points "$name"
 }

@@ -380,6 +380,17 @@ static void watch(void **unused)
 	assert_int_equal(told_bytes, 0);
 }
 
+/* What never changes (virtio 1.3, 5.15.4.2). */
+static void assert_fixed(void)
+{
+	assert_int_equal(CONFIG(block_size), BLOCK);
+	assert_int_equal(
+		mmio(VIRTIO_MMIO_CONFIG + offsetof(struct virtio_mem_config, node_id), 2, false, 0),
+		0);
+	assert_int_equal(CONFIG(addr), GPA);
+	assert_int_equal(CONFIG(region_size), WINDOW);
+}
+
 static void system_reset(void **unused)
 {
 	virtio_mem_watch(device, changed, &told_bytes);
@@ -397,6 +408,7 @@ static void system_reset(void **unused)
 	assert_int_equal(mmio(VIRTIO_MMIO_STATUS, 4, false, 0), 0);
 	assert_int_equal(told_bytes, 0);
 	assert_int_equal(fake_loop_timers(), 0);
+	assert_fixed();
 }
 
 /* Requests that wait when the machine goes down never reach the window. */
@@ -509,6 +521,7 @@ static void beside_a_model(void **unused)
 		if (got == ACK && type == UNPLUG_ALL) {
 			memset(plugged, 0, sizeof(plugged));
 			count = 0;
+			assert_fixed();
 			usable = !requested		    ? 0
 				 : requested + GiB < WINDOW ? requested + GiB
 							    : WINDOW;

@@ -28,6 +28,7 @@
 static struct driver driver;
 static struct virtio_device device;
 static unsigned interrupts, served[QUEUES], popped;
+static uint64_t request_ms; /* how long each takes */
 static uint8_t config[12] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 };
 
 static void count_interrupt(struct irq_line *line, bool level)
@@ -43,6 +44,7 @@ static void serve(struct virtio_device *virtio, unsigned index)
 	served[index]++;
 	while (virtio_pop(virtio, index, &chain)) {
 		popped++;
+		fake_loop_advance(request_ms);
 		virtio_push(virtio, index, chain.head, 0);
 	}
 	virtio_interrupt(virtio, index);
@@ -344,6 +346,7 @@ static void budget(void **unused)
 	for (unsigned i = 0; i < driver.size; i++)
 		driver_set(&driver, i, RAM_GPA + FREE_AT, 1, 0, 0);
 	device.budget = 3;
+	device.turn_ends_ms = UINT64_MAX;
 	pthread_mutex_lock(&device.base.lock);
 	for (unsigned i = 0; i < driver.size; i++)
 		driver_offer(&driver, i);
@@ -355,6 +358,27 @@ static void budget(void **unused)
 	pthread_mutex_unlock(&device.base.lock);
 	assert_int_equal(fake_loop_serve(), 1); /* it has notified itself */
 	assert_int_equal(popped, driver.size - 3);
+}
+
+/* Requests that take long leave the loop to others in between, however many wait. */
+static void a_turn_ends_in_time(void **unused)
+{
+	unsigned turns = 1;
+
+	run();
+	for (unsigned i = 0; i < driver.size; i++) {
+		driver_set(&driver, i, RAM_GPA + FREE_AT, 1, 0, 0);
+		driver_offer(&driver, i);
+	}
+	request_ms = 2;
+	set(VIRTIO_MMIO_QUEUE_NOTIFY, 1);
+	assert_int_equal(fake_loop_serve(), 1);
+	assert_int_equal(popped, 3);
+	while (fake_loop_serve())
+		turns++;
+	request_ms = 0;
+	assert_int_equal(popped, driver.size);
+	assert_int_equal(turns, (driver.size + 2) / 3);
 }
 
 static void broken_ring_needs_reset(void **unused)
@@ -550,6 +574,7 @@ int main(void)
 		TEST(notify),
 		TEST(buffers_before_driver_ok),
 		TEST(budget),
+		TEST(a_turn_ends_in_time),
 		TEST(broken_ring_needs_reset),
 		TEST(used_ring_outside_memory),
 		TEST(driver_reset),

@@ -363,10 +363,75 @@ static void mappings_run_out(void **state)
 	assert_in_range(plugged, ROOM / 4, BLOCKS / 2 - 1);
 	assert_in_range(real_mappings(), before + ROOM / 2, before + ROOM);
 	assert_int_equal(window_plugged_bytes(f.window), plugged * BLOCK);
-	assert_int_equal(window_unplug_all(f.window), 0); /* always allowed: it joins all */
+	/* The way back is open: what joins its neighbours, and all of it at once. */
+	for (unsigned i = 0; i < BLOCKS / 2; i += 2)
+		if (window_state(f.window, i * BLOCK, BLOCK) == WINDOW_PLUGGED)
+			assert_int_equal(window_unplug(f.window, i * BLOCK, BLOCK), 0);
+	assert_int_equal(window_unplug_all(f.window), 0);
 	run_for(&f, 1300);
 	assert_true(real_mappings() < before + 10);
 	assert_int_equal(window_plug(f.window, 0, BLOCK), 0); /* counted anew, there is room */
+	close_fixture(&f);
+}
+
+/* Near the limit the list of mappings is read once a second, not for each request. */
+static void mappings_are_counted_rarely(void **state)
+{
+	struct fixture f;
+
+	fake_kvm_install();
+	open_fixture(&f, 64 * BLOCK, STRAY_READS_ZERO, FAKE_KVM_FD, 64);
+	assert_int_equal(window_plug(f.window, 0, BLOCK), 0);
+	f.slots.mappings.limit = real_mappings() + 3; /* room for one more */
+	f.slots.mappings.count = f.slots.mappings.limit;
+	f.slots.mappings.count_again_ms = 0;
+	assert_int_equal(window_plug(f.window, 2 * BLOCK, BLOCK), 0);
+	assert_int_equal(window_unplug(f.window, 2 * BLOCK, BLOCK), 0);
+	assert_int_equal(window_plug(f.window, 2 * BLOCK, BLOCK), -EBUSY);
+	run_for(&f, 1050);
+	assert_int_equal(window_plug(f.window, 2 * BLOCK, BLOCK), 0);
+	close_fixture(&f);
+}
+
+/* What an unplug of all is refused midway is done another way, or is owed; the first refusal is BUSY. */
+static void unplug_all_is_refused(void **state)
+{
+	for (unsigned at = 1; at <= 4; at++) {
+		struct fixture f;
+
+		fake_kvm_install();
+		open_fixture(&f, 4 * SLOT, STRAY_READS_ZERO, FAKE_KVM_FD, 64);
+		for (unsigned i = 0; i < 3; i++)
+			assert_int_equal(window_plug(f.window, 2 * i * BLOCK, BLOCK), 0);
+		window_hva(f.window)[0] = 1;
+		fake_kvm.calls = 0;
+		fake_kvm.fail_at = at;
+		assert_int_equal(window_unplug_all(f.window), at == 1 ? -EBUSY : 0);
+		assert_int_equal(fake_kvm.calls, at == 1 ? 1 : at == 4 ? 3 : at + 1);
+		assert_int_equal(window_plugged_bytes(f.window), at == 1 ? 3 * BLOCK : 0);
+		assert_int_equal(exposed(&f), at == 1 ? 3 * BLOCK : 0);
+		assert_int_equal(window_hva(f.window)[0], at == 1);
+		fake_kvm.fail_at = 0;
+		close_fixture(&f);
+	}
+}
+
+/* A plug that fails leaves slots alone that were emptied before it, and wait for their second. */
+static void a_failing_plug_closes_no_other_slot(void **state)
+{
+	struct fixture f;
+
+	fake_kvm_install();
+	open_fixture(&f, 4 * SLOT, STRAY_READS_ZERO, FAKE_KVM_FD, 64);
+	assert_int_equal(window_plug(f.window, 0, BLOCK), 0);
+	assert_int_equal(window_unplug(f.window, 0, BLOCK), 0);
+	fake_kvm.calls = 0;
+	fake_kvm.fail_at = 3; /* the second slot opens; the advice; then mprotect */
+	assert_int_equal(window_plug(f.window, 0, 2 * SLOT), -EBUSY);
+	assert_int_equal(fake_kvm.open, 1);
+	assert_non_null(fake_kvm_slot_at(GPA));
+	run_for(&f, 1300);
+	assert_int_equal(fake_kvm.open, 0);
 	close_fixture(&f);
 }
 
@@ -688,6 +753,9 @@ int main(void)
 		cmocka_unit_test(a_failing_unplug_changes_nothing),
 		cmocka_unit_test(slots_run_out),
 		cmocka_unit_test(mappings_run_out),
+		cmocka_unit_test(mappings_are_counted_rarely),
+		cmocka_unit_test(unplug_all_is_refused),
+		cmocka_unit_test(a_failing_plug_closes_no_other_slot),
 		cmocka_unit_test(a_failing_plug_leaves_no_hole),
 		cmocka_unit_test(slots_close_a_few_at_a_time),
 		cmocka_unit_test(a_large_slot_closes_in_steps),

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A guest that plugs every other block, so that none joins another, until the host answers BUSY; then
- * gives half of them back, and goes on. bootargs: least=, the blocks that it must get.
+ * gives them back, some one by one and the rest at once, and goes on. bootargs: least=, the blocks that
+ * it must get.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -30,7 +31,7 @@ static uint64_t plug_on(uint64_t first, uint64_t most, int *answer)
 
 int main(int argc, char **argv)
 {
-	uint64_t blocks, count, wrong = 0;
+	uint64_t blocks, count, wrong = 0, refused = 0;
 	int answer = 0;
 
 	if (!vmem_open(&vmem)) {
@@ -46,6 +47,11 @@ int main(int argc, char **argv)
 		wrong += *(uint64_t *)(vmem.addr + 2 * i * vmem.block) !=
 			 vmem.addr + 2 * i * vmem.block;
 	result(!wrong, "what was plugged holds what was written");
+	for (uint64_t i = 0; i < count / 4; i++)
+		refused += vmem_request(&vmem, VMEM_UNPLUG, vmem.addr + 2 * i * vmem.block, 1,
+				   NULL) != 0;
+	result(!refused && vmem_plugged(&vmem) == (count - count / 4) * vmem.block,
+		"a quarter goes back, block by block (%" PRIu64 " refused)", refused);
 	result(vmem_request(&vmem, VMEM_UNPLUG_ALL, 0, 0, NULL) == 0, "all of it goes back");
 	/* Mappings are counted anew at most once a second. */
 	wait_us(1500000);

@@ -38,7 +38,7 @@ int console_get(void);
 
 /* ---- CPUs (cpu.c, start.S) ---- */
 
-#define CPUS_MAX 8
+#define CPUS_MAX 40
 
 struct fault {
 	uint64_t esr, far, elr; /* esr 0: there was none */
@@ -60,7 +60,7 @@ extern struct cpu cpus[CPUS_MAX];
 
 /* This CPU's. */
 struct cpu *cpu_self(void);
-/* Starts CPU `index` (PSCI CPU_ON, Aff0) in run(index, opaque). False where there is none such. */
+/* Starts CPU `index` (PSCI CPU_ON; KVM has 16 in a cluster) in run(index, opaque). False where there is none such. */
 bool cpu_start(unsigned index, void (*run)(unsigned index, void *opaque), void *opaque);
 /* Until it has returned; false after `ms`. */
 bool cpu_wait(unsigned index, uint64_t ms);

@@ -7,7 +7,7 @@
 
 #define PSCI_CPU_ON  0xc4000003
 #define PSCI_CPU_OFF 0x84000002
-#define STACK_SIZE   (64 * KiB)
+#define STACK_SIZE   (16 * KiB)
 
 struct cpu cpus[CPUS_MAX];
 extern char cpu_entry[];
@@ -62,7 +62,8 @@ bool cpu_start(unsigned index, void (*run)(unsigned index, void *opaque), void *
 	for (uint64_t at = (uint64_t)cpu; at < (uint64_t)(cpu + 1) + 63; at += 64)
 		__asm__ volatile("dc civac, %0" ::"r"(at) : "memory");
 	__asm__ volatile("dsb sy" ::: "memory");
-	return psci(PSCI_CPU_ON, index, (uint64_t)cpu_entry, (uint64_t)cpu) == 0;
+	return psci(PSCI_CPU_ON, index / 16 << 8 | index % 16, (uint64_t)cpu_entry,
+		       (uint64_t)cpu) == 0;
 }
 
 bool cpu_wait(unsigned index, uint64_t ms)

@@ -45,6 +45,20 @@ static void hammer(unsigned index, void *opaque)
 	}
 }
 
+/* A block that stays plugged beside those that come and go, and is nobody else's to store to. */
+static uint64_t *own(uint64_t offset)
+{
+	return (uint64_t *)(address_of(BLOCKS) + offset);
+}
+
+static bool own_is_intact(void)
+{
+	for (uint64_t offset = 0; offset < vmem.block; offset += 512)
+		if (*own(offset) != ~offset)
+			return false;
+	return true;
+}
+
 /* A word in each page; where it is unplugged these come from the page of zeros. */
 static bool is_zero(unsigned block)
 {
@@ -61,10 +75,14 @@ int main(int argc, char **argv)
 	uint64_t all_stored = 0, all_aborted = 0, all_strange = 0;
 	bool plugged[BLOCKS] = { false }, ok = true;
 
-	if (!vmem_open(&vmem) || vmem.region < BLOCKS * vmem.block) {
-		result(false, "a window of %u blocks", BLOCKS);
+	if (!vmem_open(&vmem) || vmem.region <= BLOCKS * vmem.block) {
+		result(false, "a window of more than %u blocks", BLOCKS);
 		return 1;
 	}
+	result(vmem_request(&vmem, VMEM_PLUG, address_of(BLOCKS), 1, NULL) == 0,
+		"a block of its own");
+	for (uint64_t offset = 0; offset < vmem.block; offset += 512)
+		*own(offset) = ~offset;
 	srand((unsigned)argument("seed", 1));
 	for (unsigned i = 1; i < count; i++)
 		ok &= cpu_start(i, hammer, NULL);
@@ -100,6 +118,7 @@ int main(int argc, char **argv)
 	result(ok, "they end");
 	result(!refused && !busy, "%u requests (seed %" PRIu64 "), %u refused, %u busy", rounds,
 		argument("seed", 1), refused, busy);
+	result(own_is_intact(), "what was given is as it was");
 	result(!leaked, "no store after an unplug was answered (%u seen)", leaked);
 	result(all_stored && all_aborted && !all_strange,
 		"%" PRIu64 " stores, %" PRIu64 " aborts, %" PRIu64 " of another kind", all_stored,

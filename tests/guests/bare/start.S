@@ -123,7 +123,9 @@ kinds:
 	b	8f
 	ldr	w2, [x1]		/* load of 32 bits */
 	b	8f
+6:	ldxr	x2, [x1]
 7:	stxr	w12, x2, [x1]
+	cbnz	w12, 6b			/* an interrupt took the reservation: it was not tried */
 8:	dsb	sy
 	str	xzr, [x9]
 	mov	x0, x2

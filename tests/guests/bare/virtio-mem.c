@@ -8,7 +8,7 @@
 #define MMIO_SIZE   0x200
 #define MMIO_PLACES 32
 #define DEVICE_MEM  24
-#define ANSWER_US   5000000
+#define ANSWER_US   60000000
 
 /* Registers (4.2.2), in words. */
 enum {

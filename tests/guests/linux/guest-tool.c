@@ -7,6 +7,10 @@
  * verify          has that process read all of it again: exit status 0 if every word is as it was written
  * release         has it let go of the memory and end
  * memtotal        MemTotal in MiB
+ * kexec WHEN KERNEL INITRD BOOTARGS
+ *                 loads a kernel: WHEN is "next", for kexec-go, or "panic"
+ * kexec-go        starts it
+ * vmcore MIB SEED reads the whole dump of a guest that panicked: 0 if what it had filled is there
  * button          leaves a process behind that switches off when KEY_POWER is pressed, once it listens
  */
 #include <errno.h>
@@ -24,9 +28,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define MIB (1024UL * 1024)
-#define PAGE 4096UL
-#define WORDS (PAGE / sizeof(uint64_t))
+#include "guest-tool.h"
 
 struct hold {
 	uint64_t *words;
@@ -34,8 +36,8 @@ struct hold {
 	uint64_t seed;
 };
 
-/* The first word of a page's pattern (splitmix64); the others count up from it. */
-static uint64_t page_word(uint64_t seed, uint64_t page)
+/* splitmix64 */
+uint64_t page_word(uint64_t seed, uint64_t page)
 {
 	uint64_t z = seed + (page + 1) * 0x9e3779b97f4a7c15;
 
@@ -237,6 +239,13 @@ int main(int argc, char **argv)
 		return printf("%ld\n", meminfo_kib("MemTotal") / 1024) < 0;
 	if (!strcmp(command, "button"))
 		return button();
-	fprintf(stderr, "usage: guest-tool fill MIB SEED | verify | release | memtotal | button\n");
+	if (!strcmp(command, "kexec") && argc == 6)
+		return kexec_prepare(argv[2], argv[3], argv[4], argv[5]);
+	if (!strcmp(command, "kexec-go"))
+		return kexec_go();
+	if (!strcmp(command, "vmcore") && argc == 4)
+		return vmcore_search(argv[2], argv[3]);
+	fprintf(stderr, "usage: guest-tool fill MIB SEED | verify | release | memtotal | button |\n"
+			"       kexec next|panic KERNEL INITRD BOOTARGS | kexec-go | vmcore MIB SEED\n");
 	return 2;
 }

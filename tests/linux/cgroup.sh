@@ -1,0 +1,69 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# hosts: 6.1 6.12 7.3
+# memory: 2048
+# timeout: 240
+# Machines with a window of 1 TiB in a cgroup of less than they plug: at the limit of huge pages the machine stops with
+# the cause, at the limit of their reservations a plug is BUSY, and at the limit of memory the kernel kills the process
+# and says so. A guest sees no abort in what it has plugged.
+
+. "$(dirname "$0")/lib.bash"
+. "$(dirname "$0")/window.bash"
+
+groups=/sys/fs/cgroup
+[ -e $groups/cgroup.controllers ] || mount -t cgroup2 none $groups
+echo '+memory +hugetlb' >$groups/cgroup.subtree_control
+block=$((2 << 20)) apart=513 # each block in a slot of its own
+ram='0x0 0x4000000'
+region="$(regions "$(window_region vmem0 '0x1 0x0' '0x100 0x0' 100000000)")"
+
+# limited NAME PROPERTIES FILE=VALUE...: starts a machine in a new cgroup of these limits.
+program=$SLUICE
+limited() {
+	local name=$1 limit
+	bare "$name" limit 1 "$region $(window_device vmem0 "block-size = $(cell64 $block);
+		requested-size = $(cell64 $((1 << 40))); $2")" "apart=$apart"
+	group=$groups/test-$$-$name
+	mkdir "$group"
+	for limit in "${@:3}"; do echo "${limit#*=}" >"$group/${limit%%=*}"; done
+	printf '#!/bin/bash\necho $$ >%s/cgroup.procs; exec %s "$@"\n' "$group" "$program" >"$work/in-group"
+	chmod +x "$work/in-group"
+	SLUICE=$work/in-group
+	run "$name"
+	SLUICE=$program
+}
+# came_to NAME MIB: the guest's last block in use, and nothing that it did not expect.
+came_to() {
+	tr -d '\r' <"$work/$1.out" | tee "$work/said" | tail -n 20
+	[ "$(grep -c '^has ' "$work/said")" = $(($2 / 2)) ] && ! grep -q '^Bail out\|^not ok' "$work/said"
+}
+no_stray() { ! grep -i stray "$work/$1.err"; }
+
+echo 100 >/proc/sys/vm/nr_hugepages
+limited used 'backing = "hugetlb";' hugetlb.2MB.max=64M
+check "used: the machine ends" ended used 90 1
+check "used: the guest saw no abort, up to the limit" came_to used 64
+check "used: the cause is told, with the place" grep -q "failed: vCPU 0: the host has no memory for a plugged block of the guest's at $(printf '0x%x' $(((4 << 30) + 32 * apart * block))) in vmem0 (.*a cgroup's limit" "$work/used.err"
+check "used: it is no stray access" no_stray used
+rmdir "$group"
+
+limited reserved 'backing = "hugetlb";' hugetlb.2MB.rsvd.max=64M
+check "reserved: comes to the limit" until_true 90 said reserved 'at the limit'
+check "reserved: the plug is BUSY" grep -q "at the limit: plugged $((64 << 20)) (2)" "$work/reserved.out"
+check "reserved: exposed is plugged, no page elsewhere" exactly_plugged reserved 'at the limit'
+check "reserved: the log says what stands against it" grep -q 'vmem0: plug of .* refused: .*a cgroup' "$work/reserved.err"
+send reserved ''
+check "reserved: ends well" ended reserved 60 0
+points reserved
+rmdir "$group"
+echo 0 >/proc/sys/vm/nr_hugepages
+
+# A stop, a signal or words of the process's own are no choice that it has here.
+limited memory '' memory.swap.max=0 memory.max=128M
+killed=${pid[memory]}
+check "memory: the kernel ends the process" ended memory 90 137
+check "memory: the cgroup counts it" grep -qx 'oom_kill 1' "$group/memory.events"
+check "memory: the kernel's log tells" eval "dmesg | grep -q 'Memory cgroup out of memory: Killed process $killed (sluice)'"
+check "memory: the guest saw no abort before" eval '! grep -aq "Bail out\|^not ok" $work/memory.out && grep -aq "^has 64 MiB" $work/memory.out'
+rmdir "$group"
+done_testing

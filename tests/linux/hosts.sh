@@ -1,0 +1,96 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# machines: virt-gicv2 ampere raspi4 host-16k nested
+# memory: 3072
+# timeout: 900
+# The main job on each kind of host, with each guest kernel that its CPU has the pages for; stray accesses on eight vCPUs;
+# and the bare-metal guests, the basic one on 32 vCPUs where the GIC has as many, the hostile one in a smaller window.
+# What the host is, this asks the host itself. hosts-all.sh, with $HOSTS_ALL=1, does all of the main job on eight vCPUs too.
+
+. "$(dirname "$0")/lib.bash"
+. "$(dirname "$0")/window.bash"
+
+page_kib=$(awk '/^KernelPageSize/ { print $2; exit }' /proc/self/smaps)
+"$SLUICE" doctor >"$work/doctor"
+gic=$(grep -o 'GICv[23]' "$work/doctor")
+block=$(((page_kib == 16 ? 32 : 2) << 20))
+# A Raspberry Pi 4 as it is emulated has 900 MiB.
+grow=1024 fill=700
+ram='0x0 0x14000000'
+[ "$(awk '/^MemTotal/ { print int($2 / 1024) }' /proc/meminfo)" -ge 2048 ] || grow=256 fill=150 ram='0x0 0x10000000'
+# The Cortex-A72, which is a Raspberry Pi 4's, has no pages of 16K.
+guests=(6.12)
+grep -q 'CPU part.*0xd08' /proc/cpuinfo || guests+=(6.12-16k)
+
+exactly() { map_json "$1" | jq -e ".[0] | .plugged == $2 and .exposed == $2" || { map_json "$1"; false; }; }
+huge_pages() { awk '/^AnonHugePages/ { n += $2 } END { exit !(n >= '$((block >> 10))') }' "/proc/${pid[$1]}/smaps"; }
+# RAM and what is plugged begin at guest addresses that are multiples of a huge page; so they do in the host.
+agrees() {
+	local range ranges
+	ranges=$(awk '/^[0-9a-f]+-/ { range = $1; large = $2 ~ /w/ } /^Size:/ && large && $2 >= 131072 { print range }' "/proc/${pid[$1]}/smaps")
+	for range in $ranges; do [ $((16#${range%-*} % block)) -eq 0 ] || { echo "$ranges"; return 1; }; done
+	[ -n "$ranges" ]
+}
+guest_page() { guest "$1" 60 'grep -m 1 KernelPageSize /proc/self/smaps' | grep -qw "$2"; }
+
+# main_job NAME CPUS GUEST-KERNEL
+main_job() {
+	local name=$1
+	tree "$name" "$2" "$3" "$(usual_window)"
+	run "$name"
+	check "$name: boots" booted "$name"
+	check "$name: has $2 vCPUs" eval "[ \"\$(guest $name 60 nproc)\" = $2 ]"
+	check "$name: has its pages" guest_page "$name" "$([[ $3 == *16k ]] && echo 16 || echo 4)"
+	check "$name: its block is the host's huge page" eval "map_json $name | jq -e '.[0].\"block-size\" == $block'"
+	check "$name: grows" "$SLUICE" mem "$name" "${grow}MiB"
+	check "$name: exposed is plugged" exactly "$name" $((grow << 20))
+	check "$name: host and guest addresses agree" agrees "$name"
+	check "$name: uses it" guest "$name" 240 "guest-tool fill $fill 1 && guest-tool verify"
+	check "$name: in huge pages" huge_pages "$name"
+	check "$name: gives it back" guest "$name" 60 'guest-tool release'
+	check "$name: shrinks" "$SLUICE" mem "$name" 0
+	check "$name: nothing is exposed" exactly "$name" 0
+	send "$name" 'reboot -f'
+	check "$name: boots again" booted "$name" 2
+	kill "${pid[$name]}"
+	check "$name: powers off" ended "$name" 60 0
+}
+
+# strays NAME CPUS GUEST-KERNEL: half a slot is plugged, and its driver taken away, so that /dev/mem lets one at the rest.
+# The address that Sluice tells is found in the guest's own tables, which are of its pages.
+half=0x4000000 stray=0x10400c008
+strays() {
+	tree "$1" "$2" "$3" "$(usual_window "requested-size = $(cell64 $half);")" 'iomem=relaxed memhp_default_state=offline'
+	run "$1"
+	check "$1: boots" booted "$1"
+	check "$1: has $2 vCPUs" eval "[ \"\$(guest $1 60 nproc)\" = $2 ]"
+	check "$1: half a slot is plugged" until_true 60 exactly "$1" $((half))
+	check "$1: its driver goes" guest "$1" 60 'cd /sys/bus/virtio/drivers/virtio_mem && echo virtio0 >unbind'
+	check "$1: a process that stores beyond dies" guest "$1" 60 "devmem $stray 32 1; [ \$? -eq 135 ]"
+	check "$1: its address is told" until_true 60 grep "stray .* at $stray, vmem0: unplugged block of an open slot" "$work/$1.err"
+	send "$1" 'poweroff -f'
+	check "$1: powers off" ended "$1" 60 0
+}
+
+for guest in "${guests[@]}"; do
+	name=linux_${guest//[.-]/_}
+	main_job "$name" 1 "$guest"
+	[ -z "${HOSTS_ALL:-}" ] || main_job "${name}_many" 8 "$guest"
+done
+strays strays 8 "${guests[-1]}"
+if [ "$gic" = GICv2 ]; then
+	tree nine 9 6.12
+	check "nine vCPUs are refused" eval '! "$SLUICE" check "$work/nine.dts" >"$work/nine" 2>&1'
+	check "with the reason" grep 'cpu@8: .*GICv2, which knows CPUs 0 to 7' "$work/nine"
+fi
+
+# Linux on many more vCPUs than there are CPUs complains of lockups, these guests do not.
+ram='0x0 0x4000000' many=32
+[ "$gic" = GICv3 ] || many=8
+bare basics basics $many "$(usual_window 'block-size = /bits/ 64 <0x200000>; requested-size = /bits/ 64 <0x800000>;')" "cpus=$many"
+forward basics 120
+check "basics powers off" eval "[ $status -eq 0 ]"
+window_bytes=$((512 << 20))
+[ "$page_kib" -lt 16 ] || window_bytes=$((1 << 30))
+attack hostile $((block * 4)) zero "slot-size = $(cell64 $((block * 4)));"
+done_testing
