@@ -41,7 +41,6 @@ static int check(
 	err = config_read(file, overlays, overlay_count, &c->host, &c->errors, &c->config);
 	if (err)
 		return err;
-	input.gic_version = c->host.gic_version ? c->host.gic_version : 3;
 	err = guest_tree_build(c->config, &input, &c->tree, &c->tree_size);
 	if (err == -ENOSPC)
 		error_add(&c->errors, file, NULL, "the guest's tree would be larger than %s",

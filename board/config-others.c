@@ -14,13 +14,15 @@
 #include "devices/device.h"
 
 /* What Sluice puts into the guest's tree itself, by name up to the unit address or compatible. */
-static const char *const own_names[] = { "hypervisor", "psci", "timer", "apb-pclk", "gpio-keys",
-	"intc", "interrupt-controller", NULL };
+static const char *const own_names[] = { "hypervisor", "psci", "timer", "pmu", "apb-pclk",
+	"gpio-keys", "intc", "interrupt-controller", NULL };
 static const char *const own_compatibles[] = { "linux,kvm", "arm,psci", "arm,psci-0.2",
-	"arm,psci-1.0", "arm,armv8-timer", "arm,armv7-timer", "arm,gic-v3", "arm,gic-400",
-	"arm,cortex-a15-gic", "virtio,mmio", NULL };
+	"arm,psci-1.0", "arm,armv8-timer", "arm,armv7-timer", "arm,armv8-pmuv3", "arm,gic-v3",
+	"arm,gic-400", "arm,cortex-a15-gic", "virtio,mmio", NULL };
 
 static const struct claim own_ranges[] = {
+	{ { GIC_REDIST2_BASE, GIC_REDIST2_VCPUS *GIC_REDIST_BYTES }, -1,
+		"the interrupt controller" },
 	{ { GIC_DIST_BASE, UART_BASE - GIC_DIST_BASE }, -1, "the interrupt controller" },
 	{ { UART_BASE, PL0XX_SIZE }, -1, "the UART" },
 	{ { RTC_BASE, PL0XX_SIZE }, -1, "the real-time clock" },
@@ -28,8 +30,8 @@ static const struct claim own_ranges[] = {
 	{ { VIRTIO_MMIO_BASE, VIRTIO_MMIO_PLACES *VIRTIO_MMIO_SIZE }, -1, "virtio-mmio" },
 };
 
-/* Timers and the GIC's maintenance interrupt. */
-static const uint32_t own_ppis[] = { 9, 10, 11, 13, 14 };
+/* The PMU's, timers and the GIC's maintenance interrupt. */
+static const uint32_t own_ppis[] = { VCPU_PMU_PPI, GIC_MAINTENANCE_PPI, 10, 11, 12, 13, 14 };
 
 /* Where properties with the prefix are known. */
 static const struct place {
@@ -38,6 +40,12 @@ static const struct place {
 	{ "sluice,kernel", "/chosen" },
 	{ "sluice,initrd", "/chosen" },
 	{ "sluice,host-cpus", "a CPU's node" },
+	{ "sluice,rt-priority", "a CPU's node" },
+	{ "sluice,pmu", "/cpus" },
+	{ "sluice,sve", "/cpus" },
+	{ "sluice,pointer-authentication", "/cpus" },
+	{ "sluice,stolen-time", "/cpus" },
+	{ "sluice,nested", "/cpus" },
 };
 
 /* What a node hands to its children. */
@@ -104,7 +112,9 @@ static void check_prefixed(
 		if (!place)
 			tree_error(tree, node, name, "unknown%s", did_you_mean(hint, name, known));
 		else if (!(self->chosen && !strcmp(place->where, "/chosen")) &&
-			 !(up->cpus && tree_name_is(tree, node, "cpu") && place == &places[2]))
+			 !(self->cpus && !strcmp(place->where, "/cpus")) &&
+			 !(up->cpus && tree_name_is(tree, node, "cpu") &&
+				 !strcmp(place->where, "a CPU's node")))
 			tree_error(tree, node, name, "belongs in %s, not here", place->where);
 	}
 }

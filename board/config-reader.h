@@ -69,6 +69,9 @@ int layout_compare(const void *a, const void *b);
 /* Adds to config->reserved; `what` in place of the node's reg, or NULL. */
 void layout_reserve(struct reader *reader, int node, const char *what, const struct range *range);
 
+/* config-cpus.c: /cpus, after the interrupt controller is known. */
+void cpus_read(struct reader *reader);
+
 /* layout.c: memory and reserved ranges. */
 void layout_read_memory(struct reader *reader);
 void layout_read_reserved(struct reader *reader);

@@ -15,122 +15,8 @@
 #include "devices/device.h"
 
 #define BOOTARGS_MAX 2047 /* arm64 Linux: COMMAND_LINE_SIZE less the zero byte */
-#define GICV2_CPUS   8
 /* The guest's tree gets a few phandles of its own above all that are there. */
 #define PHANDLE_MAX UINT32_C(0xfffffff0)
-
-/* ---- CPUs ---- */
-
-static bool is_cpu(const struct tree *tree, int node)
-{
-	return tree_name_is(tree, node, "cpu") ||
-	       !fdt_stringlist_search(tree->fdt, node, "device_type", "cpu");
-}
-
-static void read_host_cpus(const struct tree *tree, int node, cpu_set_t *ret)
-{
-	int len;
-	const fdt32_t *cell = fdt_getprop(tree->fdt, node, "sluice,host-cpus", &len);
-
-	if (!cell)
-		return;
-	if (!len || len % 4)
-		tree_error(tree, node, "sluice,host-cpus", "write the numbers of host CPUs: <2 3>");
-	for (; len >= 4; len -= 4, cell++) {
-		if (fdt32_ld(cell) < CPU_SETSIZE)
-			CPU_SET(fdt32_ld(cell), ret);
-		else
-			tree_error(tree, node, "sluice,host-cpus", "%u is no number of a host CPU",
-				fdt32_ld(cell));
-	}
-}
-
-static void read_cpu(struct reader *reader, int node, unsigned cells)
-{
-	struct machine_config *config = reader->config;
-	const struct tree *tree = &reader->tree;
-	struct cpu_config *cpu = &config->cpus[config->cpu_count];
-	uint64_t reg;
-	int got = tree_number(tree, node, "reg", cells, &reg);
-
-	if (!got)
-		tree_error(tree, node, "reg", "missing: the CPU's number, <0> for the first");
-	if (got != 1)
-		return;
-	for (size_t i = 0; i < config->cpu_count; i++)
-		if (config->cpus[i].mpidr == reg) {
-			tree_error(tree, node, "reg", "0x%" PRIx64 " is the reg of %s already", reg,
-				config->cpus[i].path);
-			return;
-		}
-	/* KVM makes a vCPU's MPIDR out of its number, 16 in a cluster; see vcpu_id(). */
-	if ((reg & 0xff) > 15 || (reg >> 8) * 16 >= CONFIG_CPUS) {
-		tree_error(tree, node, "reg",
-			"0x%" PRIx64 " is no MPIDR of KVM's: CPUs have 0x0 to 0xf, then 0x100 to "
-			"0x10f, and so on up to 0x1f0f",
-			reg);
-		return;
-	}
-	if (reader->host->gic_version == 2 && reg >= GICV2_CPUS) {
-		tree_error(tree, node, "reg",
-			"0x%" PRIx64 ", and this host has a GICv2, which knows CPUs 0 to %d", reg,
-			GICV2_CPUS - 1);
-		return;
-	}
-	*cpu = (struct cpu_config){ .mpidr = reg, .path = tree_path(tree, node) };
-	read_host_cpus(tree, node, &cpu->host_cpus);
-	config->cpu_count++;
-}
-
-static void check_cpu_count(struct reader *reader)
-{
-	const struct host_limits *host = reader->host;
-	size_t count = reader->config->cpu_count;
-
-	if (count > host->vcpus)
-		error_add(reader->tree.errors, "/cpus", NULL,
-			"%zu CPUs, and KVM on this host gives a machine at most %u", count,
-			host->vcpus);
-	else if (count > GIC_REDIST_VCPUS)
-		error_add(reader->tree.errors, "/cpus", NULL,
-			"%zu CPUs, and the interrupt controller's region has room for %u", count,
-			(unsigned)GIC_REDIST_VCPUS);
-}
-
-static void read_cpus(struct reader *reader)
-{
-	static const char example[] = "cpus { #address-cells = <1>; #size-cells = <0>; cpu@0 "
-				      "{ device_type = \"cpu\"; reg = <0>; }; }";
-	const struct tree *tree = &reader->tree;
-	int cpus = fdt_subnode_offset(tree->fdt, 0, "cpus"), node;
-	unsigned cells, size_cells;
-	bool any = false;
-
-	if (cpus < 0) {
-		error_add(tree->errors, "/cpus", NULL, "missing: the machine has no CPU. Add %s",
-			example);
-		return;
-	}
-	if (tree_cells(tree, cpus, "#address-cells", 1, &cells) != 1 ||
-		tree_cells(tree, cpus, "#size-cells", 0, &size_cells) != 1)
-		return;
-	if (size_cells)
-		tree_error(tree, cpus, "#size-cells", "write #size-cells = <0>");
-	fdt_for_each_subnode(node, tree->fdt, cpus)
-	{
-		if (!is_cpu(tree, node) || tree_disabled(tree, node))
-			continue;
-		any = true;
-		if (reader->config->cpu_count == CONFIG_CPUS) {
-			tree_error(tree, node, NULL, "more than %d CPUs", CONFIG_CPUS);
-			break;
-		}
-		read_cpu(reader, node, cells);
-	}
-	if (!any)
-		tree_error(tree, cpus, NULL, "the machine has no CPU. Write %s", example);
-	check_cpu_count(reader);
-}
 
 /* ---- /chosen, /options, the root ---- */
 
@@ -166,15 +52,65 @@ static void read_chosen(struct reader *reader)
 	}
 }
 
+static void read_stray_access(struct reader *reader, int node)
+{
+	const char *policy;
+
+	if (tree_string(&reader->tree, node, "stray-access", &policy) != 1)
+		return;
+	for (unsigned i = STRAY_ABORT; i <= STRAY_STOP; i++)
+		if (!strcmp(policy, stray_policy_names[i])) {
+			reader->config->stray_access = i;
+			return;
+		}
+	tree_error(&reader->tree, node, "stray-access",
+		"\"%s\" is none of \"abort\", \"pause\", \"stop\"", policy);
+}
+
+/* The host's best where the tree does not say; where there is no host to ask, GICv3. */
+static void read_gic(struct reader *reader, int node)
+{
+	static const struct {
+		const char *name;
+		unsigned version;
+		bool its;
+	} kinds[] = { { "gicv2", 2 }, { "gicv3", 3 }, { "gicv3-its", 3, true } };
+	const struct host_limits *host = reader->host;
+	bool unknown = !host->gicv2 && !host->gicv3;
+	const char *name;
+
+	reader->config->gic_version = host->gicv2 && !host->gicv3 ? 2 : 3;
+	if (node < 0 || tree_string(&reader->tree, node, "gic", &name) != 1)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		if (strcmp(name, kinds[i].name))
+			continue;
+		reader->config->gic_version = kinds[i].version;
+		reader->config->its = kinds[i].its;
+		if (!unknown && (kinds[i].version == 2 ? !host->gicv2
+					: kinds[i].its ? !host->its
+						       : !host->gicv3))
+			tree_error(&reader->tree, node, "gic",
+				"KVM on this host has no %s; it has%s%s%s: leave it out", name,
+				host->gicv2 ? " gicv2" : "", host->gicv3 ? " gicv3" : "",
+				host->its ? " gicv3-its" : "");
+		return;
+	}
+	tree_error(&reader->tree, node, "gic",
+		"\"%s\" is none of \"gicv2\", \"gicv3\", \"gicv3-its\"", name);
+}
+
 static void read_options(struct reader *reader)
 {
-	static const char *const known[] = { "stray-access", NULL };
+	static const char *const known[] = { "stray-access", "gic", NULL };
 	const struct tree *tree = &reader->tree;
 	int options = fdt_subnode_offset(tree->fdt, 0, "options");
 	int node = options < 0 ? options : fdt_subnode_offset(tree->fdt, options, "sluice");
-	const char *policy;
 
-	if (node < 0 || tree_disabled(tree, node))
+	if (node >= 0 && tree_disabled(tree, node))
+		node = -1;
+	read_gic(reader, node);
+	if (node < 0)
 		return;
 	if (!tree_has(tree, node, "compatible"))
 		tree_error(tree, node, "compatible", "missing: write \"sluice,options\"");
@@ -182,15 +118,7 @@ static void read_options(struct reader *reader)
 	if (fdt_first_subnode(tree->fdt, node) >= 0)
 		tree_error(tree, fdt_first_subnode(tree->fdt, node), NULL,
 			"unknown: the options have no subnodes");
-	if (tree_string(tree, node, "stray-access", &policy) != 1)
-		return;
-	for (unsigned i = STRAY_ABORT; i <= STRAY_STOP; i++)
-		if (!strcmp(policy, stray_policy_names[i])) {
-			reader->config->stray_access = i;
-			return;
-		}
-	tree_error(tree, node, "stray-access", "\"%s\" is none of \"abort\", \"pause\", \"stop\"",
-		policy);
+	read_stray_access(reader, node);
 }
 
 static int read_root(struct reader *reader)
@@ -215,15 +143,16 @@ static void read_all(struct reader *reader)
 	struct machine_config *config = reader->config;
 
 	config->cpus = calloc(CONFIG_CPUS, sizeof(config->cpus[0]));
-	if (!config->cpus || !config->file || !config->folder) {
+	config->cpu_paths = calloc(CONFIG_CPUS, sizeof(config->cpu_paths[0]));
+	if (!config->cpus || !config->cpu_paths || !config->file || !config->folder) {
 		error_add(reader->tree.errors, "/", NULL, "out of memory");
 		return;
 	}
 	if (read_root(reader))
 		return;
-	read_cpus(reader);
-	read_chosen(reader);
 	read_options(reader);
+	cpus_read(reader);
+	read_chosen(reader);
 	layout_read_memory(reader);
 	layout_read_reserved(reader);
 	devices_read(reader);
@@ -298,7 +227,8 @@ void config_destroy(struct machine_config *config)
 		free(device->path);
 	}
 	for (size_t i = 0; i < config->cpu_count; i++)
-		free(config->cpus[i].path);
+		free(config->cpu_paths[i]);
+	free(config->cpu_paths);
 	free(config->cpus);
 	free(config->kernel);
 	free(config->initrd);

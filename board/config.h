@@ -6,12 +6,12 @@
 #ifndef SLUICE_BOARD_CONFIG_H
 #define SLUICE_BOARD_CONFIG_H
 
-#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "hyp/stray.h"
+#include "hyp/vcpu.h"
 #include "hyp/window.h"
 
 struct device_class;
@@ -34,13 +34,8 @@ struct host_limits {
 	uint64_t page_bytes;   /* 4096, 16384 or 65536 */
 	unsigned memslots;     /* KVM_CAP_NR_MEMSLOTS */
 	unsigned vcpus;	       /* KVM_CAP_MAX_VCPUS */
-	unsigned gic_version;  /* 3, 2, or 0 when unknown (no KVM) */
-};
-
-struct cpu_config {
-	uint64_t mpidr;	     /* the node's reg, one that KVM gives to a vCPU */
-	char *path;	     /* its node in the source tree */
-	cpu_set_t host_cpus; /* that its thread may run on; empty: any */
+	bool gicv2, gicv3, its; /* interrupt controllers for guests; none: not known (no KVM) */
+	unsigned cpu_features;	/* a bit 1 << enum cpu_feature each */
 };
 
 /* A device of the tree, in the order of its place: /aliases first, then natural order of names. */
@@ -63,8 +58,12 @@ struct machine_config {
 	char *folder; /* that paths in the tree are relative to, with a slash, or "" */
 	char *model;
 
-	struct cpu_config *cpus;
+	struct vcpu_config *cpus;
+	char **cpu_paths; /* their nodes in the source tree */
 	size_t cpu_count;
+	unsigned cpu_features; /* that they have: a bit 1 << enum cpu_feature each */
+	unsigned gic_version;  /* 2 or 3 */
+	bool its;
 	struct range memory[CONFIG_RANGES]; /* sorted; the first starts at RAM_BASE */
 	size_t memory_count;
 	struct range reserved[CONFIG_RANGES + CONFIG_DEVICES]; /* sorted; windows included */

@@ -292,7 +292,7 @@ static enum status check_suspend(const struct survey *survey, struct finding *fi
 		return SILENT;
 	return found(finding, OK, "%s suspend of the system, %s nested virtualization",
 		survey->limits.system_suspend ? "with" : "without",
-		survey->limits.nested ? "with" : "without");
+		survey->limits.cpu_features & 1u << CPU_NESTED ? "with" : "without");
 }
 
 static enum status (*const checks[])(const struct survey *survey, struct finding *finding) = {

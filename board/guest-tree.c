@@ -18,6 +18,7 @@
 #include "board/guest-map.h"
 #include "board/tree-file.h"
 #include "devices/device.h"
+#include "hyp/kvm.h"
 
 #define SPI		0
 #define PPI		1
@@ -232,36 +233,80 @@ static void filter_compatible(struct writer *w)
 
 /* ---- What Sluice provides ---- */
 
-static void add_gic(struct writer *w, const struct guest_tree_input *input, size_t cpus)
+static bool is_nested(const struct machine_config *config)
 {
-	int node = add_node(w, 0, "interrupt-controller@8000000");
+	return config->cpu_features & 1u << CPU_NESTED;
+}
 
-	if (input->gic_version == 2) {
+static void add_gic(struct writer *w, const struct machine_config *config)
+{
+	int node = add_node(w, 0, "interrupt-controller@8000000"), its;
+
+	add_reg(w, node, GIC_DIST_BASE, GIC_DIST_SIZE);
+	if (config->gic_version == 2) {
 		/* As QEMU: Linux knows no name for KVM's that fits better. */
 		put_string(w, node, "compatible", "arm,cortex-a15-gic");
-		add_reg(w, node, GIC_DIST_BASE, GIC_DIST_SIZE);
 		add_reg(w, node, GIC_CPU_BASE, GIC_CPU_SIZE);
 	} else {
+		size_t first = config->cpu_count < GIC_REDIST_VCPUS ? config->cpu_count
+								    : GIC_REDIST_VCPUS;
+
 		put_string(w, node, "compatible", "arm,gic-v3");
-		add_reg(w, node, GIC_DIST_BASE, GIC_DIST_SIZE);
-		add_reg(w, node, GIC_REDIST_BASE, cpus * GIC_REDIST_SIZE);
+		add_reg(w, node, GIC_REDIST_BASE, first * GIC_REDIST_BYTES);
+		if (config->cpu_count > first) {
+			add_reg(w, node, GIC_REDIST2_BASE,
+				(config->cpu_count - first) * GIC_REDIST_BYTES);
+			PUT_CELLS(w, node, "#redistributor-regions", 2);
+		}
 	}
-	PUT_CELLS(w, node, "#address-cells", 0);
+	if (is_nested(config))
+		PUT_CELLS(w, node, "interrupts", PPI, GIC_MAINTENANCE_PPI, IRQ_LEVEL_HIGH);
 	PUT_CELLS(w, node, "#interrupt-cells", 3);
 	put(w, node, "interrupt-controller", NULL, 0);
 	PUT_CELLS(w, node, "phandle", w->gic);
+	if (!config->its) {
+		PUT_CELLS(w, node, "#address-cells", 0);
+		return;
+	}
+	PUT_CELLS(w, node, "#address-cells", w->address_cells);
+	PUT_CELLS(w, node, "#size-cells", w->size_cells);
+	put(w, node, "ranges", NULL, 0);
+	its = add_node(w, node, "msi-controller@8080000");
+	put_string(w, its, "compatible", "arm,gic-v3-its");
+	add_reg(w, its, GIC_ITS_BASE, GIC_ITS_BYTES);
+	put(w, its, "msi-controller", NULL, 0);
+	PUT_CELLS(w, its, "#msi-cells", 1);
 }
 
-static void add_timer(struct writer *w, const struct guest_tree_input *input, size_t cpus)
+/* How a private interrupt of these CPUs is triggered, in the third cell. */
+static uint32_t ppi_flags(const struct machine_config *config)
 {
-	/* Secure, non-secure, virtual, hypervisor. */
-	uint32_t flags = IRQ_LEVEL_HIGH | (input->gic_version == 2 ? PPI_CPUS(cpus) : 0);
+	return IRQ_LEVEL_HIGH | (config->gic_version == 2 ? PPI_CPUS(config->cpu_count) : 0);
+}
+
+static void add_timer(struct writer *w, const struct machine_config *config)
+{
+	uint32_t flags = ppi_flags(config);
 	int node = add_node(w, 0, "timer");
 
 	put_string(w, node, "compatible", "arm,armv8-timer");
-	PUT_CELLS(w, node, "interrupts", PPI, 13, flags, PPI, 14, flags, PPI, 11, flags, PPI, 10,
-		flags);
+	/* Secure, non-secure, virtual, hypervisor; for a guest with EL2 also the hypervisor's virtual. */
+	put_cells(w, node, "interrupts",
+		(const uint32_t[]){ PPI, 13, flags, PPI, 14, flags, PPI, 11, flags, PPI, 10, flags,
+			PPI, 12, flags },
+		is_nested(config) ? 15 : 12);
 	put(w, node, "always-on", NULL, 0);
+}
+
+static void add_pmu(struct writer *w, const struct machine_config *config)
+{
+	int node;
+
+	if (!(config->cpu_features & 1u << CPU_PMU))
+		return;
+	node = add_node(w, 0, "pmu");
+	put_string(w, node, "compatible", "arm,armv8-pmuv3");
+	PUT_CELLS(w, node, "interrupts", PPI, VCPU_PMU_PPI, ppi_flags(config));
 }
 
 /* An Arm PrimeCell with its level interrupt and clock. */
@@ -329,12 +374,13 @@ static void add_virtio(struct writer *w, const struct machine_config *config)
 	}
 }
 
-static void add_firmware(struct writer *w)
+static void add_firmware(struct writer *w, const struct machine_config *config)
 {
 	int node = add_node(w, 0, "psci");
 
 	PUT_STRINGS(w, node, "compatible", "arm,psci-1.0", "arm,psci-0.2");
-	put_string(w, node, "method", "hvc");
+	/* At EL2 an HVC is the guest's own. */
+	put_string(w, node, "method", is_nested(config) ? "smc" : "hvc");
 	node = add_node(w, 0, "hypervisor");
 	put_string(w, node, "compatible", "linux,kvm");
 }
@@ -443,9 +489,10 @@ static void complete(
 	w->size_cells = fdt_size_cells(w->fdt, 0);
 	add_virtio(w, config);
 	add_primecells(w);
-	add_timer(w, input, config->cpu_count);
-	add_gic(w, input, config->cpu_count);
-	add_firmware(w);
+	add_timer(w, config);
+	add_pmu(w, config);
+	add_gic(w, config);
+	add_firmware(w, config);
 	PUT_CELLS(w, 0, "interrupt-parent", w->gic);
 	complete_cpus(w);
 	complete_memory(w);

@@ -9,7 +9,6 @@
 struct machine_config;
 
 struct guest_tree_input {
-	unsigned gic_version;		  /* 2 or 3 */
 	uint64_t initrd_gpa, initrd_size; /* size 0: none */
 	uint8_t kaslr_seed[8];
 	uint8_t rng_seed[64];

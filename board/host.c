@@ -7,6 +7,7 @@
 #include "board/host.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -72,9 +73,10 @@ int host_probe(struct host_limits *ret)
 		.page_bytes = sysconf(_SC_PAGESIZE),
 		.memslots = kvm.memslots,
 		.vcpus = kvm.vcpus,
-		.gic_version = kvm.gicv3   ? 3
-			       : kvm.gicv2 ? 2
-					   : 0,
+		.gicv2 = kvm.gicv2,
+		.gicv3 = kvm.gicv3,
+		.its = kvm.its,
+		.cpu_features = err ? UINT_MAX : kvm.cpu_features,
 	};
 	probe_address_space(ret);
 	return err;

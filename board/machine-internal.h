@@ -45,9 +45,8 @@ struct machine {
 	struct guestmem mem;
 	struct mmio_bus bus;
 	struct vcpus *vcpus;
-	uint64_t *mpidr;
-	cpu_set_t *host_cpus;
 	uint8_t *ram[CONFIG_RANGES];
+	uint8_t *stolen_time; /* what KVM tells the guest of it; no device reaches it */
 	struct machine_device fixed[FIXED_COUNT];
 	struct machine_device devices[CONFIG_DEVICES];
 	struct loader *loader;

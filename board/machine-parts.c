@@ -58,6 +58,19 @@ static int create_ram(struct machine *machine, struct errors *errors)
 	return err;
 }
 
+static int create_stolen_time(struct machine *machine)
+{
+	int err;
+
+	if (!(machine->config->cpu_features & machine->limits.cpu_features & 1u << CPU_STOLEN_TIME))
+		return 0;
+	err = slots_reserve(&machine->slots, "stolen time", 1);
+	if (!err)
+		err = addrspace_reserve(
+			STOLEN_TIME_BASE, STOLEN_TIME_SIZE, 0, PROT_NONE, &machine->stolen_time);
+	return err ? err : addrspace_make_writable(machine->stolen_time, STOLEN_TIME_SIZE);
+}
+
 /* What was asked, what is free, who has the rest, and what to change. */
 static void add_budget_error(struct machine *machine, const struct device_config *config,
 	unsigned asked, struct errors *errors)
@@ -155,11 +168,15 @@ static int create_devices(struct machine *machine, struct errors *errors)
 }
 
 static int create_vcpus(struct machine *machine,
-	void (*on_event)(void *opaque, enum vcpus_event event, const char *text))
+	void (*on_event)(void *opaque, enum vcpus_event event, const char *text),
+	struct errors *errors)
 {
 	const struct machine_config *config = machine->config;
 	struct vcpus_config vcpus = {
 		.count = (unsigned)config->cpu_count,
+		.vcpu = config->cpus,
+		.features = config->cpu_features & machine->limits.cpu_features,
+		.stolen_time_gpa = STOLEN_TIME_BASE,
 		.bus = &machine->bus,
 		.mem = &machine->mem,
 		.slots = &machine->slots,
@@ -167,18 +184,16 @@ static int create_vcpus(struct machine *machine,
 		.event = on_event,
 		.opaque = machine,
 	};
+	int err = vcpus_create(&vcpus, &machine->vcpus);
 
-	machine->mpidr = calloc(config->cpu_count, sizeof(*machine->mpidr));
-	machine->host_cpus = calloc(config->cpu_count, sizeof(*machine->host_cpus));
-	if (!machine->mpidr || !machine->host_cpus)
-		return -ENOMEM;
-	for (size_t i = 0; i < config->cpu_count; i++) {
-		machine->mpidr[i] = config->cpus[i].mpidr;
-		machine->host_cpus[i] = config->cpus[i].host_cpus;
-	}
-	vcpus.mpidr = machine->mpidr;
-	vcpus.host_cpus = machine->host_cpus;
-	return vcpus_create(&vcpus, &machine->vcpus);
+	if (err == -EINVAL)
+		error_add(errors, "/cpus", "sluice,host-cpus",
+			"a CPU is to run on host CPUs none of which there is");
+	else if (err == -EPERM)
+		error_add(errors, "/cpus", "sluice,rt-priority",
+			"this user may not have the priority: raise its rtprio in "
+			"/etc/security/limits.conf, or run as root");
+	return err;
 }
 
 int machine_create_parts(struct machine *machine,
@@ -194,13 +209,11 @@ int machine_create_parts(struct machine *machine,
 	if (!err)
 		err = create_ram(machine, errors);
 	if (!err)
+		err = create_stolen_time(machine);
+	if (!err)
 		err = create_devices(machine, errors);
-	if (!err) {
-		err = create_vcpus(machine, on_event);
-		if (err == -EINVAL)
-			error_add(errors, "/cpus", "sluice,host-cpus",
-				"a CPU is to run on host CPUs none of which there is");
-	}
+	if (!err)
+		err = create_vcpus(machine, on_event, errors);
 	return err;
 }
 
@@ -221,8 +234,8 @@ void machine_destroy_parts(struct machine *machine)
 	for (size_t i = 0; i < machine->config->memory_count; i++)
 		if (machine->ram[i])
 			addrspace_unmap(machine->ram[i], machine->config->memory[i].size);
+	if (machine->stolen_time)
+		addrspace_unmap(machine->stolen_time, STOLEN_TIME_SIZE);
 	strays_finish(&machine->strays);
 	slots_finish(&machine->slots);
-	free(machine->mpidr);
-	free(machine->host_cpus);
 }

@@ -147,6 +147,17 @@ static int build_memory(struct machine *machine)
 		if (err)
 			return err;
 	}
+	if (machine->stolen_time) {
+		struct memory_slot slot = {
+			.gpa = STOLEN_TIME_BASE,
+			.size = STOLEN_TIME_SIZE,
+			.hva = machine->stolen_time,
+		};
+		int id = -1, err = slot_open(&machine->slots, &slot, &id);
+
+		if (err)
+			return err;
+	}
 	for (size_t i = 0; i < config->device_count; i++)
 		if (machine->devices[i].window)
 			window_attach(machine->devices[i].window, &machine->slots);
@@ -156,7 +167,7 @@ static int build_memory(struct machine *machine)
 /* Kernel, initrd and a tree with fresh seeds, into memory that holds nothing yet. */
 static int load(struct machine *machine, struct errors *errors)
 {
-	struct guest_tree_input input = { .gic_version = machine->vm.gic_version };
+	struct guest_tree_input input = { 0 };
 	struct loader_result loaded;
 	void *tree;
 	size_t size;
@@ -182,14 +193,20 @@ static int load(struct machine *machine, struct errors *errors)
 
 static int build_vm(struct machine *machine)
 {
+	const struct machine_config *config = machine->config;
+	unsigned first = config->cpu_count < GIC_REDIST_VCPUS ? (unsigned)config->cpu_count
+							      : GIC_REDIST_VCPUS;
 	const struct gic_layout gic = {
-		.version = machine->limits.gicv3 ? 3 : 2,
+		.version = config->gic_version,
 		.dist_gpa = GIC_DIST_BASE,
 		.cpu_gpa = GIC_CPU_BASE,
-		.redist_gpa = GIC_REDIST_BASE,
+		.redist = { { GIC_REDIST_BASE, first },
+			{ GIC_REDIST2_BASE, (unsigned)config->cpu_count - first } },
+		.its_gpa = config->its ? GIC_ITS_BASE : 0,
+		.nested = config->cpu_features & 1u << CPU_NESTED,
 		.interrupts = GIC_INTERRUPTS,
 	};
-	int err = vm_create(&machine->vm, machine->kvm_fd, machine->config->ipa_bits_needed);
+	int err = vm_create(&machine->vm, machine->kvm_fd, config->ipa_bits_needed);
 
 	if (!err)
 		err = gic_create(&machine->vm, &gic);
@@ -199,6 +216,8 @@ static int build_vm(struct machine *machine)
 		err = vcpus_build(machine->vcpus, &machine->vm);
 	if (!err)
 		err = gic_init(&machine->vm);
+	if (!err)
+		err = vcpus_start_features(machine->vcpus);
 	if (!err)
 		err = build_irqs(machine);
 	if (!err)
@@ -228,6 +247,11 @@ static int unbuild(struct machine *machine)
 	vm_destroy(&machine->vm);
 	for (size_t i = 0; i < config->memory_count; i++) {
 		err = addrspace_empty(machine->ram[i], config->memory[i].size);
+		if (err)
+			result = err;
+	}
+	if (machine->stolen_time) {
+		err = addrspace_empty(machine->stolen_time, STOLEN_TIME_SIZE);
 		if (err)
 			result = err;
 	}
@@ -334,7 +358,7 @@ int machine_create(const struct machine_config *config, const struct machine_opt
 	machine->config = config;
 	machine->options = *options;
 	machine->loop = loop;
-	machine->kvm_fd = machine->vm.fd = machine->vm.gic_fd = -1;
+	machine->kvm_fd = machine->vm.fd = machine->vm.its_fd = machine->vm.gic_fd = -1;
 	machine->state = MACHINE_RESETTING;
 	machine->told_task.run = take_told;
 	machine->reset_task.run = run_reset;

@@ -119,7 +119,7 @@ enum vcpu_next fault_at(struct vcpu *vcpu, uint64_t gpa, bool write)
 	return stray(vcpu, gpa, &place, write ? STRAY_STORE : STRAY_LOAD);
 }
 
-/* What an injected abort overwrites. */
+/* What an injected abort overwrites: first what every vCPU has, then what is of EL2. */
 static const uint64_t abort_registers[] = {
 	REG_PC,
 	REG_PSTATE,
@@ -127,14 +127,29 @@ static const uint64_t abort_registers[] = {
 	REG_SPSR_EL1,
 	REG_ESR_EL1,
 	REG_FAR_EL1,
+	REG_ELR_EL2,
+	REG_SPSR_EL2,
+	REG_ESR_EL2,
+	REG_FAR_EL2,
 };
+enum { OLD_PSTATE = 1, WITHOUT_EL2 = 6 };
+
+static bool has_el2(const struct vcpu *vcpu)
+{
+	return vcpu->vcpus->config.features & 1u << CPU_NESTED;
+}
+
+static size_t abort_register_count(const struct vcpu *vcpu)
+{
+	return has_el2(vcpu) ? ARRAY_SIZE(abort_registers) : WITHOUT_EL2;
+}
 
 /* Injects an abort and makes it visible in the registers, whose old values go to `ret_old`. */
 static int inject_and_commit(struct vcpu *vcpu, uint64_t ret_old[])
 {
 	int err = 0;
 
-	for (size_t i = 0; i < ARRAY_SIZE(abort_registers) && !err; i++)
+	for (size_t i = 0; i < abort_register_count(vcpu) && !err; i++)
 		err = reg_get(vcpu->fd, abort_registers[i], &ret_old[i]);
 	if (!err)
 		err = inject_abort(vcpu);
@@ -147,19 +162,44 @@ static int inject_and_commit(struct vcpu *vcpu, uint64_t ret_old[])
 	return 0;
 }
 
-static enum stage1_result find_gpa(struct vcpu *vcpu, uint64_t *ret_gpa)
+/* The translation regimes that a vCPU may have been in. */
+static const struct regime {
+	uint64_t far, sctlr, tcr, ttbr0, ttbr1;
+} regimes[] = {
+	{ REG_FAR_EL1, REG_SCTLR_EL1, REG_TCR_EL1, REG_TTBR0_EL1, REG_TTBR1_EL1 },
+	{ REG_FAR_EL2, REG_SCTLR_EL2, REG_TCR_EL2, REG_TTBR0_EL2, REG_TTBR1_EL2 },
+};
+
+/*
+ * Where the vCPU has EL2, a hypervisor and its processes (HCR_EL2.TGE) use EL2's tables. A guest of
+ * the guest is behind a stage 2 of the guest's as well, so NULL: its addresses are none of ours.
+ */
+static const struct regime *regime_of(const struct vcpu *vcpu, uint64_t pstate)
 {
+	enum { EL_MASK = 0xc, EL2 = 0x8, TGE = 1 << 27 };
+	uint64_t hcr = 0;
+
+	if (!has_el2(vcpu))
+		return &regimes[0];
+	if ((pstate & EL_MASK) == EL2)
+		return &regimes[1];
+	return reg_get(vcpu->fd, REG_HCR_EL2, &hcr) || !(hcr & TGE) ? NULL : &regimes[1];
+}
+
+static enum stage1_result find_gpa(struct vcpu *vcpu, uint64_t pstate, uint64_t *ret_gpa)
+{
+	const struct regime *regime = regime_of(vcpu, pstate);
 	struct stage1 stage1 = {
 		.read = read_table,
 		.opaque = (void *)(uintptr_t)vcpu->vcpus->config.mem,
 	};
 	uint64_t far = 0;
 
-	if (reg_get(vcpu->fd, REG_FAR_EL1, &far) ||
-		reg_get(vcpu->fd, REG_SCTLR_EL1, &stage1.sctlr) ||
-		reg_get(vcpu->fd, REG_TCR_EL1, &stage1.tcr) ||
-		reg_get(vcpu->fd, REG_TTBR0_EL1, &stage1.ttbr0) ||
-		reg_get(vcpu->fd, REG_TTBR1_EL1, &stage1.ttbr1))
+	if (!regime || reg_get(vcpu->fd, regime->far, &far) ||
+		reg_get(vcpu->fd, regime->sctlr, &stage1.sctlr) ||
+		reg_get(vcpu->fd, regime->tcr, &stage1.tcr) ||
+		reg_get(vcpu->fd, regime->ttbr0, &stage1.ttbr0) ||
+		reg_get(vcpu->fd, regime->ttbr1, &stage1.ttbr1))
 		return STAGE1_UNMAPPED;
 	*ret_gpa = far;
 	return stage1_walk(&stage1, far, ret_gpa);
@@ -178,7 +218,7 @@ enum vcpu_next fault_unknown(struct vcpu *vcpu)
 		return VCPU_CONTINUE;
 	if (inject_and_commit(vcpu, old) != 0)
 		return vcpu_tell(vcpu, VCPUS_ERROR, "vCPU %u: cannot inject an abort", vcpu->index);
-	walk = find_gpa(vcpu, &gpa);
+	walk = find_gpa(vcpu, old[OLD_PSTATE], &gpa);
 	if (walk != STAGE1_UNMAPPED)
 		place = look_up(vcpus->config.mem, gpa);
 	changed = atomic_load(&vcpus->config.slots->generation) != vcpu->generation;
@@ -190,7 +230,7 @@ enum vcpu_next fault_unknown(struct vcpu *vcpu)
 	}
 	if (walk == STAGE1_UNMAPPED && vcpu->retries > RETRIES)
 		return stray(vcpu, gpa, &place, STRAY_ACCESS);
-	for (size_t i = 0; i < ARRAY_SIZE(abort_registers); i++)
+	for (size_t i = 0; i < abort_register_count(vcpu); i++)
 		if (reg_set(vcpu->fd, abort_registers[i], old[i]) != 0)
 			return vcpu_tell(vcpu, VCPUS_ERROR, "vCPU %u: cannot restore registers",
 				vcpu->index);

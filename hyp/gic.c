@@ -12,6 +12,11 @@
 #include "hyp/util.h"
 #include "hyp/vm.h"
 
+#ifndef KVM_DEV_ARM_VGIC_GRP_MAINT_IRQ
+#define KVM_DEV_ARM_VGIC_GRP_MAINT_IRQ 9
+#endif
+
+#define PPI_FIRST_INTID 16
 #define SPI_FIRST_INTID 32
 
 static int set_attribute(int fd, uint32_t group, uint64_t attribute, void *value)
@@ -30,37 +35,64 @@ static int set_address(int fd, uint64_t type, uint64_t gpa)
 	return set_attribute(fd, KVM_DEV_ARM_VGIC_GRP_ADDR, type, &gpa);
 }
 
-int gic_create(struct vm *vm, const struct gic_layout *layout)
+static int create_device(const struct vm *vm, uint32_t type, int *ret_fd)
 {
-	struct kvm_create_device device = {
-		.type = layout->version == 3 ? KVM_DEV_TYPE_ARM_VGIC_V3 : KVM_DEV_TYPE_ARM_VGIC_V2,
-	};
-	uint32_t interrupts = layout->interrupts;
+	struct kvm_create_device device = { .type = type };
 	int err = kvm_ioctl(vm->fd, KVM_CREATE_DEVICE, &device);
 
-	if (err)
-		return err;
-	vm->gic_fd = (int)device.fd;
-	vm->gic_version = layout->version;
-	if (layout->version == 3) {
-		err = set_address(vm->gic_fd, KVM_VGIC_V3_ADDR_TYPE_DIST, layout->dist_gpa);
-		if (!err)
-			err = set_address(
-				vm->gic_fd, KVM_VGIC_V3_ADDR_TYPE_REDIST, layout->redist_gpa);
-	} else {
-		err = set_address(vm->gic_fd, KVM_VGIC_V2_ADDR_TYPE_DIST, layout->dist_gpa);
-		if (!err)
-			err = set_address(vm->gic_fd, KVM_VGIC_V2_ADDR_TYPE_CPU, layout->cpu_gpa);
-	}
 	if (!err)
-		err = set_attribute(vm->gic_fd, KVM_DEV_ARM_VGIC_GRP_NR_IRQS, 0, &interrupts);
+		*ret_fd = (int)device.fd;
 	return err;
+}
+
+static int create_v2(struct vm *vm, const struct gic_layout *layout)
+{
+	int err = create_device(vm, KVM_DEV_TYPE_ARM_VGIC_V2, &vm->gic_fd);
+
+	if (!err)
+		err = set_address(vm->gic_fd, KVM_VGIC_V2_ADDR_TYPE_DIST, layout->dist_gpa);
+	return err ? err : set_address(vm->gic_fd, KVM_VGIC_V2_ADDR_TYPE_CPU, layout->cpu_gpa);
+}
+
+static int create_v3(struct vm *vm, const struct gic_layout *layout)
+{
+	int err = create_device(vm, KVM_DEV_TYPE_ARM_VGIC_V3, &vm->gic_fd);
+
+	if (!err)
+		err = set_address(vm->gic_fd, KVM_VGIC_V3_ADDR_TYPE_DIST, layout->dist_gpa);
+	for (uint64_t i = 0; i < ARRAY_SIZE(layout->redist) && !err; i++)
+		if (layout->redist[i].count)
+			err = set_address(vm->gic_fd, KVM_VGIC_V3_ADDR_TYPE_REDIST_REGION,
+				(uint64_t)layout->redist[i].count << 52 | layout->redist[i].gpa |
+					i);
+	if (!err && layout->its_gpa)
+		err = create_device(vm, KVM_DEV_TYPE_ARM_VGIC_ITS, &vm->its_fd);
+	if (!err && layout->its_gpa)
+		err = set_address(vm->its_fd, KVM_VGIC_ITS_ADDR_TYPE, layout->its_gpa);
+	return err;
+}
+
+int gic_create(struct vm *vm, const struct gic_layout *layout)
+{
+	uint32_t interrupts = layout->interrupts,
+		 maintenance = GIC_MAINTENANCE_PPI + PPI_FIRST_INTID;
+	int err = (layout->version == 3 ? create_v3 : create_v2)(vm, layout);
+
+	vm->gic_version = layout->version;
+	if (!err && layout->nested)
+		err = set_attribute(vm->gic_fd, KVM_DEV_ARM_VGIC_GRP_MAINT_IRQ, 0, &maintenance);
+	return err ? err : set_attribute(vm->gic_fd, KVM_DEV_ARM_VGIC_GRP_NR_IRQS, 0, &interrupts);
 }
 
 int gic_init(struct vm *vm)
 {
-	return set_attribute(
+	int err = set_attribute(
 		vm->gic_fd, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT, NULL);
+
+	if (err || vm->its_fd < 0)
+		return err;
+	return set_attribute(
+		vm->its_fd, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT, NULL);
 }
 
 static void set_edge(struct irq_line *line, bool level)

@@ -115,6 +115,24 @@ static bool can_create(int vm, unsigned type)
 }
 #endif
 
+static unsigned cpu_features(int fd)
+{
+	static const unsigned capabilities[CPU_FEATURES][2] = {
+		[CPU_PMU] = { KVM_CAP_ARM_PMU_V3 },
+		[CPU_SVE] = { KVM_CAP_ARM_SVE },
+		[CPU_POINTER_AUTH] = { KVM_CAP_ARM_PTRAUTH_ADDRESS, KVM_CAP_ARM_PTRAUTH_GENERIC },
+		[CPU_STOLEN_TIME] = { KVM_CAP_STEAL_TIME },
+		[CPU_NESTED] = { KVM_CAP_ARM_EL2 },
+	};
+	unsigned features = 0;
+
+	for (unsigned i = 0; i < CPU_FEATURES; i++)
+		if (kvm_extension(fd, capabilities[i][0]) &&
+			(!capabilities[i][1] || kvm_extension(fd, capabilities[i][1])))
+			features |= 1u << i;
+	return features;
+}
+
 int kvm_probe(struct kvm_limits *ret)
 {
 	struct kvm_limits limits = { 0 };
@@ -127,7 +145,7 @@ int kvm_probe(struct kvm_limits *ret)
 	limits.ipa_bits = (unsigned)kvm_extension(fd, KVM_CAP_ARM_VM_IPA_SIZE);
 	limits.nisv = kvm_extension(fd, KVM_CAP_ARM_NISV_TO_USER) > 0;
 	limits.system_suspend = kvm_extension(fd, KVM_CAP_ARM_SYSTEM_SUSPEND) > 0;
-	limits.nested = kvm_extension(fd, KVM_CAP_ARM_EL2) > 0;
+	limits.cpu_features = cpu_features(fd);
 #ifdef __aarch64__
 	/* Without KVM_CAP_ARM_VM_IPA_SIZE every VM has 40 bits (Documentation/virt/kvm/api.rst). */
 	if (!limits.ipa_bits)
@@ -137,6 +155,7 @@ int kvm_probe(struct kvm_limits *ret)
 	if (vm >= 0) {
 		limits.gicv2 = can_create(vm, KVM_DEV_TYPE_ARM_VGIC_V2);
 		limits.gicv3 = can_create(vm, KVM_DEV_TYPE_ARM_VGIC_V3);
+		limits.its = limits.gicv3 && can_create(vm, KVM_DEV_TYPE_ARM_VGIC_ITS);
 		close(vm);
 	}
 #endif

@@ -42,15 +42,26 @@ int kvm_open(void);
 /* KVM_CHECK_EXTENSION of a KVM or VM descriptor; what the kernel does not know is 0. */
 int kvm_extension(int fd, unsigned capability);
 
+/* What a vCPU may have beyond the architecture's base, where the host has it. */
+enum cpu_feature {
+	CPU_PMU,
+	CPU_SVE,
+	CPU_POINTER_AUTH,
+	CPU_STOLEN_TIME,
+	CPU_NESTED, /* EL2, for a hypervisor in the guest */
+	CPU_FEATURES
+};
+
 /* What this host's KVM offers. */
 struct kvm_limits {
-	unsigned memslots;   /* memory slots of a VM */
-	unsigned vcpus;	     /* of a VM */
-	unsigned ipa_bits;   /* guest-physical address bits; 0 where KVM does not say (x86-64) */
-	bool gicv2, gicv3;   /* in-kernel interrupt controllers */
-	bool nisv;	     /* KVM_CAP_ARM_NISV_TO_USER: exact addresses of stray pairs */
-	bool system_suspend; /* KVM_CAP_ARM_SYSTEM_SUSPEND */
-	bool nested;	     /* KVM_CAP_ARM_EL2 */
+	unsigned memslots;     /* memory slots of a VM */
+	unsigned vcpus;	       /* of a VM */
+	unsigned ipa_bits;     /* guest-physical address bits; 0 where KVM does not say (x86-64) */
+	bool gicv2, gicv3;     /* in-kernel interrupt controllers */
+	bool nisv;	       /* KVM_CAP_ARM_NISV_TO_USER: exact addresses of stray pairs */
+	bool system_suspend;   /* KVM_CAP_ARM_SYSTEM_SUSPEND */
+	bool its;	       /* message-signalled interrupts of a GICv3 */
+	unsigned cpu_features; /* a bit 1 << enum cpu_feature each */
 };
 
 /* Opens /dev/kvm and asks. Errors as kvm_open(). */

@@ -28,6 +28,16 @@
 #define REG_ESR_EL1   ARM64_SYS_REG(3, 0, 5, 2, 0)
 #define REG_FAR_EL1   ARM64_SYS_REG(3, 0, 6, 0, 0)
 
+#define REG_SCTLR_EL2 ARM64_SYS_REG(3, 4, 1, 0, 0)
+#define REG_HCR_EL2   ARM64_SYS_REG(3, 4, 1, 1, 0)
+#define REG_TTBR0_EL2 ARM64_SYS_REG(3, 4, 2, 0, 0)
+#define REG_TTBR1_EL2 ARM64_SYS_REG(3, 4, 2, 0, 1)
+#define REG_TCR_EL2   ARM64_SYS_REG(3, 4, 2, 0, 2)
+#define REG_SPSR_EL2  ARM64_SYS_REG(3, 4, 4, 0, 0)
+#define REG_ELR_EL2   ARM64_SYS_REG(3, 4, 4, 0, 1)
+#define REG_ESR_EL2   ARM64_SYS_REG(3, 4, 5, 2, 0)
+#define REG_FAR_EL2   ARM64_SYS_REG(3, 4, 6, 0, 0)
+
 static inline int reg_get(int vcpu_fd, uint64_t id, uint64_t *ret)
 {
 	struct kvm_one_reg reg = { .id = id, .addr = (uintptr_t)ret };

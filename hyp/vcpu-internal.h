@@ -13,6 +13,7 @@
 struct vcpu {
 	struct vcpus *vcpus;
 	unsigned index;
+	struct vcpu_config config;
 	pthread_t thread;
 	bool started, parked; /* parked: under vcpus->lock */
 	int fd;

@@ -20,6 +20,10 @@
 #include "hyp/vcpu-internal.h"
 #include "hyp/vm.h"
 
+#ifndef KVM_ARM_VCPU_HAS_EL2
+#define KVM_ARM_VCPU_HAS_EL2 7
+#endif
+
 #define KICK_SIGNAL SIGUSR1
 #define STACK_BYTES (256 * KiB)
 
@@ -107,6 +111,20 @@ static void wait_parked(struct vcpus *vcpus)
 		pthread_cond_wait(&vcpus->changed, &vcpus->lock);
 }
 
+static int place_thread(const struct vcpu *vcpu)
+{
+	const struct vcpu_config *config = &vcpu->config;
+	struct sched_param priority = { .sched_priority = (int)config->rt_priority };
+	int err = 0;
+
+	if (CPU_COUNT(&config->host_cpus))
+		err = -pthread_setaffinity_np(
+			vcpu->thread, sizeof(config->host_cpus), &config->host_cpus);
+	if (!err && config->rt_priority)
+		err = -pthread_setschedparam(vcpu->thread, SCHED_FIFO, &priority);
+	return err;
+}
+
 int vcpus_create(const struct vcpus_config *config, struct vcpus **ret)
 {
 	struct sigaction kick = { .sa_handler = on_kick };
@@ -126,14 +144,18 @@ int vcpus_create(const struct vcpus_config *config, struct vcpus **ret)
 	/* The default of 8 MiB a thread counts against the commit limit of a small host. */
 	pthread_attr_setstacksize(&attributes, STACK_BYTES);
 	for (unsigned i = 0; i < config->count; i++)
-		vcpus->vcpu[i] = (struct vcpu){ .vcpus = vcpus, .index = i, .fd = -1 };
+		vcpus->vcpu[i] = (struct vcpu){
+			.vcpus = vcpus,
+			.index = i,
+			.config = config->vcpu[i],
+			.fd = -1,
+		};
 	for (unsigned i = 0; i < config->count && !err; i++) {
 		err = -pthread_create(
 			&vcpus->vcpu[i].thread, &attributes, vcpu_thread, &vcpus->vcpu[i]);
 		vcpus->vcpu[i].started = !err;
-		if (!err && CPU_COUNT(&config->host_cpus[i]))
-			err = -pthread_setaffinity_np(vcpus->vcpu[i].thread,
-				sizeof(config->host_cpus[i]), &config->host_cpus[i]);
+		if (!err)
+			err = place_thread(&vcpus->vcpu[i]);
 	}
 	pthread_attr_destroy(&attributes);
 	if (err) {
@@ -233,7 +255,8 @@ static int build_one(struct vcpus *vcpus, struct vm *vm, unsigned index)
 {
 	struct kvm_vcpu_init init = vcpus->target;
 	struct vcpu *vcpu = &vcpus->vcpu[index];
-	int id = vcpu_id(vcpus->config.mpidr[index]);
+	int sve = KVM_ARM_VCPU_SVE, err;
+	int id = vcpu_id(vcpu->config.mpidr);
 	void *run;
 
 	if (id < 0)
@@ -248,7 +271,61 @@ static int build_one(struct vcpus *vcpus, struct vm *vm, unsigned index)
 	vcpu->retries = 0;
 	if (index)
 		init.features[0] |= 1u << KVM_ARM_VCPU_POWER_OFF;
-	return kvm_ioctl(vcpu->fd, KVM_ARM_VCPU_INIT, &init);
+	err = kvm_ioctl(vcpu->fd, KVM_ARM_VCPU_INIT, &init);
+	/* With every vector length that the host has. */
+	if (!err && vcpus->config.features & 1u << CPU_SVE)
+		err = kvm_ioctl(vcpu->fd, KVM_ARM_VCPU_FINALIZE, &sve);
+	return err;
+}
+
+/* Features that KVM_ARM_VCPU_INIT turns on. */
+static uint32_t init_features(unsigned features)
+{
+	static const uint32_t bits[CPU_FEATURES] = {
+		[CPU_PMU] = 1u << KVM_ARM_VCPU_PMU_V3,
+		[CPU_SVE] = 1u << KVM_ARM_VCPU_SVE,
+		[CPU_POINTER_AUTH] = 1u << KVM_ARM_VCPU_PTRAUTH_ADDRESS |
+				     1u << KVM_ARM_VCPU_PTRAUTH_GENERIC,
+		[CPU_NESTED] = 1u << KVM_ARM_VCPU_HAS_EL2,
+	};
+	uint32_t init = 0;
+
+	for (unsigned i = 0; i < CPU_FEATURES; i++)
+		init |= features & 1u << i ? bits[i] : 0;
+	return init;
+}
+
+static int set_attribute(const struct vcpu *vcpu, uint32_t group, uint64_t attribute, void *value)
+{
+	struct kvm_device_attr attr = {
+		.group = group,
+		.attr = attribute,
+		.addr = (uintptr_t)value,
+	};
+
+	return kvm_ioctl(vcpu->fd, KVM_SET_DEVICE_ATTR, &attr);
+}
+
+int vcpus_start_features(struct vcpus *vcpus)
+{
+	int pmu_intid = VCPU_PMU_PPI + 16, err = 0;
+
+	for (unsigned i = 0; i < vcpus->config.count && !err; i++) {
+		uint64_t gpa = vcpus->config.stolen_time_gpa + i * STOLEN_TIME_BYTES;
+		const struct vcpu *vcpu = &vcpus->vcpu[i];
+
+		if (vcpus->config.features & 1u << CPU_PMU) {
+			err = set_attribute(vcpu, KVM_ARM_VCPU_PMU_V3_CTRL, KVM_ARM_VCPU_PMU_V3_IRQ,
+				&pmu_intid);
+			if (!err)
+				err = set_attribute(vcpu, KVM_ARM_VCPU_PMU_V3_CTRL,
+					KVM_ARM_VCPU_PMU_V3_INIT, NULL);
+		}
+		if (!err && vcpus->config.features & 1u << CPU_STOLEN_TIME)
+			err = set_attribute(
+				vcpu, KVM_ARM_VCPU_PVTIME_CTRL, KVM_ARM_VCPU_PVTIME_IPA, &gpa);
+	}
+	return err;
 }
 
 int vcpus_build(struct vcpus *vcpus, struct vm *vm)
@@ -260,7 +337,8 @@ int vcpus_build(struct vcpus *vcpus, struct vm *vm)
 	vcpus->run_size = (size_t)size;
 	vcpus->target = (struct kvm_vcpu_init){ 0 };
 	err = kvm_ioctl(vm->fd, KVM_ARM_PREFERRED_TARGET, &vcpus->target);
-	vcpus->target.features[0] |= 1u << KVM_ARM_VCPU_PSCI_0_2;
+	vcpus->target.features[0] |= 1u << KVM_ARM_VCPU_PSCI_0_2 |
+				     init_features(vcpus->config.features);
 	for (unsigned i = 0; i < vcpus->config.count && !err; i++)
 		err = build_one(vcpus, vm, i);
 	if (err)

@@ -30,10 +30,18 @@ enum vcpus_event {
 	VCPUS_ERROR,	  /* KVM gave up on the vCPU */
 };
 
+struct vcpu_config {
+	uint64_t mpidr;	      /* affinity, of which KVM makes its number; see vcpu_id() */
+	cpu_set_t host_cpus;  /* where its thread may run; empty: anywhere */
+	unsigned rt_priority; /* of its thread under SCHED_FIFO, 1 to 99; 0: as other threads */
+};
+
 struct vcpus_config {
 	unsigned count;
-	const uint64_t *mpidr; /* affinity of each, of which KVM makes its number; see vcpu_id() */
-	const cpu_set_t *host_cpus; /* where each one's thread may run; an empty set: anywhere */
+	const struct vcpu_config *vcpu; /* of each; copied */
+	unsigned features; /* of all, a bit 1 << enum cpu_feature each, which KVM offers */
+	uint64_t
+		stolen_time_gpa; /* CPU_STOLEN_TIME: STOLEN_TIME_BYTES for each vCPU, in an open slot */
 	struct mmio_bus *bus;
 	const struct guestmem *mem; /* ranges fixed while vCPUs run */
 	struct slots *slots;
@@ -49,12 +57,22 @@ struct vcpus_config {
  */
 int vcpu_id(uint64_t mpidr);
 
-/* Makes the threads, parked. -EINVAL where none of the host CPUs asked for exists. */
+/* The interrupt of a vCPU's PMU, as QEMU virt and Arm's base system architecture have it. */
+#define VCPU_PMU_PPI 7
+/* What KVM keeps for each vCPU (Arm DEN0057A, 3.2.2). */
+#define STOLEN_TIME_BYTES 64
+
+/*
+ * Makes the threads, parked. -EINVAL where none of the host CPUs asked for exists, -EPERM where this
+ * process may not have the priority.
+ */
 int vcpus_create(const struct vcpus_config *config, struct vcpus **ret);
 void vcpus_destroy(struct vcpus *vcpus);
 
 /* Makes the VM's vCPUs: the first starts at `pc` with x0, the rest wait for PSCI CPU_ON. */
 int vcpus_build(struct vcpus *vcpus, struct vm *vm);
+/* What needs the GIC: after gic_init(), and before they run. */
+int vcpus_start_features(struct vcpus *vcpus);
 int vcpus_set_entry(struct vcpus *vcpus, uint64_t pc, uint64_t x0);
 /* Closes and unmaps them; parked only. */
 void vcpus_teardown(struct vcpus *vcpus);

@@ -26,7 +26,7 @@ int vm_create(struct vm *vm, int kvm_fd, unsigned ipa_bits)
 	fd = kvm_ioctl_value(kvm_fd, KVM_CREATE_VM, KVM_VM_TYPE_ARM_IPA_SIZE(ipa_bits));
 	if (fd < 0)
 		return fd;
-	*vm = (struct vm){ .kvm_fd = kvm_fd, .fd = fd, .gic_fd = -1 };
+	*vm = (struct vm){ .kvm_fd = kvm_fd, .fd = fd, .gic_fd = -1, .its_fd = -1 };
 	/* What a kernel does not know it refuses: then stray pairs have no address, and nothing sleeps. */
 	kvm_ioctl(fd, KVM_ENABLE_CAP, &nisv);
 	kvm_ioctl(fd, KVM_ENABLE_CAP, &suspend);
@@ -35,11 +35,13 @@ int vm_create(struct vm *vm, int kvm_fd, unsigned ipa_bits)
 
 void vm_destroy(struct vm *vm)
 {
+	if (vm->its_fd >= 0)
+		close(vm->its_fd);
 	if (vm->gic_fd >= 0)
 		close(vm->gic_fd);
 	if (vm->fd >= 0)
 		close(vm->fd);
-	vm->gic_fd = vm->fd = -1;
+	vm->its_fd = vm->gic_fd = vm->fd = -1;
 }
 
 int vm_add_doorbells(struct vm *vm, const struct mmio_bus *bus)

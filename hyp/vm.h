@@ -17,7 +17,7 @@ struct mmio_bus;
 struct vm {
 	int kvm_fd; /* /dev/kvm; kept over VMs by the owner */
 	int fd;
-	int gic_fd;
+	int gic_fd, its_fd;
 	unsigned gic_version;
 };
 
@@ -29,12 +29,22 @@ void vm_destroy(struct vm *vm);
 /* Registers every doorbell of the bus as an ioeventfd. */
 int vm_add_doorbells(struct vm *vm, const struct mmio_bus *bus);
 
+#define GIC_REDIST_BYTES 0x20000
+/* The interrupt that tells a hypervisor in the guest of its guests' interrupts. */
+#define GIC_MAINTENANCE_PPI 9
+#define GIC_ITS_BYTES	    0x20000
+
 struct gic_layout {
 	unsigned version; /* 2 or 3 */
 	uint64_t dist_gpa;
-	uint64_t cpu_gpa;    /* GICv2 */
-	uint64_t redist_gpa; /* GICv3 */
-	unsigned interrupts; /* SGIs, PPIs and SPIs: 64 to 1024, a multiple of 32 */
+	uint64_t cpu_gpa; /* GICv2 */
+	struct gic_redistributors {
+		uint64_t gpa;
+		unsigned count; /* of vCPUs, GIC_REDIST_BYTES each; 0: not there */
+	} redist[2];		/* GICv3 */
+	uint64_t its_gpa;	/* GICv3; 0: without one */
+	bool nested;		/* GICv3: with interrupts for guests of the guest */
+	unsigned interrupts;	/* SGIs, PPIs and SPIs: 64 to 1024, a multiple of 32 */
 };
 
 int gic_create(struct vm *vm, const struct gic_layout *layout);

@@ -22,11 +22,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.page_bytes = 4 * KiB,
 		.memslots = 509,
 		.vcpus = 512,
-		.gic_version = 3,
+		.gicv3 = true,
 	};
-	const struct guest_tree_input input = {
-		.gic_version = 3, .initrd_gpa = 1, .initrd_size = 1
-	};
+	const struct guest_tree_input input = { .initrd_gpa = 1, .initrd_size = 1 };
 	struct machine_config *config;
 	struct errors errors = { 0 };
 	size_t tree_size;

@@ -130,12 +130,11 @@ static void make_tables(struct machine *m, uint64_t walk_gpa)
 
 static void build(struct machine *m, enum stray_reads reads, enum stray_policy policy)
 {
-	static const uint64_t mpidr[] = { 0 };
-	static const cpu_set_t anywhere;
+	static const struct vcpu_config vcpu = { .mpidr = 0 };
 	const struct gic_layout gic = { .version = gic_version,
 		.dist_gpa = 0x08000000,
 		.cpu_gpa = 0x08010000,
-		.redist_gpa = 0x080a0000,
+		.redist = { { 0x080a0000, 1 } },
 		.interrupts = 64 };
 	const struct window_config window = { .name = "vmem0",
 		.gpa = WINDOW_GPA,
@@ -146,8 +145,7 @@ static void build(struct machine *m, enum stray_reads reads, enum stray_policy p
 	struct memory_slot ram = { .gpa = RAM_GPA, .size = RAM_SIZE };
 	int id = -1;
 	struct vcpus_config vcpus = { .count = 1,
-		.mpidr = mpidr,
-		.host_cpus = &anywhere,
+		.vcpu = &vcpu,
 		.bus = &m->bus,
 		.mem = &m->mem,
 		.slots = &m->slots,

@@ -22,14 +22,14 @@
 
 #define ERRORS_EACH 4
 
-static const struct host_limits ipa36 = { 36, 256 * TiB, 0, 4 * KiB, 32767, 512, 3 };
-static const struct host_limits ipa40 = { 40, 256 * TiB, 0, 4 * KiB, 32767, 512, 3 };
-static const struct host_limits ipa44 = { 44, 256 * TiB, 0, 4 * KiB, 32767, 512, 3 };
-static const struct host_limits ipa52 = { 52, 8192 * TiB, 0, 4 * KiB, 32767, 512, 3 };
-static const struct host_limits va39 = { 40, 512 * GiB, 0, 4 * KiB, 32767, 512, 3 };
-static const struct host_limits va39_run = { 40, 511 * GiB, 340 * GiB, 4 * KiB, 32767, 512, 3 };
-static const struct host_limits few_slots = { 48, 256 * TiB, 0, 4 * KiB, 33, 512, 3 };
-static const struct host_limits gicv2 = { 48, 256 * TiB, 0, 4 * KiB, 32767, 512, 2 };
+static const struct host_limits ipa36 = { 36, 256 * TiB, 0, 4 * KiB, 32767, 512, .gicv3 = true };
+static const struct host_limits ipa40 = { 40, 256 * TiB, 0, 4 * KiB, 32767, 512, .gicv3 = true };
+static const struct host_limits ipa44 = { 44, 256 * TiB, 0, 4 * KiB, 32767, 512, .gicv3 = true };
+static const struct host_limits ipa52 = { 52, 8192 * TiB, 0, 4 * KiB, 32767, 512, .gicv3 = true };
+static const struct host_limits va39 = { 40, 512 * GiB, 0, 4 * KiB, 32767, 512, .gicv3 = true };
+static const struct host_limits va39_run = { 40, 511 * GiB, 340 * GiB, 4 * KiB, 32767, 512, .gicv3 = true };
+static const struct host_limits few_slots = { 48, 256 * TiB, 0, 4 * KiB, 33, 512, .gicv3 = true };
+static const struct host_limits gicv2 = { 48, 256 * TiB, 0, 4 * KiB, 32767, 512, .gicv2 = true };
 
 #define SECOND_WINDOW(place, more)                                                                 \
 	"&reserved { second: second { " place " no-map; }; };"                                     \
@@ -168,8 +168,18 @@ static const struct wrong {
 	{ "cpu-mpidr", "&cpus { " CPU("@10", "0x10") " };", NULL, { "/cpus/cpu@10: reg: 0x10 is no MPIDR of KVM's" } },
 	{ "cpu-size-cells", "&cpus { #size-cells = <1>; };", NULL, { "/cpus: #size-cells: write #size-cells = <0>" } },
 	{ "cpu-host-cpu", "&cpu0 { sluice,host-cpus = <4096>; };", NULL, { "/cpus/cpu@0: sluice,host-cpus: 4096 is no number" } },
+	{ "cpu-rt-priority", "&cpu0 { sluice,rt-priority = <100>; };", NULL, { "/cpus/cpu@0: sluice,rt-priority: 100 is no priority of SCHED_FIFO: these are 1 to 99" } },
+	{ "cpu-feature-value", "&cpus { sluice,sve = \"yes\"; };", NULL, { "/cpus: sluice,sve: \"yes\" is none of \"auto\"" } },
+	{ "cpu-feature-missing", "&cpus { sluice,pmu = \"on\"; };", &ipa40, { "/cpus: sluice,pmu: \"on\", and this host's CPUs or its KVM have none: write \"auto\"" } },
+	{ "cpu-feature-place", "&cpu0 { sluice,pmu = \"on\"; };", NULL, { "/cpus/cpu@0: sluice,pmu: belongs in /cpus, not here" } },
+	{ "cpus-nested-host", "&cpus { sluice,nested; };", &ipa40, { "/cpus: sluice,nested: this host gives guests no EL2" } },
+	{ "cpus-nested-gicv2", "&cpus { sluice,nested; }; / { options { sluice { compatible = \"sluice,options\"; gic = \"gicv2\"; }; }; };", NULL, { "/cpus: sluice,nested: takes a GICv3" } },
+	{ "gic-unknown", "/ { options { sluice { compatible = \"sluice,options\"; gic = \"gicv4\"; }; }; };", NULL, { "/options/sluice: gic: \"gicv4\" is none of \"gicv2\", \"gicv3\", \"gicv3-its\"" } },
+	{ "gic-missing", "/ { options { sluice { compatible = \"sluice,options\"; gic = \"gicv3-its\"; }; }; };", &gicv2, { "/options/sluice: gic: KVM on this host has no gicv3-its; it has gicv2: leave it out" } },
+	{ "gic-region", "/ { dev@10000000 { reg = <0 0x10000000 0 0x1000>; }; };", NULL, { "is Sluice's: the interrupt controller is at 0x10000000" } },
+	{ "pmu-own", "/ { pmu { compatible = \"arm,armv8-pmuv3\"; }; };", NULL, { "/pmu: Sluice puts its own pmu into the guest's tree: remove this node" } },
 	{ "cpus-gicv2", "&cpus { " CPU("@1", "1") CPU("@2", "2") CPU("@3", "3") CPU("@4", "4") CPU("@5", "5") CPU("@6", "6") CPU("@7", "7") CPU("@8", "8") " };", &gicv2,
-		{ "/cpus/cpu@8: reg: 0x8, and this host has a GICv2, which knows CPUs 0 to 7" } },
+		{ "/cpus/cpu@8: reg: 0x8, and the machine has a GICv2, which knows CPUs 0 to 7" } },
 
 	/* The root, /chosen, /options. */
 	{ "root-cells", "/ { #address-cells = <3>; };", NULL, { "/: #address-cells: write #address-cells = <2> (or <1>)" } },
@@ -465,7 +475,7 @@ static void good(void **state)
 	assert_string_equal(config->model, "gateway");
 	assert_int_equal(config->cpu_count, 2);
 	assert_int_equal(config->cpus[1].mpidr, 0x100);
-	assert_string_equal(config->cpus[1].path, "/cpus/cpu@100");
+	assert_string_equal(config->cpu_paths[1], "/cpus/cpu@100");
 	assert_int_equal(CPU_COUNT(&config->cpus[0].host_cpus), 2);
 	assert_true(CPU_ISSET(3, &config->cpus[0].host_cpus));
 	assert_int_equal(CPU_COUNT(&config->cpus[1].host_cpus), 0);

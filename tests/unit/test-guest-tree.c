@@ -12,6 +12,7 @@
 
 #include "board/guest-tree.h"
 #include "board/guest-map.h"
+#include "hyp/kvm.h"
 #include "tests/unit/tree-source.h"
 
 static const char machine[] =
@@ -112,9 +113,7 @@ static uint32_t phandle(const struct built *built, const char *path)
 
 static void provided(void **state)
 {
-	struct guest_tree_input input = {
-		.gic_version = 3, .initrd_gpa = 0x48000000, .initrd_size = 0x1234
-	};
+	struct guest_tree_input input = { .initrd_gpa = 0x48000000, .initrd_size = 0x1234 };
 	struct built b = { 0 };
 	uint32_t gic, clock, gpio;
 
@@ -168,7 +167,7 @@ static void provided(void **state)
 /* vmem1 comes first by its alias; nodes stand in the order of their addresses. */
 static void virtio(void **state)
 {
-	const struct guest_tree_input input = { .gic_version = 3 };
+	const struct guest_tree_input input = { 0 };
 	struct built b = build(good_machine, machine, &input);
 
 	assert_string_equal(b.config->devices[0].id, "vmem1");
@@ -189,7 +188,7 @@ static void stripped(void **state)
 		"/cpus/cpu@2", "/memory@80000000", "/reserved-memory/unused" };
 	static const char *const kept[] = { "/other@50000000", "/cpus/cpu-map",
 		"/reserved-memory/small@60000000", "/reserved-memory/growth@100000000" };
-	const struct guest_tree_input input = { .gic_version = 3 };
+	const struct guest_tree_input input = { 0 };
 	struct built b = build(good_machine, machine, &input);
 	int depth = 0;
 
@@ -226,7 +225,7 @@ static void stripped(void **state)
 /* Every phandle is one node's. */
 static void phandles(void **state)
 {
-	const struct guest_tree_input input = { .gic_version = 3 };
+	const struct guest_tree_input input = { 0 };
 	struct built b = build(good_machine, machine, &input);
 	uint32_t seen[64];
 	size_t count = 0;
@@ -247,8 +246,12 @@ static void phandles(void **state)
 
 static void gicv2(void **state)
 {
-	const struct guest_tree_input input = { .gic_version = 2 };
-	struct built b = build(good_machine, machine, &input);
+	const struct guest_tree_input input = { 0 };
+	struct built b = build(good_machine,
+		"&cpus { cpu@1 { device_type = \"cpu\"; reg = <1>; }; };"
+		"/ { options { sluice { compatible = \"sluice,options\"; "
+		"gic = \"gicv2\"; }; }; };",
+		&input);
 
 	assert_strings(&b, "/interrupt-controller@8000000", "compatible", "arm,cortex-a15-gic");
 	assert_cells(&b, "/interrupt-controller@8000000", "reg", 0, 0x08000000, 0, 0x10000, 0,
@@ -259,10 +262,79 @@ static void gicv2(void **state)
 	finish(&b);
 }
 
+/* What the host has is there, and what the tree turns off is not. */
+static void cpu_features(void **state)
+{
+	const struct guest_tree_input input = { 0 };
+	struct built b = build(good_machine, machine, &input);
+
+	assert_int_equal(b.config->cpu_features, 0xf);
+	assert_strings(&b, "/pmu", "compatible", "arm,armv8-pmuv3");
+	assert_cells(&b, "/pmu", "interrupts", 1, 7, 4);
+	finish(&b);
+	b = build(good_machine,
+		"&cpus { sluice,pmu = \"off\"; sluice,sve = \"off\"; "
+		"sluice,pointer-authentication = \"on\"; sluice,stolen-time = \"auto\"; }; "
+		"&cpu0 { sluice,rt-priority = <10>; };",
+		&input);
+	assert_int_equal(b.config->cpu_features, 1u << CPU_POINTER_AUTH | 1u << CPU_STOLEN_TIME);
+	assert_int_equal(b.config->cpus[0].rt_priority, 10);
+	assert_node(&b, "/pmu", false);
+	assert_false(has(&b, "/cpus", "sluice,pmu"));
+	assert_false(has(&b, "/cpus/cpu@0", "sluice,rt-priority"));
+	finish(&b);
+}
+
+static void its(void **state)
+{
+	const struct guest_tree_input input = { 0 };
+	struct built b = build(good_machine,
+		"/ { options { sluice { compatible = \"sluice,options\"; "
+		"gic = \"gicv3-its\"; }; }; };",
+		&input);
+
+	assert_strings(&b, "/interrupt-controller@8000000/msi-controller@8080000", "compatible",
+		"arm,gic-v3-its");
+	assert_cells(&b, "/interrupt-controller@8000000/msi-controller@8080000", "reg", 0,
+		0x08080000, 0, 0x20000);
+	assert_true(has(&b, "/interrupt-controller@8000000", "ranges"));
+	finish(&b);
+}
+
+static void nested(void **state)
+{
+	const struct guest_tree_input input = { 0 };
+	struct built b = build(good_machine, "&cpus { sluice,nested; };", &input);
+
+	assert_strings(&b, "/psci", "method", "smc");
+	assert_cells(&b, "/interrupt-controller@8000000", "interrupts", 1, 9, 4);
+	assert_cells(&b, "/timer", "interrupts", 1, 13, 4, 1, 14, 4, 1, 11, 4, 1, 10, 4, 1, 12, 4);
+	finish(&b);
+}
+
+/* The 124th CPU's redistributor is in a second region. */
+static void many_cpus(void **state)
+{
+	const struct guest_tree_input input = { 0 };
+	char nodes[124 * 80] = "&cpus { ";
+	struct built b;
+
+	for (unsigned i = 1; i < 124; i++)
+		sprintf(nodes + strlen(nodes), "cpu@%x { device_type = \"cpu\"; reg = <0x%x>; }; ",
+			i / 16 << 8 | i % 16, i / 16 << 8 | i % 16);
+	strcat(nodes, "};");
+	b = build(good_machine, nodes, &input);
+	assert_int_equal(b.config->cpu_count, 124);
+	assert_cells(&b, "/interrupt-controller@8000000", "reg", 0, 0x08000000, 0, 0x10000, 0,
+		0x080a0000, 0, 123 * 0x20000, 0, 0x10000000, 0, 0x20000);
+	assert_cells(&b, "/interrupt-controller@8000000", "#redistributor-regions", 2);
+	finish(&b);
+}
+
 /* Cells of one; no /chosen, no /aliases, and a compatible that is only ours. */
 static void narrow(void **state)
 {
-	const struct guest_tree_input input = { .gic_version = 3 };
+	const struct guest_tree_input input = { 0 };
 	struct built b = build(
 		"/dts-v1/; / { #address-cells = <1>; #size-cells = <1>; compatible = "
 		"\"sluice,machine\";"
@@ -281,7 +353,7 @@ static void narrow(void **state)
 
 static void stdout_path_of_the_source(void **state)
 {
-	const struct guest_tree_input input = { .gic_version = 3 };
+	const struct guest_tree_input input = { 0 };
 	struct built b = build(
 		good_machine, "&chosen { stdout-path = \"serial0:115200n8\"; };", &input);
 
@@ -291,7 +363,7 @@ static void stdout_path_of_the_source(void **state)
 
 static void too_large(void **state)
 {
-	const struct guest_tree_input input = { .gic_version = 3 };
+	const struct guest_tree_input input = { 0 };
 	struct machine_config *config = NULL;
 	struct errors errors = { 0 };
 	void *fdt = NULL;
@@ -315,9 +387,7 @@ static void too_large(void **state)
  */
 static void dtc_accepts(void **state)
 {
-	const struct guest_tree_input input = {
-		.gic_version = 3, .initrd_gpa = 0x48000000, .initrd_size = 1
-	};
+	const struct guest_tree_input input = { .initrd_gpa = 0x48000000, .initrd_size = 1 };
 	struct built b = build(good_machine, machine, &input);
 	char command[512], line[512];
 	const char *path = tree_source_file("guest.dtb", "", "");
@@ -357,6 +427,10 @@ int main(void)
 		TEST(stripped),
 		TEST(phandles),
 		TEST(gicv2),
+		TEST(cpu_features),
+		TEST(its),
+		TEST(nested),
+		TEST(many_cpus),
 		TEST(narrow),
 		TEST(stdout_path_of_the_source),
 		TEST(too_large),

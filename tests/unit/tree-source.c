@@ -35,7 +35,10 @@ const struct host_limits big_host = {
 	.page_bytes = 4 * KiB,
 	.memslots = 32767,
 	.vcpus = 512,
-	.gic_version = 3,
+	.gicv2 = true,
+	.gicv3 = true,
+	.its = true,
+	.cpu_features = 0x1f,
 };
 
 const char *tree_source_file(const char *name, const char *base, const char *change)
