@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "hyp/kvm.h"
 #include "hyp/stray.h"
 #include "hyp/vcpu.h"
 #include "hyp/window.h"
@@ -36,6 +37,8 @@ struct host_limits {
 	unsigned vcpus;	       /* KVM_CAP_MAX_VCPUS */
 	bool gicv2, gicv3, its; /* interrupt controllers for guests; none: not known (no KVM) */
 	unsigned cpu_features;	/* a bit 1 << enum cpu_feature each */
+	struct kvm_limits
+		kvm; /* all that KVM said, for the machine: asking makes a VM, which takes time */
 };
 
 /* A device of the tree, in the order of its place: /aliases first, then natural order of names. */

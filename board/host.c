@@ -77,6 +77,7 @@ int host_probe(struct host_limits *ret)
 		.gicv3 = kvm.gicv3,
 		.its = kvm.its,
 		.cpu_features = err ? UINT_MAX : kvm.cpu_features,
+		.kvm = kvm,
 	};
 	probe_address_space(ret);
 	return err;

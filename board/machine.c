@@ -328,9 +328,10 @@ static void run_reset(struct loop_task *task)
 
 static int create_all(struct machine *machine, struct errors *errors)
 {
-	int err = kvm_probe(&machine->limits);
+	int err;
 
-	machine->kvm_fd = err ? err : kvm_open();
+	machine->limits = *machine->options.kvm;
+	machine->kvm_fd = kvm_open();
 	if (machine->kvm_fd < 0) {
 		char text[200], advice[400];
 

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 struct chardev;
+struct kvm_limits;
 struct device;
 struct slots;
 struct strays;
@@ -32,6 +33,7 @@ enum machine_notice {
 struct machine_options {
 	bool no_reboot; /* a reset ends the machine */
 	struct chardev *console;
+	const struct kvm_limits *kvm; /* as probed; copied */
 	/* Told of each; of the last two with QEMU's ShutdownCause ("guest-reset", "host-signal", ...). */
 	void (*notify)(void *opaque, enum machine_notice notice, const char *reason);
 	void *opaque;

@@ -287,7 +287,8 @@ static int create_control(struct run *run, struct errors *errors)
 	return err;
 }
 
-static int serve(struct run *run, struct machine_config *config, struct errors *errors)
+static int serve(struct run *run, const struct host_limits *host, struct machine_config *config,
+	struct errors *errors)
 {
 	const struct console_callbacks callbacks = {
 		.leave = on_leave,
@@ -296,6 +297,7 @@ static int serve(struct run *run, struct machine_config *config, struct errors *
 	};
 	struct machine_options options = {
 		.no_reboot = run->options.no_reboot,
+		.kvm = &host->kvm,
 		.notify = on_notice,
 		.opaque = run,
 	};
@@ -376,7 +378,7 @@ int run_command(int argc, char **argv)
 		if (err)
 			error_add(&errors, "loop", NULL, "%s", strerror(-err));
 		else
-			code = serve(&run, config, &errors);
+			code = serve(&run, &host, config, &errors);
 	}
 	errors_print(&errors, stderr);
 	errors_finish(&errors);
