@@ -3,16 +3,17 @@
 # machines: virt-gicv2 ampere raspi4 host-16k nested
 # memory: 3072
 # timeout: 900
-# The main job on each kind of host, with each guest kernel that its CPU has the pages for; stray accesses on eight vCPUs;
-# and the bare-metal guests, the basic one on 32 vCPUs where the GIC has as many, the hostile one in a smaller window.
+# On each kind of host the machine of dts/ that is for it, and what the doctor says of it; the main job, with each guest
+# kernel that its CPU has the pages for; stray accesses on eight vCPUs; and the bare-metal guests, the basic one on 32 vCPUs where the GIC has as many, the hostile one in a smaller window.
 # What the host is, this asks the host itself. hosts-all.sh, with $HOSTS_ALL=1, does all of the main job on eight vCPUs too.
 
 . "$(dirname "$0")/lib.bash"
 . "$(dirname "$0")/window.bash"
 
 page_kib=$(awk '/^KernelPageSize/ { print $2; exit }' /proc/self/smaps)
-"$SLUICE" doctor >"$work/doctor"
-gic=$(grep -o 'GICv[23]' "$work/doctor")
+doctor=$work/doctor
+"$SLUICE" doctor >"$doctor"
+gic=$(grep -o 'GICv[23]' "$doctor" | head -n 1)
 block=$(((page_kib == 16 ? 32 : 2) << 20))
 # A Raspberry Pi 4 as it is emulated has 900 MiB.
 grow=1024 fill=700
@@ -71,6 +72,36 @@ strays() {
 	send "$1" 'poweroff -f'
 	check "$1: powers off" ended "$1" 60 0
 }
+
+# own_machine MACHINE LINE: this one of dts/ is for this host, of which the doctor says so.
+own_machine() {
+	local name=${1#*/} overlay
+	cp -r "$TOP/dts" "$work/dts"
+	local work=$work/dts/${1%/*}
+	cp "$GUESTS/6.12/vmlinuz" "$GUESTS/6.12/initramfs" "$work/"
+	sed -i 's/bootargs = "/&quiet guest.plain /' "$work/$name.dts"
+	check "$name: the doctor says: $2" grep -q "^ok  *$2" "$doctor"
+	check "$name: is good" "$SLUICE" check "$work/$name.dts"
+	for overlay in "$work"/*.dtso; do
+		[ ! -e "$overlay" ] || check "$name: is good with ${overlay##*/}" "$SLUICE" check "$work/$name.dts" --overlay "$overlay"
+	done
+	run "$name"
+	check "$name: boots" booted "$name"
+	[ "$name" != nested ] || check "$name: is a host" guest "$name" 60 'dmesg | grep "kvm.*initialized"; [ -c /dev/kvm ]'
+	check "$name: grows" "$SLUICE" mem "$name" 128MiB
+	check "$name: shrinks" "$SLUICE" mem "$name" 0
+	kill "${pid[$name]}"
+	check "$name: powers off" ended "$name" 60 0
+}
+if grep -q kvm-arm.mode=nested /proc/cmdline; then
+	own_machine nested/nested 'with nested virtualization'
+elif [ "$page_kib" = 16 ]; then
+	own_machine raspberry-pi/pi5 '16 KiB pages'
+elif grep -qs -e arm,gic-400 -e arm,cortex-a15-gic /proc/device-tree/{,*/,*/*/}compatible; then
+	own_machine raspberry-pi/pi4 'GICv2: at most 8 vCPUs'
+else
+	own_machine ampere/altra GICv3
+fi
 
 for guest in "${guests[@]}"; do
 	name=linux_${guest//[.-]/_}

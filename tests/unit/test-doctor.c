@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The doctor on hosts that this one is not: each is a survey and a folder of the kernel's files. */
+#include <errno.h>
+#include <ftw.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "board/doctor.h"
+#include "hyp/util.h"
+#include "unit.h"
+
+static char root[] = "/tmp/test-doctor-XXXXXX", *report;
+static struct survey survey;
+static unsigned problems;
+
+static void file(const char *path, const void *content, size_t len)
+{
+	char whole[512];
+	FILE *out;
+
+	snprintf(whole, sizeof(whole), "%s%s", root, path);
+	for (char *at = whole + strlen(root) + 1; (at = strchr(at, '/')); *at++ = '/') {
+		*at = '\0';
+		mkdir(whole, 0700);
+	}
+	out = fopen(whole, "we");
+	assert_non_null(out);
+	assert_int_equal(fwrite(content, 1, len, out), len);
+	fclose(out);
+}
+
+static void line(const char *path, const char *content)
+{
+	file(path, content, strlen(content));
+}
+
+static bool says(const char *text)
+{
+	size_t len;
+	FILE *out;
+
+	free(report);
+	out = open_memstream(&report, &len);
+	assert_non_null(out);
+	problems = doctor_report(&survey, out, false);
+	fclose(out);
+	return strstr(report, text) != NULL;
+}
+
+static int usual_host(void **state)
+{
+	survey = (struct survey){
+		.root = root,
+		.limits = { .memslots = 32767, .vcpus = 512, .ipa_bits = 44, .gicv3 = true },
+		.name = { .machine = "aarch64", .release = "6.12.1-arm64" },
+		.pointer_bytes = 8,
+		.page_bytes = 4096,
+		.landlock = 6,
+	};
+	strcpy(root + strlen(root) - 6, "XXXXXX");
+	return mkdtemp(root) ? 0 : -1;
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	return remove(path);
+}
+
+static int remove_host(void **state)
+{
+	free(report);
+	report = NULL;
+	return nftw(root, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+/* A Raspberry Pi 5's interrupt controller, as Debian's tree of the board has it, but for GICV. */
+static void pi5(const char *gicv)
+{
+	static const char one[4] = { 0, 0, 0, 1 };
+	char reg[] = "\x7f\xff\x90\0\0\0\x10\0\x7f\xff\xa0\0\0\0\x20\0\x7f\xff\xc0\0\0\0\x20\0"
+		     "\x7f\xff\xe0\0\0\0\x20\0";
+
+	memcpy(reg + 24, gicv, 8);
+	survey.limits.gicv3 = false;
+	survey.limits.gicv2 = true;
+	file("/proc/device-tree/soc@1/#address-cells", one, 4);
+	file("/proc/device-tree/soc@1/#size-cells", one, 4);
+	file("/proc/device-tree/soc@1/interrupt-controller@2/compatible", "arm,gic-400", 12);
+	file("/proc/device-tree/soc@1/interrupt-controller@2/reg", reg, 32);
+}
+
+static void gicv(void **state)
+{
+	static const char traps[] = "note     a guest's every interrupt traps";
+
+	assert_false(says(traps));
+	pi5("\x7f\xff\xe0\0\0\0\x20\0");
+	assert_false(says(traps));
+	survey.page_bytes = 16384;
+	assert_true(says(traps));
+	assert_true(says("not aligned to 16 KiB pages"));
+	assert_true(says("kernel=kernel8.img"));
+	survey.limits.gicv3 = true; /* then it is of no use to anyone */
+	assert_false(says(traps));
+	pi5("\x7f\xff\xc0\0\0\0\x20\0"); /* aligned, and too short */
+	assert_true(says(traps));
+	pi5("\x7f\xff\xe0\0\0\0\x40\0"); /* long enough, and not aligned */
+	assert_true(says(traps));
+	pi5("\x7f\xff\xc0\0\0\0\x40\0");
+	assert_false(says(traps));
+}
+
+static void gicv_in_odd_trees(void **state)
+{
+	pi5("\x7f\xff\xe0\0\0\0\x20\0");
+	survey.page_bytes = 16384;
+	file("/proc/device-tree/soc@1/interrupt-controller@2/reg", "short", 5);
+	assert_false(says("traps"));
+	file("/proc/device-tree/soc@1/#address-cells", "\xff\xff\xff\xff", 4);
+	assert_false(says("traps"));
+}
+
+static void guest_addresses(void **state)
+{
+	assert_true(says("ok       44 bits"));
+	survey.limits.ipa_bits = 36;
+	assert_true(says(
+		"note     36 bits of guest-physical address: a window from 4 GiB up to 60 GiB"));
+}
+
+static void cpu_features(void **state)
+{
+	assert_true(says("have no extras (and no PMU, SVE, pointer authentication, stolen time)"));
+	survey.limits.cpu_features = 1u << CPU_PMU | 1u << CPU_STOLEN_TIME;
+	assert_true(says("have PMU, stolen time (and no SVE, pointer authentication)"));
+	survey.limits.cpu_features |= 1u << CPU_SVE | 1u << CPU_POINTER_AUTH;
+	assert_true(says("have PMU, SVE, pointer authentication, stolen time\n"));
+}
+
+static void nested(void **state)
+{
+	assert_true(says("it takes Linux 6.16 or newer, kvm-arm.mode=nested on"));
+	strcpy(survey.name.release, "6.16.0");
+	assert_true(says("it takes kvm-arm.mode=nested on"));
+	line("/proc/cmdline", "quiet kvm-arm.mode=nested\n");
+	assert_true(says("this one seems to have none"));
+	survey.limits.cpu_features = 1u << CPU_NESTED;
+	assert_true(says("ok       with nested virtualization"));
+}
+
+static void memory_cgroup(void **state)
+{
+	line("/proc/self/cgroup", "0::/user\n");
+	assert_true(says("it takes cgroup2 at /sys/fs/cgroup"));
+	line("/sys/fs/cgroup/cgroup.controllers", "cpuset cpu io pids\n");
+	assert_true(says("CONFIG_MEMCG"));
+	line("/proc/cmdline", "cgroup_disable=memory quiet\n");
+	assert_true(says("take cgroup_disable=memory from"));
+	file("/proc/device-tree/model", "Raspberry Pi 5 Model B", 23);
+	assert_true(says("cgroup_enable=memory to the line in /boot/firmware/cmdline.txt"));
+	line("/sys/fs/cgroup/cgroup.controllers", "cpu memory pids\n");
+	line("/sys/fs/cgroup/user/memory.max", "max\n");
+	assert_true(says("ok       memory cgroup, no limit"));
+	line("/sys/fs/cgroup/user/memory.max", "1073741824\n");
+	assert_true(says("note     memory cgroup, with a limit of 1 GiB"));
+}
+
+static void landlock(void **state)
+{
+	assert_true(says("ok       Landlock, version 6"));
+	survey.landlock = -ENOSYS;
+	assert_true(says("CONFIG_SECURITY_LANDLOCK"));
+	survey.landlock = -EOPNOTSUPP;
+	assert_true(says("name landlock in lsm="));
+}
+
+static void systems_of_32_bits(void **state)
+{
+	assert_true(says("\nGuests can run here."));
+	assert_int_equal(problems, 0);
+	survey.pointer_bytes = 4;
+	assert_true(says("problem  32-bit programs on a 64-bit kernel"));
+	assert_int_equal(problems, 1);
+	strcpy(survey.name.machine, "armv7l");
+	survey.kvm = -ENOENT;
+	assert_true(says("problem  32-bit kernel"));
+	assert_true(says("of Raspberry Pi OS, the 64-bit image"));
+	assert_int_equal(problems, 2);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, usual_host, remove_host)
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		TEST(gicv),
+		TEST(gicv_in_odd_trees),
+		TEST(guest_addresses),
+		TEST(cpu_features),
+		TEST(nested),
+		TEST(memory_cgroup),
+		TEST(landlock),
+		TEST(systems_of_32_bits),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
