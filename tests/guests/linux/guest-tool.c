@@ -11,6 +11,8 @@
  *                 loads a kernel: WHEN is "next", for kexec-go, or "panic"
  * kexec-go        starts it
  * vmcore MIB SEED reads the whole dump of a guest that panicked: 0 if what it had filled is there
+ * kernel-store ADDRESS
+ *                 has the kernel, not the process, store a word at a physical address
  * button          leaves a process behind that switches off when KEY_POWER is pressed, once it listens
  */
 #include <errno.h>
@@ -23,6 +25,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -225,6 +228,20 @@ static int button(void)
 	}
 }
 
+static int kernel_store(const char *address)
+{
+	off_t at = (off_t)strtoull(address, NULL, 0), page = at & ~(off_t)(PAGE - 1);
+	int fd = open("/dev/mem", O_RDWR | O_SYNC), ends[2];
+	char *map = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, page);
+
+	if (map == MAP_FAILED || pipe(ends)) {
+		printf("kernel-store: %s\n", strerror(errno));
+		return 1;
+	}
+	/* One put_user(): how much there is to read goes there. */
+	return ioctl(ends[0], FIONREAD, map + (at - page)) != 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *command = argc > 1 ? argv[1] : "";
@@ -239,13 +256,15 @@ int main(int argc, char **argv)
 		return printf("%ld\n", meminfo_kib("MemTotal") / 1024) < 0;
 	if (!strcmp(command, "button"))
 		return button();
+	if (!strcmp(command, "kernel-store") && argc == 3)
+		return kernel_store(argv[2]);
 	if (!strcmp(command, "kexec") && argc == 6)
 		return kexec_prepare(argv[2], argv[3], argv[4], argv[5]);
 	if (!strcmp(command, "kexec-go"))
 		return kexec_go();
 	if (!strcmp(command, "vmcore") && argc == 4)
 		return vmcore_search(argv[2], argv[3]);
-	fprintf(stderr, "usage: guest-tool fill MIB SEED | verify | release | memtotal | button |\n"
+	fprintf(stderr, "usage: guest-tool fill MIB SEED | verify | release | memtotal | button | kernel-store ADDRESS |\n"
 			"       kexec next|panic KERNEL INITRD BOOTARGS | kexec-go | vmcore MIB SEED\n");
 	return 2;
 }
