@@ -98,10 +98,10 @@ run() {
 	eval "input_$name=$fd"
 }
 
-# booted NAME [COUNT]: the guest has said its line COUNT times.
+# booted NAME [COUNT [SECONDS]]: the guest has said its line COUNT times.
 boots() { [ "$(grep -c 'guest: Linux [0-9]' "$work/$1.out")" -ge "$2" ]; }
 booted() {
-	if ! until_true 120 boots "$1" "${2:-1}"; then
+	if ! until_true "${3:-120}" boots "$1" "${2:-1}"; then
 		tail -n 20 "$work/$1.out" "$work/$1.err"
 		return 1
 	fi

@@ -11,6 +11,8 @@
  *                 loads a kernel: WHEN is "next", for kexec-go, or "panic"
  * kexec-go        starts it
  * vmcore MIB SEED reads the whole dump of a guest that panicked: 0 if what it had filled is there
+ * kernel-store ADDRESS
+ *                 has the kernel, not the process, store a word at a physical address
  * button          leaves a process behind that switches off when KEY_POWER is pressed, once it listens
  * gaps start      leaves a process behind on each CPU that reads the clock all the time
  * gaps stop       ends them: the longest time, in microseconds, that each CPU stood still
@@ -28,6 +30,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -292,6 +295,20 @@ static int gaps(bool start)
 	return 0;
 }
 
+static int kernel_store(const char *address)
+{
+	off_t at = (off_t)strtoull(address, NULL, 0), page = at & ~(off_t)(PAGE - 1);
+	int fd = open("/dev/mem", O_RDWR | O_SYNC), ends[2];
+	char *map = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, page);
+
+	if (map == MAP_FAILED || pipe(ends)) {
+		printf("kernel-store: %s\n", strerror(errno));
+		return 1;
+	}
+	/* One put_user(): how much there is to read goes there. */
+	return ioctl(ends[0], FIONREAD, map + (at - page)) != 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *command = argc > 1 ? argv[1] : "";
@@ -306,6 +323,8 @@ int main(int argc, char **argv)
 		return printf("%ld\n", meminfo_kib("MemTotal") / 1024) < 0;
 	if (!strcmp(command, "button"))
 		return button();
+	if (!strcmp(command, "kernel-store") && argc == 3)
+		return kernel_store(argv[2]);
 	if (!strcmp(command, "kexec") && argc == 6)
 		return kexec_prepare(argv[2], argv[3], argv[4], argv[5]);
 	if (!strcmp(command, "kexec-go"))
@@ -315,6 +334,7 @@ int main(int argc, char **argv)
 	if (!strcmp(command, "gaps") && argc == 3)
 		return gaps(!strcmp(argv[2], "start"));
 	fprintf(stderr, "usage: guest-tool fill MIB SEED | verify | release | memtotal | button | gaps start|stop |\n"
+			"       kernel-store ADDRESS |\n"
 			"       kexec next|panic KERNEL INITRD BOOTARGS | kexec-go | vmcore MIB SEED\n");
 	return 2;
 }
