@@ -58,6 +58,13 @@ check "its" says none_of_it 'ITS@0x'
 send none_of_it 'poweroff -f'
 check "off-powers-off" ended none_of_it 60 0
 
+# More CPUs than the first region of redistributors has room for; the guest starts on the first of them, on each host.
+ram='0x0 0x4000000'
+bare many hello 130
+forward many 120
+check "many-power-off" [ "$status" -eq 0 ]
+ram='0x0 0x10000000'
+
 # What the host has not is refused, by name.
 tree refused 1 6.12 "$(options 'gic = "gicv2";')"
 refused() { ! "$SLUICE" check "$work/refused.dts" 2>"$work/refused.err" && grep "options/sluice: gic: KVM on this host has no gicv2; it has gicv3 gicv3-its" "$work/refused.err"; }
