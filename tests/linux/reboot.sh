@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# hosts: 6.1 6.12 7.3
+# hosts: 6.12
 # memory: 4096
 # timeout: 600
 # A reset rebuilds the machine in place: ten times with no growth of memory or descriptors, each time with fresh seeds
