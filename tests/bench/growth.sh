@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # A Linux guest takes 3 GiB and gives them back, on Sluice and on QEMU in turn, each asked and watched over its QMP socket
-# in the same way. Prints a table of the times, of what the monitor called meanwhile, and of how long the guest's slowest
+# in the same way. Prints a table of the times, of how long the monitor's own thread ran and what it called, and of how long the guest's slowest
 # CPU stood still: medians of $ROUNDS (3) rounds each. Calls and standstills are taken in rounds of their own, which
 # disturb no time.
 
@@ -37,8 +37,15 @@ resize() {
 	[[ $answer == *$2* ]] || { echo "at last: $answer"; false; }
 }
 
-# with HOW NAME BYTES: what is measured beside a resize, in $got. HOW: times, calls or gaps.
+# with HOW NAME BYTES: what is measured beside a resize, in $got. HOW: times, cpu, calls or gaps.
 with_times() { resize "$@" && got=$took_ms; }
+# How long the thread ran that serves the guest's requests, which is the main one of both, in us.
+ran() { awk '{ print int($1 / 1000) }' "/proc/${pid[$1]}/task/${pid[$1]}/schedstat"; }
+with_cpu() {
+	local before
+	before=$(ran "$1")
+	resize "$@" && got=$(($(ran "$1") - before))
+}
 with_gaps() {
 	must guest "$1" 60 'guest-tool gaps start'
 	resize "$@" || return
@@ -77,6 +84,7 @@ run_qemu qemu -smp 2 -m 512M,maxmem=4608M,slots=1 $(qemu_window on 0) -kernel "$
 	-append "console=ttyAMA0 quiet guest.plain memhp_default_state=online_movable no-steal-acc"
 for name in sluice qemu; do must booted $name; done
 for ((round = 0; round < rounds; round++)); do both times; done
+for ((round = 0; round < rounds; round++)); do both cpu; done
 for ((round = 0; round < rounds; round++)); do
 	both gaps
 	for name in sluice qemu; do
@@ -96,6 +104,8 @@ row() {
 }
 row 'plugged in' times-plug ms
 row 'unplugged in' times-unplug ms
+row 'the thread that serves the guest ran, to plug' cpu-plug us
+row 'to unplug' cpu-unplug us
 row 'the slowest vCPU stood still, at most, while it plugs' gaps-plug us
 row 'while it unplugs' gaps-unplug us
 row 'while nothing happens, for 2 s' idle us
