@@ -24,6 +24,7 @@ static const struct claim own_ranges[] = {
 	{ { GIC_REDIST2_BASE, GIC_REDIST2_VCPUS *GIC_REDIST_BYTES }, -1,
 		"the interrupt controller" },
 	{ { GIC_DIST_BASE, UART_BASE - GIC_DIST_BASE }, -1, "the interrupt controller" },
+	{ { STOLEN_TIME_BASE, STOLEN_TIME_SIZE }, -1, "stolen time" },
 	{ { UART_BASE, PL0XX_SIZE }, -1, "the UART" },
 	{ { RTC_BASE, PL0XX_SIZE }, -1, "the real-time clock" },
 	{ { GPIO_BASE, PL0XX_SIZE }, -1, "the power button's GPIO" },

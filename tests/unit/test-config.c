@@ -177,6 +177,7 @@ static const struct wrong {
 	{ "gic-unknown", "/ { options { sluice { compatible = \"sluice,options\"; gic = \"gicv4\"; }; }; };", NULL, { "/options/sluice: gic: \"gicv4\" is none of \"gicv2\", \"gicv3\", \"gicv3-its\"" } },
 	{ "gic-missing", "/ { options { sluice { compatible = \"sluice,options\"; gic = \"gicv3-its\"; }; }; };", &gicv2, { "/options/sluice: gic: KVM on this host has no gicv3-its; it has gicv2: leave it out" } },
 	{ "gic-region", "/ { dev@10000000 { reg = <0 0x10000000 0 0x1000>; }; };", NULL, { "is Sluice's: the interrupt controller is at 0x10000000" } },
+	{ "stolen-time-region", "/ { dev@90a0000 { reg = <0 0x90a0000 0 0x1000>; }; };", NULL, { "is Sluice's: stolen time is at 0x90a0000" } },
 	{ "pmu-own", "/ { pmu { compatible = \"arm,armv8-pmuv3\"; }; };", NULL, { "/pmu: Sluice puts its own pmu into the guest's tree: remove this node" } },
 	{ "cpus-gicv2", "&cpus { " CPU("@1", "1") CPU("@2", "2") CPU("@3", "3") CPU("@4", "4") CPU("@5", "5") CPU("@6", "6") CPU("@7", "7") CPU("@8", "8") " };", &gicv2,
 		{ "/cpus/cpu@8: reg: 0x8, and the machine has a GICv2, which knows CPUs 0 to 7" } },
