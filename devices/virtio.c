@@ -16,9 +16,6 @@
 #include "hyp/loop.h"
 #include "hyp/util.h"
 
-/* How long one turn of `serve` keeps the loop, and one request more. */
-#define TURN_MS 5
-
 #define CORE_FEATURES                                                                              \
 	(VIRTIO_FEATURE(VIRTIO_F_VERSION_1) | VIRTIO_FEATURE(VIRTIO_RING_F_INDIRECT_DESC) |        \
 		VIRTIO_FEATURE(VIRTIO_RING_F_EVENT_IDX))
@@ -72,7 +69,7 @@ static void kick_ready(struct loop_fd *watch, uint32_t events)
 
 	drain_kick(kick);
 	device->budget = device->class->queue_size_max;
-	device->turn_ends_ms = loop_now_ms() + TURN_MS;
+	device->turn_ends_ms = loop_now_ms() + LOOP_TURN_MS;
 	device->class->serve(device, kick - device->kicks);
 }
 

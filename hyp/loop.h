@@ -13,6 +13,12 @@
 
 struct loop;
 
+/*
+ * A handler that has more to do than this takes leaves the rest to a later turn, after one step more:
+ * others wait for no longer.
+ */
+#define LOOP_TURN_MS 5
+
 int loop_create(struct loop **ret);
 void loop_destroy(struct loop *loop);
 

@@ -9,15 +9,8 @@
 #include <sys/mman.h>
 
 #include "hyp/addrspace.h"
-
 #include "hyp/util.h"
 #include "hyp/window-internal.h"
-
-/*
- * One turn keeps the loop for so long and one step more: the draining of DRAIN_BYTES, or the close
- * of a slot that has no more than these left, 0.1 to 1 ms.
- */
-#define TURN_MS 5
 
 static void append_to_queue(struct window *window, unsigned index)
 {
@@ -123,7 +116,7 @@ void window_close_due(struct loop_timer *timer)
 		next = slot->next_plus_1;
 		slot->queued = false;
 		while (!slot->plugged_blocks && slot->id_plus_1 && slot->close_at_ms <= now &&
-			loop_now_ms() < now + TURN_MS && go_on(window, index, now))
+			loop_now_ms() < now + LOOP_TURN_MS && go_on(window, index, now))
 			;
 		if (slot->plugged_blocks || !slot->id_plus_1)
 			continue;
