@@ -4,8 +4,8 @@
 # memory: 3072
 # cpu: max,pauth-impdef=on
 # timeout: 400
-# What a guest's CPUs have of the host's, each switched on and off in the tree; the interrupt controllers; a thread's
-# host CPUs and priority.
+# What a guest's CPUs have of the host's, each switched on and off in the tree; the clock that it is given; the interrupt
+# controllers; a thread's host CPUs and priority.
 
 . "$(dirname "$0")/lib.bash"
 
@@ -17,6 +17,8 @@ says() { guest "$1" 60 "dmesg | grep -q '$2'"; }
 # All that this host has, by itself.
 tree all 2 6.12
 sed -i 's/cpu@1 { /&sluice,host-cpus = <1>; sluice,rt-priority = <7>; /' "$work/all.dts"
+copy_program "$(command -v systemd-detect-virt)" "$work/files"
+with_files all 6.12 "$work/files"
 run all
 check "boots" booted all
 for feature in sve paca pacg; do check "has-$feature" flag all $feature; done
@@ -24,7 +26,17 @@ check "has-pmu" says all 'PMU.*counters available'
 check "has-stolen-time" says all 'using stolen time PV'
 check "stolen-time-counts" guest all 60 '[ $(awk "/^cpu / { print NF }" /proc/stat) -ge 9 ]'
 check "gicv3" says all 'GICv3: 256 SPIs implemented'
-check "kvm" guest all 60 'grep -q linux,kvm /proc/device-tree/hypervisor/compatible'
+check "systemd-knows-kvm" guest all 60 '[ "$(systemd-detect-virt)" = kvm ]'
+# The guest's own clock is far off; the one that it is given is between two readings of the host.
+host_time() {
+	local before name at
+	guest all 60 'date -s "2001-02-03 04:05:06"' || return 1
+	before=$(date +%s)
+	read -r at name < <(guest all 60 'guest-tool ptp')
+	echo "$before $name $at $(date +%s)"
+	[ "$name" = "KVM virtual PTP" ] && [ "$before" -le "$at" ] && [ "$at" -le "$(date +%s)" ]
+}
+check "ptp-clock-is-the-host's" host_time
 placed() {
 	local task
 	for task in "/proc/${pid[all]}/task"/*; do

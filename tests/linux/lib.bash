@@ -73,6 +73,18 @@ tree() {
 	[ -e "$work/initramfs-$guest" ] || cp "$GUESTS/$guest/initramfs" "$work/initramfs-$guest"
 }
 
+# with_files NAME KERNEL FOLDER: the guest NAME finds what is in FOLDER in its root, too.
+with_files() {
+	(cat "$work/initramfs-$2" && cd "$3" && find . | cpio -o -H newc 2>"$work/cpio.log") >"$work/initramfs-$1"
+	sed -i "s/initramfs-$2/initramfs-$1/" "$work/$1.dts"
+}
+# copy_program PROGRAM FOLDER: into FOLDER/bin, with its libraries where it looks for them.
+copy_program() {
+	mkdir -p "$2/bin"
+	cp "$1" "$2/bin/"
+	(cd / && LD_TRACE_LOADED_OBJECTS=1 "$1" | grep -o '/[^ ]*' | xargs cp -L --parents -t "$2")
+}
+
 # window LABEL ADDRESS SIZE [PROPERTIES]: the nodes of a window and its device, two numbers of hex cells each
 # ("0x1 0x0"). Give all windows of a machine in one call of `windows`.
 window_region() { echo "$1: $1-window@$4 { reg = <$2 $3>; no-map; };"; }

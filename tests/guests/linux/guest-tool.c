@@ -13,6 +13,7 @@
  * vmcore MIB SEED reads the whole dump of a guest that panicked: 0 if what it had filled is there
  * kernel-store ADDRESS
  *                 has the kernel, not the process, store a word at a physical address
+ * ptp             the seconds of the first PTP clock, and its name
  * button          leaves a process behind that switches off when KEY_POWER is pressed, once it listens
  * gaps start      leaves a process behind on each CPU that reads the clock all the time
  * gaps stop       ends them: the longest time, in microseconds, that each CPU stood still
@@ -309,6 +310,27 @@ static int kernel_store(const char *address)
 	return ioctl(ends[0], FIONREAD, map + (at - page)) != 0;
 }
 
+/* Such a clock is read as any other, by a number made of its descriptor (clock_gettime(2)). */
+static int ptp(void)
+{
+	char name[32] = "";
+	struct timespec now;
+	int fd = open("/sys/class/ptp/ptp0/clock_name", O_RDONLY);
+
+	if (fd < 0 || read(fd, name, sizeof(name) - 1) < 1) {
+		printf("ptp: there is no PTP clock\n");
+		return 1;
+	}
+	close(fd);
+	fd = open("/dev/ptp0", O_RDWR);
+	if (fd < 0 || clock_gettime(~(clockid_t)fd << 3 | 3, &now)) {
+		printf("ptp: %s\n", strerror(errno));
+		return 1;
+	}
+	name[strcspn(name, "\n")] = '\0';
+	return printf("%lld %s\n", (long long)now.tv_sec, name) < 0;
+}
+
 int main(int argc, char **argv)
 {
 	const char *command = argc > 1 ? argv[1] : "";
@@ -321,6 +343,8 @@ int main(int argc, char **argv)
 		return ask('r', "released");
 	if (!strcmp(command, "memtotal"))
 		return printf("%ld\n", meminfo_kib("MemTotal") / 1024) < 0;
+	if (!strcmp(command, "ptp"))
+		return ptp();
 	if (!strcmp(command, "button"))
 		return button();
 	if (!strcmp(command, "kernel-store") && argc == 3)
@@ -333,7 +357,7 @@ int main(int argc, char **argv)
 		return vmcore_search(argv[2], argv[3]);
 	if (!strcmp(command, "gaps") && argc == 3)
 		return gaps(!strcmp(argv[2], "start"));
-	fprintf(stderr, "usage: guest-tool fill MIB SEED | verify | release | memtotal | button | gaps start|stop |\n"
+	fprintf(stderr, "usage: guest-tool fill MIB SEED | verify | release | memtotal | ptp | button | gaps start|stop |\n"
 			"       kernel-store ADDRESS |\n"
 			"       kexec next|panic KERNEL INITRD BOOTARGS | kexec-go | vmcore MIB SEED\n");
 	return 2;
