@@ -23,8 +23,10 @@ static bool is_cpu(const struct tree *tree, int node)
 	       !fdt_stringlist_search(tree->fdt, node, "device_type", "cpu");
 }
 
-static void read_host_cpus(const struct tree *tree, int node, cpu_set_t *ret)
+static void read_host_cpus(
+	const struct tree *tree, int node, const struct host_limits *host, cpu_set_t *ret)
 {
+	uint32_t cpus = host->cpus && host->cpus < CPU_SETSIZE ? host->cpus : CPU_SETSIZE;
 	int len;
 	const fdt32_t *cell = fdt_getprop(tree->fdt, node, "sluice,host-cpus", &len);
 
@@ -33,11 +35,12 @@ static void read_host_cpus(const struct tree *tree, int node, cpu_set_t *ret)
 	if (!len || len % 4)
 		tree_error(tree, node, "sluice,host-cpus", "write the numbers of host CPUs: <2 3>");
 	for (; len >= 4; len -= 4, cell++) {
-		if (fdt32_ld(cell) < CPU_SETSIZE)
+		if (fdt32_ld(cell) < cpus)
 			CPU_SET(fdt32_ld(cell), ret);
 		else
-			tree_error(tree, node, "sluice,host-cpus", "%u is no number of a host CPU",
-				fdt32_ld(cell));
+			tree_error(tree, node, "sluice,host-cpus",
+				"%u is no number of a host CPU: these are 0 to %u", fdt32_ld(cell),
+				cpus - 1);
 	}
 }
 
@@ -88,7 +91,7 @@ static void read_cpu(struct reader *reader, int node, unsigned cells)
 		return;
 	}
 	*cpu = (struct vcpu_config){ .mpidr = reg };
-	read_host_cpus(tree, node, &cpu->host_cpus);
+	read_host_cpus(tree, node, reader->host, &cpu->host_cpus);
 	read_rt_priority(tree, node, &cpu->rt_priority);
 	config->cpu_paths[config->cpu_count++] = tree_path(tree, node);
 }

@@ -37,6 +37,7 @@ struct host_limits {
 	unsigned vcpus;	       /* KVM_CAP_MAX_VCPUS */
 	bool gicv2, gicv3, its; /* interrupt controllers for guests; none: not known (no KVM) */
 	unsigned cpu_features;	/* a bit 1 << enum cpu_feature each */
+	unsigned cpus;		/* of the host: 0 to cpus - 1; 0: not known */
 	struct kvm_limits
 		kvm; /* all that KVM said, for the machine: asking makes a VM, which takes time */
 };

@@ -77,6 +77,7 @@ int host_probe(struct host_limits *ret)
 		.gicv3 = kvm.gicv3,
 		.its = kvm.its,
 		.cpu_features = err ? UINT_MAX : kvm.cpu_features,
+		.cpus = err ? 0 : (unsigned)sysconf(_SC_NPROCESSORS_CONF),
 		.kvm = kvm,
 	};
 	probe_address_space(ret);

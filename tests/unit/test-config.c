@@ -29,6 +29,7 @@ static const struct host_limits ipa52 = { 52, 8192 * TiB, 0, 4 * KiB, 32767, 512
 static const struct host_limits va39 = { 40, 512 * GiB, 0, 4 * KiB, 32767, 512, .gicv3 = true };
 static const struct host_limits va39_run = { 40, 511 * GiB, 340 * GiB, 4 * KiB, 32767, 512, .gicv3 = true };
 static const struct host_limits few_slots = { 48, 256 * TiB, 0, 4 * KiB, 33, 512, .gicv3 = true };
+static const struct host_limits four_cpus = { 48, 256 * TiB, 0, 4 * KiB, 32767, 512, .gicv3 = true, .cpus = 4 };
 static const struct host_limits gicv2 = { 48, 256 * TiB, 0, 4 * KiB, 32767, 512, .gicv2 = true };
 
 #define SECOND_WINDOW(place, more)                                                                 \
@@ -167,7 +168,8 @@ static const struct wrong {
 	{ "cpu-twice", "&cpus { " CPU("@1", "0") " };", NULL, { "/cpus/cpu@1: reg: 0x0 is the reg of /cpus/cpu@0 already" } },
 	{ "cpu-mpidr", "&cpus { " CPU("@10", "0x10") " };", NULL, { "/cpus/cpu@10: reg: 0x10 is no MPIDR of KVM's" } },
 	{ "cpu-size-cells", "&cpus { #size-cells = <1>; };", NULL, { "/cpus: #size-cells: write #size-cells = <0>" } },
-	{ "cpu-host-cpu", "&cpu0 { sluice,host-cpus = <4096>; };", NULL, { "/cpus/cpu@0: sluice,host-cpus: 4096 is no number" } },
+	{ "cpu-host-cpu", "&cpu0 { sluice,host-cpus = <4096>; };", NULL, { "/cpus/cpu@0: sluice,host-cpus: 4096 is no number of a host CPU: these are 0 to 1023" } },
+	{ "cpu-host-has-few", "&cpu0 { sluice,host-cpus = <3 4>; };", &four_cpus, { "/cpus/cpu@0: sluice,host-cpus: 4 is no number of a host CPU: these are 0 to 3" } },
 	{ "cpu-rt-priority", "&cpu0 { sluice,rt-priority = <100>; };", NULL, { "/cpus/cpu@0: sluice,rt-priority: 100 is no priority of SCHED_FIFO: these are 1 to 99" } },
 	{ "cpu-feature-value", "&cpus { sluice,sve = \"yes\"; };", NULL, { "/cpus: sluice,sve: \"yes\" is none of \"auto\"" } },
 	{ "cpu-feature-missing", "&cpus { sluice,pmu = \"on\"; };", &ipa40, { "/cpus: sluice,pmu: \"on\", and this host's CPUs or its KVM have none: write \"auto\"" } },
