@@ -4,5 +4,6 @@
 # memory: 3072
 # timeout: 1800
 # all
-# The whole of the main job with each guest kernel on one vCPU and on 32 (8 where the GIC is a GICv2), on each kind of host.
+# The whole of the main job with each guest kernel on one vCPU and on eight, and the machines of dts/ with their overlays,
+# on each kind of host.
 HOSTS_ALL=1 exec "$(dirname "$0")/hosts.sh"
