@@ -103,9 +103,11 @@ static int create_window(struct machine *machine, const struct device_config *co
 	struct machine_device *device, struct errors *errors)
 {
 	struct guestmem_range range = { .gpa = config->window.gpa, .size = config->window.size };
+	struct window_config window = config->window;
 	int err;
 
-	err = window_create(&config->window, machine->loop, &device->window);
+	window.few_changes = machine->config->cpu_features & 1u << CPU_NESTED;
+	err = window_create(&window, machine->loop, &device->window);
 	if (err)
 		return window_error(config, err, errors);
 	err = slots_reserve(&machine->slots, config->id, window_slot_count(device->window));

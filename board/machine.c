@@ -232,6 +232,13 @@ static int unbuild(struct machine *machine)
 	int err, result = 0;
 
 	slots_forget(&machine->slots);
+	for (size_t i = 0; i < FIXED_COUNT; i++)
+		irq_pin_disconnect(&machine->fixed[i].pin);
+	for (size_t i = 0; i < config->device_count; i++)
+		irq_pin_disconnect(&machine->devices[i].pin);
+	vcpus_teardown(machine->vcpus);
+	vm_destroy(&machine->vm);
+	/* KVM has nothing to unmap any more; before, it would walk all shadow tables for each slot. */
 	for (size_t i = 0; i < config->device_count; i++) {
 		if (!machine->devices[i].window)
 			continue;
@@ -239,12 +246,6 @@ static int unbuild(struct machine *machine)
 		if (err)
 			result = err;
 	}
-	for (size_t i = 0; i < FIXED_COUNT; i++)
-		irq_pin_disconnect(&machine->fixed[i].pin);
-	for (size_t i = 0; i < config->device_count; i++)
-		irq_pin_disconnect(&machine->devices[i].pin);
-	vcpus_teardown(machine->vcpus);
-	vm_destroy(&machine->vm);
 	for (size_t i = 0; i < config->memory_count; i++) {
 		err = addrspace_empty(machine->ram[i], config->memory[i].size);
 		if (err)
@@ -390,14 +391,14 @@ void machine_destroy(struct machine *machine)
 	if (machine->vcpus) {
 		vcpus_park(machine->vcpus);
 		slots_forget(&machine->slots);
-		for (size_t i = 0; i < machine->config->device_count; i++)
-			if (machine->devices[i].window)
-				window_detach(machine->devices[i].window);
 		vcpus_teardown(machine->vcpus);
 	}
 	loop_task_cancel(machine->loop, &machine->told_task);
 	loop_task_cancel(machine->loop, &machine->reset_task);
 	vm_destroy(&machine->vm);
+	for (size_t i = 0; machine->vcpus && i < machine->config->device_count; i++)
+		if (machine->devices[i].window)
+			window_detach(machine->devices[i].window);
 	loader_close(machine->loader);
 	machine_destroy_parts(machine);
 	if (machine->kvm_fd >= 0)

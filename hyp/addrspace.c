@@ -54,12 +54,28 @@ int addrspace_discard(uint8_t *hva, uint64_t size, int protection)
 	return kvm_seam->map(hva, size, protection, ANONYMOUS, -1, 0, NULL);
 }
 
+/* Whether any page is there, if only zeros that were read. To ask is cheaper than to discard: KVM is not told. */
+static bool is_touched(uint8_t *hva, uint64_t size)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), part;
+	unsigned char present[4096];
+
+	for (; size; hva += part, size -= part) {
+		part = size < sizeof(present) * page ? size : sizeof(present) * page;
+		if (mincore(hva, part, present) != 0 ||
+			memchr(present, 1, (part + page - 1) / page))
+			return true;
+	}
+	return false;
+}
+
 int addrspace_make_writable(uint8_t *hva, uint64_t size)
 {
 	int err;
 
 	/* Zeros that were read hold small pages of the zero page; without them it can be huge ones. */
-	kvm_seam->advise(hva, size, MADV_DONTNEED);
+	if (is_touched(hva, size))
+		kvm_seam->advise(hva, size, MADV_DONTNEED);
 	err = kvm_seam->protect(hva, size, PROT_READ | PROT_WRITE);
 	if (!err) /* a host without huge pages refuses the advice: no loss */
 		kvm_seam->advise(hva, size, MADV_HUGEPAGE);

@@ -5,7 +5,7 @@
  * block is plugged it is the host's: the guest must not see it, and the machine stops with the
  * cause. If the map changed since the vCPU entered, the access is simply tried again.
  *
- * On arm64 EFAULT from KVM_RUN comes without an address; FAR_EL1 has it once an abort is injected.
+ * On arm64 EFAULT from KVM_RUN comes without an address; FAR_ELx has it once an abort is injected.
  * So the abort is injected first, committed by a KVM_RUN that exits at once, and taken back by
  * restoring the registers where it turns out that the guest is not to blame.
  */
@@ -17,10 +17,10 @@
 #include "hyp/kvm.h"
 #include "hyp/regs.h"
 #include "hyp/slots.h"
-#include "hyp/stage1.h"
 #include "hyp/stray.h"
 #include "hyp/util.h"
 #include "hyp/vcpu-internal.h"
+#include "hyp/walk.h"
 #include "hyp/window.h"
 
 /*
@@ -81,7 +81,34 @@ static bool read_table(void *opaque, uint64_t gpa, uint64_t *ret)
 	return false;
 }
 
-static int inject_abort(struct vcpu *vcpu)
+/* What an injected abort overwrites: first what every vCPU has, then what is of EL2. */
+static const uint64_t abort_registers[] = {
+	REG_PC,
+	REG_PSTATE,
+	REG_ELR_EL1,
+	REG_SPSR_EL1,
+	REG_ESR_EL1,
+	REG_FAR_EL1,
+	REG_ELR_EL2,
+	REG_SPSR_EL2,
+	REG_ESR_EL2,
+	REG_FAR_EL2,
+};
+enum { OLD_PC, OLD_PSTATE, WITHOUT_EL2 = 6 };
+
+static bool has_el2(const struct vcpu *vcpu)
+{
+	return vcpu->vcpus->config.features & 1u << CPU_NESTED;
+}
+
+static size_t abort_register_count(const struct vcpu *vcpu)
+{
+	return has_el2(vcpu) ? ARRAY_SIZE(abort_registers) : WITHOUT_EL2;
+}
+
+enum { EL_MASK = 0xc, EL2 = 0x8, TGE = 1 << 27 };
+
+static int pend_abort(struct vcpu *vcpu)
 {
 	struct kvm_vcpu_events events = { .exception.ext_dabt_pending = 1 };
 	int err = kvm_ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
@@ -89,6 +116,93 @@ static int inject_abort(struct vcpu *vcpu)
 	/* KVM before 7.x would complete an MMIO read at the next entry, and skip an instruction. */
 	vcpu->run->exit_reason = 0;
 	return err;
+}
+
+/* What is pending goes into the registers, and nothing runs. */
+static void commit(struct vcpu *vcpu)
+{
+	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+	kvm_ioctl_value(vcpu->fd, KVM_RUN, 0);
+	/* A kick may have been meant by that flag: run() looks at the goal before it enters again. */
+	__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+}
+
+/* --- aborts of a guest of the guest that its hypervisor takes (Arm ARM, D1.3.6, and D19: HCR_EL2.TEA, HCRX_EL2.TMEA) --- */
+
+static const struct route {
+	uint64_t reg, bit;
+} routes[] = {
+	{ REG_HCR_EL2, UINT64_C(1) << 37 },
+	{ REG_HCRX_EL2, UINT64_C(1) << 19 },
+};
+
+/* Whether a vCPU with EL2 is in a guest of the guest, one of whose aborts may go to EL2. */
+static bool goes_to_el2(const struct vcpu *vcpu, uint64_t ret_old[])
+{
+	uint64_t pstate = 0;
+	bool routed = false;
+
+	if (!has_el2(vcpu) || reg_get(vcpu->fd, REG_PSTATE, &pstate) || (pstate & EL_MASK) == EL2)
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(routes); i++) {
+		ret_old[i] = 0; /* a register that is not there */
+		reg_get(vcpu->fd, routes[i].reg, &ret_old[i]);
+		routed = routed || ret_old[i] & routes[i].bit;
+	}
+	return routed && !(ret_old[0] & TGE);
+}
+
+/*
+ * KVM of 7.x takes a fault of its own, in the host, where it is asked for an abort that leaves the
+ * vCPU's exception level while the vCPU is not loaded (KVM_SET_VCPU_EVENTS, kvm_inject_nested()). So
+ * the abort goes to EL1, which tells its address, and from there to EL2 by hand.
+ */
+static int abort_at_el2(struct vcpu *vcpu, const uint64_t old_routes[])
+{
+	enum { EC_DABT_LOWER = 0x24, IL = 1 << 25, FSC_EXTERNAL = 0x10, VECTOR_LOWER = 0x400 };
+	enum { EL2H_MASKED = 0x3c9, PAN = 1 << 22, SPAN = 1 << 23 };
+	uint64_t old[ARRAY_SIZE(abort_registers)], far = 0, vbar = 0, sctlr = 0;
+	int err = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(old) && !err; i++)
+		err = reg_get(vcpu->fd, abort_registers[i], &old[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(routes) && !err; i++)
+		if (old_routes[i] & routes[i].bit)
+			err = reg_set(vcpu->fd, routes[i].reg, old_routes[i] & ~routes[i].bit);
+	if (!err)
+		err = pend_abort(vcpu);
+	if (err)
+		return err;
+	commit(vcpu);
+	err = reg_get(vcpu->fd, REG_FAR_EL1, &far);
+	for (size_t i = 0; i < ARRAY_SIZE(routes) && !err; i++)
+		if (old_routes[i] & routes[i].bit)
+			err = reg_set(vcpu->fd, routes[i].reg, old_routes[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(old) && !err; i++)
+		err = reg_set(vcpu->fd, abort_registers[i], old[i]);
+	if (!err)
+		err = reg_get(vcpu->fd, REG_VBAR_EL2, &vbar);
+	if (!err)
+		err = reg_get(vcpu->fd, REG_SCTLR_EL2, &sctlr);
+	const uint64_t entry[][2] = {
+		{ REG_ELR_EL2, old[OLD_PC] },
+		{ REG_SPSR_EL2, old[OLD_PSTATE] },
+		{ REG_ESR_EL2, (uint64_t)EC_DABT_LOWER << 26 | IL | FSC_EXTERNAL },
+		{ REG_FAR_EL2, far },
+		{ REG_PC, vbar + VECTOR_LOWER },
+		{ REG_PSTATE, EL2H_MASKED | (sctlr & SPAN ? 0 : PAN) },
+	};
+	for (size_t i = 0; i < ARRAY_SIZE(entry) && !err; i++)
+		err = reg_set(vcpu->fd, entry[i][0], entry[i][1]);
+	return err;
+}
+
+/* The vCPU gets a synchronous external abort at its next entry. */
+static int inject_abort(struct vcpu *vcpu)
+{
+	uint64_t old_routes[ARRAY_SIZE(routes)];
+
+	return goes_to_el2(vcpu, old_routes) ? abort_at_el2(vcpu, old_routes) : pend_abort(vcpu);
 }
 
 static enum vcpu_next stray(
@@ -119,31 +233,6 @@ enum vcpu_next fault_at(struct vcpu *vcpu, uint64_t gpa, bool write)
 	return stray(vcpu, gpa, &place, write ? STRAY_STORE : STRAY_LOAD);
 }
 
-/* What an injected abort overwrites: first what every vCPU has, then what is of EL2. */
-static const uint64_t abort_registers[] = {
-	REG_PC,
-	REG_PSTATE,
-	REG_ELR_EL1,
-	REG_SPSR_EL1,
-	REG_ESR_EL1,
-	REG_FAR_EL1,
-	REG_ELR_EL2,
-	REG_SPSR_EL2,
-	REG_ESR_EL2,
-	REG_FAR_EL2,
-};
-enum { OLD_PSTATE = 1, WITHOUT_EL2 = 6 };
-
-static bool has_el2(const struct vcpu *vcpu)
-{
-	return vcpu->vcpus->config.features & 1u << CPU_NESTED;
-}
-
-static size_t abort_register_count(const struct vcpu *vcpu)
-{
-	return has_el2(vcpu) ? ARRAY_SIZE(abort_registers) : WITHOUT_EL2;
-}
-
 /* Injects an abort and makes it visible in the registers, whose old values go to `ret_old`. */
 static int inject_and_commit(struct vcpu *vcpu, uint64_t ret_old[])
 {
@@ -155,54 +244,75 @@ static int inject_and_commit(struct vcpu *vcpu, uint64_t ret_old[])
 		err = inject_abort(vcpu);
 	if (err)
 		return err;
-	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-	kvm_ioctl_value(vcpu->fd, KVM_RUN, 0);
-	/* A kick may have been meant by that flag: run() looks at the goal before it enters again. */
-	__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+	commit(vcpu);
 	return 0;
 }
 
 /* The translation regimes that a vCPU may have been in. */
 static const struct regime {
-	uint64_t far, sctlr, tcr, ttbr0, ttbr1;
+	uint64_t sctlr, tcr, ttbr0, ttbr1;
 } regimes[] = {
-	{ REG_FAR_EL1, REG_SCTLR_EL1, REG_TCR_EL1, REG_TTBR0_EL1, REG_TTBR1_EL1 },
-	{ REG_FAR_EL2, REG_SCTLR_EL2, REG_TCR_EL2, REG_TTBR0_EL2, REG_TTBR1_EL2 },
+	{ REG_SCTLR_EL1, REG_TCR_EL1, REG_TTBR0_EL1, REG_TTBR1_EL1 },
+	{ REG_SCTLR_EL2, REG_TCR_EL2, REG_TTBR0_EL2, REG_TTBR1_EL2 },
 };
+
+/* Reads a descriptor of a guest of the guest: its tables are behind the hypervisor's own. */
+static bool read_below(void *opaque, uint64_t ipa, uint64_t *ret)
+{
+	const struct stage2 *stage2 = opaque;
+	uint64_t gpa;
+
+	return stage2_walk(stage2, ipa, &gpa) == WALK_MAPPED &&
+	       stage2->memory.read(stage2->memory.opaque, gpa, ret);
+}
+
+/* The virtual address is where the abort went: to EL1, or to a hypervisor that asks for it (HCR_EL2.TEA). */
+static int faulting_address(struct vcpu *vcpu, uint64_t *ret)
+{
+	uint64_t pstate = 0;
+	int err = reg_get(vcpu->fd, REG_PSTATE, &pstate);
+
+	return err ? err
+		   : reg_get(vcpu->fd, (pstate & EL_MASK) == EL2 ? REG_FAR_EL2 : REG_FAR_EL1, ret);
+}
 
 /*
  * Where the vCPU has EL2, a hypervisor and its processes (HCR_EL2.TGE) use EL2's tables. A guest of
- * the guest is behind a stage 2 of the guest's as well, so NULL: its addresses are none of ours.
+ * the guest uses EL1's, and behind these its hypervisor's stage 2.
  */
-static const struct regime *regime_of(const struct vcpu *vcpu, uint64_t pstate)
+static enum walk_result find_gpa(struct vcpu *vcpu, uint64_t pstate, uint64_t *ret_gpa)
 {
-	enum { EL_MASK = 0xc, EL2 = 0x8, TGE = 1 << 27 };
-	uint64_t hcr = 0;
+	const struct walk_memory memory = { .read = read_table,
+		.opaque = (void *)(uintptr_t)vcpu->vcpus->config.mem };
+	struct stage2 stage2 = { .memory = memory };
+	struct stage1 stage1 = { .memory = memory };
+	const struct regime *regime = &regimes[0];
+	uint64_t ipa = 0, far = 0;
+	bool below = has_el2(vcpu);
 
-	if (!has_el2(vcpu))
-		return &regimes[0];
-	if ((pstate & EL_MASK) == EL2)
-		return &regimes[1];
-	return reg_get(vcpu->fd, REG_HCR_EL2, &hcr) || !(hcr & TGE) ? NULL : &regimes[1];
-}
-
-static enum stage1_result find_gpa(struct vcpu *vcpu, uint64_t pstate, uint64_t *ret_gpa)
-{
-	const struct regime *regime = regime_of(vcpu, pstate);
-	struct stage1 stage1 = {
-		.read = read_table,
-		.opaque = (void *)(uintptr_t)vcpu->vcpus->config.mem,
-	};
-	uint64_t far = 0;
-
-	if (!regime || reg_get(vcpu->fd, regime->far, &far) ||
-		reg_get(vcpu->fd, regime->sctlr, &stage1.sctlr) ||
+	if (below && (reg_get(vcpu->fd, REG_HCR_EL2, &stage2.hcr) ||
+			     reg_get(vcpu->fd, REG_VTCR_EL2, &stage2.vtcr) ||
+			     reg_get(vcpu->fd, REG_VTTBR_EL2, &stage2.vttbr)))
+		return WALK_UNMAPPED;
+	if (below && ((pstate & EL_MASK) == EL2 || stage2.hcr & TGE)) {
+		below = false;
+		regime = &regimes[1];
+	}
+	if (below)
+		stage1.memory = (struct walk_memory){ .read = read_below, .opaque = &stage2 };
+	if (faulting_address(vcpu, &far) || reg_get(vcpu->fd, regime->sctlr, &stage1.sctlr) ||
 		reg_get(vcpu->fd, regime->tcr, &stage1.tcr) ||
 		reg_get(vcpu->fd, regime->ttbr0, &stage1.ttbr0) ||
 		reg_get(vcpu->fd, regime->ttbr1, &stage1.ttbr1))
-		return STAGE1_UNMAPPED;
-	*ret_gpa = far;
-	return stage1_walk(&stage1, far, ret_gpa);
+		return WALK_UNMAPPED;
+	if (!below) {
+		*ret_gpa = far;
+		return stage1_walk(&stage1, far, ret_gpa);
+	}
+	/* Either the address that it leads to, or that of a descriptor that could not be read. */
+	if (stage1_walk(&stage1, far, &ipa) == WALK_UNMAPPED)
+		return WALK_UNMAPPED;
+	return stage2_walk(&stage2, ipa, ret_gpa);
 }
 
 enum vcpu_next fault_unknown(struct vcpu *vcpu)
@@ -210,7 +320,7 @@ enum vcpu_next fault_unknown(struct vcpu *vcpu)
 	struct vcpus *vcpus = vcpu->vcpus;
 	uint64_t old[ARRAY_SIZE(abort_registers)], gpa = 0;
 	struct place place = { .where = STRAY_UNMAPPED };
-	enum stage1_result walk;
+	enum walk_result walk;
 	bool changed;
 
 	/* A change since the vCPU entered explains it; and the next try tells better. */
@@ -219,16 +329,16 @@ enum vcpu_next fault_unknown(struct vcpu *vcpu)
 	if (inject_and_commit(vcpu, old) != 0)
 		return vcpu_tell(vcpu, VCPUS_ERROR, "vCPU %u: cannot inject an abort", vcpu->index);
 	walk = find_gpa(vcpu, old[OLD_PSTATE], &gpa);
-	if (walk != STAGE1_UNMAPPED)
+	if (walk != WALK_UNMAPPED)
 		place = look_up(vcpus->config.mem, gpa);
 	changed = atomic_load(&vcpus->config.slots->generation) != vcpu->generation;
 	vcpu->retries = changed ? 0 : vcpu->retries + 1;
 
-	if (walk != STAGE1_UNMAPPED && !place.owned && !changed) {
+	if (walk != WALK_UNMAPPED && !place.owned && !changed) {
 		vcpu->retries = 0;
 		return stray(vcpu, gpa, &place, STRAY_ACCESS);
 	}
-	if (walk == STAGE1_UNMAPPED && vcpu->retries > RETRIES)
+	if (walk == WALK_UNMAPPED && vcpu->retries > RETRIES)
 		return stray(vcpu, gpa, &place, STRAY_ACCESS);
 	for (size_t i = 0; i < abort_register_count(vcpu); i++)
 		if (reg_set(vcpu->fd, abort_registers[i], old[i]) != 0)

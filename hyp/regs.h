@@ -37,6 +37,10 @@
 #define REG_ELR_EL2   ARM64_SYS_REG(3, 4, 4, 0, 1)
 #define REG_ESR_EL2   ARM64_SYS_REG(3, 4, 5, 2, 0)
 #define REG_FAR_EL2   ARM64_SYS_REG(3, 4, 6, 0, 0)
+#define REG_VBAR_EL2  ARM64_SYS_REG(3, 4, 12, 0, 0)
+#define REG_HCRX_EL2  ARM64_SYS_REG(3, 4, 1, 2, 2)
+#define REG_VTTBR_EL2 ARM64_SYS_REG(3, 4, 2, 1, 0)
+#define REG_VTCR_EL2  ARM64_SYS_REG(3, 4, 2, 1, 2)
 
 static inline int reg_get(int vcpu_fd, uint64_t id, uint64_t *ret)
 {

@@ -46,7 +46,7 @@ struct window {
 	unsigned slot_count;
 	uint64_t plugged_blocks;
 
-	uint64_t drain_bytes; /* what one step of a close drains */
+	uint64_t drain_bytes; /* what one step of a close drains; slots up to it are not drained */
 	struct loop_timer close_timer;
 	unsigned close_first, close_last; /* queue of emptied slots; index + 1 */
 
@@ -84,5 +84,29 @@ void window_queue_close(struct window *window, unsigned index, uint64_t delay_ms
 int window_close_slot(struct window *window, unsigned index);
 /* Gives a slot that was being closed, or was closed, the protection of unplugged blocks again. With the lock. */
 int window_refill(struct window *window, unsigned index);
+
+/* window-slots.c: of [offset, offset + size), with the lock. */
+
+/* The bytes of [offset, end) in the slot that `offset` lies in, whose index goes to `ret_index`. */
+uint64_t window_part(
+	const struct window *window, uint64_t offset, uint64_t end, unsigned *ret_index);
+/* How many slots it touches, and how many of these are closed. */
+unsigned window_slots_touched(const struct window *window, uint64_t offset, uint64_t size);
+unsigned window_slots_closed(const struct window *window, uint64_t offset, uint64_t size);
+/* Whether nothing else is plugged in the slots that it touches, all of it being plugged. */
+bool window_is_all_of_slots(const struct window *window, uint64_t offset, uint64_t size);
+/* Adds its blocks to (sign 1), or takes them from (-1), the count of each slot; what is empty then closes in time. */
+void window_count_in_slots(struct window *window, uint64_t offset, uint64_t size, int sign);
+/* Slots that were about to close have the protection of unplugged blocks again. */
+int window_refill_slots(struct window *window, uint64_t offset, uint64_t size);
+/* Opens its closed slots; what it opened before an error is window_undo_open()'s. */
+int window_open_closed(struct window *window, uint64_t offset, uint64_t size);
+/* Closes the slots that were opened for nothing; those emptied before close in their time. */
+void window_undo_open(struct window *window, uint64_t offset, uint64_t size);
+/*
+ * Closes its open slots, of which nothing else is plugged. There is no way back then, even from what
+ * is refused: a listener may have let go.
+ */
+void window_close_slots(struct window *window, uint64_t offset, uint64_t size);
 
 #endif

@@ -6,6 +6,10 @@
  * protected; then the blocks become writable, and the listeners are told. All of that can be
  * undone. To unplug, the blocks' bits go first, so that the gate refuses them; then the listeners
  * let go; then one mmap protects and discards in one step, and there is no way back.
+ *
+ * Where each change is dear (window_config.few_changes), what can be is done while the slots are
+ * closed: blocks become writable before the first of a slot opens it, and a slot closes before its
+ * last are taken from it.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -97,7 +101,7 @@ int window_create(const struct window_config *config, struct loop *loop, struct 
 	window->config = *config;
 	window->loop = loop;
 	window->slot_count = (unsigned)slots;
-	window->drain_bytes = DRAIN_BYTES;
+	window->drain_bytes = config->few_changes ? config->slot_bytes : DRAIN_BYTES;
 	window->close_timer.fired = window_close_due;
 	window->owed_timer.fired = owed_due;
 	window->refusals.burst = 3;
@@ -208,32 +212,6 @@ static void check_range(const struct window *window, uint64_t offset, uint64_t s
 		offset < window->config.size && size <= window->config.size - offset);
 }
 
-/* The bytes of [offset, end) in the slot that `offset` lies in, whose index goes to `ret_index`. */
-static uint64_t part_of(
-	const struct window *window, uint64_t offset, uint64_t end, unsigned *ret_index)
-{
-	unsigned index = (unsigned)(offset / window->config.slot_bytes);
-	uint64_t slot_end = slot_offset(window, index) + slot_size(window, index);
-
-	*ret_index = index;
-	return (end < slot_end ? end : slot_end) - offset;
-}
-
-/* Adds the range's blocks to (sign 1), or takes them from (-1), the count of each slot it touches. */
-static void count_in_slots(struct window *window, uint64_t offset, uint64_t size, int sign)
-{
-	uint64_t end = offset + size, part;
-	unsigned index;
-
-	for (; offset < end; offset += part) {
-		part = part_of(window, offset, end, &index);
-		window->slot[index].plugged_blocks +=
-			(unsigned)(sign * (int64_t)(part / window->config.block_bytes));
-		if (!window->slot[index].plugged_blocks)
-			window_queue_close(window, index, CLOSE_DELAY_MS);
-	}
-}
-
 /* Tells the listeners of a range in open slots: of all of it, or, on -errno, of nothing. */
 static int tell_listeners(
 	struct window *window, uint64_t offset, uint64_t size, bool plugged, bool back)
@@ -244,7 +222,7 @@ static int tell_listeners(
 	for (; at < end; at += part) {
 		int err;
 
-		part = part_of(window, at, end, &index);
+		part = window_part(window, at, end, &index);
 		err = (plugged ? slot_plug : slot_unplug)(window->slots,
 			window->slot[index].id_plus_1 - 1, at - slot_offset(window, index), part,
 			back);
@@ -256,88 +234,44 @@ static int tell_listeners(
 	return 0;
 }
 
-static unsigned slots_closed(const struct window *window, uint64_t offset, uint64_t size)
+static const char *plug_backing(struct window *window, uint64_t offset, uint64_t size)
 {
-	unsigned first = (unsigned)(offset / window->config.slot_bytes), closed = 0;
-	unsigned last = (unsigned)((offset + size - 1) / window->config.slot_bytes);
-
-	for (unsigned index = first; index <= last; index++)
-		closed += !window->slot[index].id_plus_1;
-	return closed;
+	if (backing_plug(&window->backing, offset, size) == 0)
+		return NULL;
+	return window->config.backing == BACKING_HUGETLB
+		       ? "the host's pool of huge pages is used up (vm.nr_hugepages, or a "
+			 "cgroup's hugetlb.*.rsvd.max)"
+		       : "the host does not commit the memory (vm.overcommit_memory)";
 }
 
-/* Slots of the range that were about to close have the protection of unplugged blocks again. */
-static int refill_slots(struct window *window, uint64_t offset, uint64_t size)
-{
-	unsigned first = (unsigned)(offset / window->config.slot_bytes);
-	unsigned last = (unsigned)((offset + size - 1) / window->config.slot_bytes);
-	int err = 0;
-
-	for (unsigned index = first; index <= last && !err; index++)
-		err = window_refill(window, index);
-	return err;
-}
-
-/* Opens the closed slots of the range; what it opened before an error is undo_open()'s. */
-static int open_slots(struct window *window, uint64_t offset, uint64_t size)
-{
-	unsigned first = (unsigned)(offset / window->config.slot_bytes);
-	unsigned last = (unsigned)((offset + size - 1) / window->config.slot_bytes);
-	int err = 0;
-
-	for (unsigned index = first; index <= last && !err; index++) {
-		struct slot *slot = &window->slot[index];
-		struct memory_slot wanted = {
-			.gpa = window->config.gpa + slot_offset(window, index),
-			.size = slot_size(window, index),
-			.hva = window->backing.hva + slot_offset(window, index),
-		};
-		int id = (int)slot->id_plus_1 - 1;
-
-		if (id >= 0 && slot_is_whole(window->slots, (unsigned)id))
-			continue;
-		err = slot_open(window->slots, &wanted, &id);
-		slot->id_plus_1 = (unsigned)(id + 1);
-	}
-	return err;
-}
-
-/* Closes the slots of the range that were opened for nothing; those emptied before close in their time. */
-static void undo_open(struct window *window, uint64_t offset, uint64_t size)
-{
-	unsigned first = (unsigned)(offset / window->config.slot_bytes);
-	unsigned last = (unsigned)((offset + size - 1) / window->config.slot_bytes);
-
-	for (unsigned index = first; index <= last; index++)
-		if (window->slot[index].id_plus_1 && !window->slot[index].plugged_blocks &&
-			!window->slot[index].queued && window_close_slot(window, index) != 0)
-			window_queue_close(window, index, RETRY_MS);
-}
-
-/* With the lock. NULL, or why not, with everything as it was. */
+/*
+ * With the lock. NULL, or why not, with everything as it was. Where changes are dear and all slots
+ * are closed yet, the blocks become writable first: of closed slots KVM hears nothing.
+ */
 static const char *plug(struct window *window, uint64_t offset, uint64_t size)
 {
+	bool early = window->config.few_changes &&
+		     window_slots_closed(window, offset, size) ==
+			     window_slots_touched(window, offset, size);
 	const char *why = NULL;
 	int err;
 
-	if (refill_slots(window, offset, size) != 0) {
+	if (window_refill_slots(window, offset, size) != 0)
 		return "the host maps no more memory (vm.max_map_count)";
-	} else if (open_slots(window, offset, size) != 0) {
+	if (early)
+		why = plug_backing(window, offset, size);
+	if (!why && window_open_closed(window, offset, size) != 0)
 		why = "KVM or another user of guest memory takes no more slots";
-	} else if (backing_plug(&window->backing, offset, size) != 0) {
-		why = window->config.backing == BACKING_HUGETLB
-			      ? "the host's pool of huge pages is used up (vm.nr_hugepages, or a "
-				"cgroup's hugetlb.*.rsvd.max)"
-			      : "the host does not commit the memory (vm.overcommit_memory)";
-	} else if (tell_listeners(window, offset, size, true, false) != 0) {
+	if (!why && !early)
+		why = plug_backing(window, offset, size);
+	if (!why && tell_listeners(window, offset, size, true, false) != 0)
 		why = "a user of guest memory does not take the blocks";
-	}
 	if (!why)
 		return NULL;
 	err = make_idle(window, offset, size);
 	if (err)
 		owe(window, offset, size, err);
-	undo_open(window, offset, size);
+	window_undo_open(window, offset, size);
 	return why;
 }
 
@@ -348,7 +282,7 @@ int window_plug(struct window *window, uint64_t offset, uint64_t size)
 	check_range(window, offset, size);
 	CHECK(window_state(window, offset, size) == WINDOW_UNPLUGGED);
 	why = not_now(window, true);
-	if (!why && slots_closed(window, offset, size) > SLOTS_PER_PLUG)
+	if (!why && window_slots_closed(window, offset, size) > SLOTS_PER_PLUG)
 		why = "it would open too many slots at once";
 	if (why)
 		return busy(window, "plug", offset, size, why);
@@ -356,7 +290,7 @@ int window_plug(struct window *window, uint64_t offset, uint64_t size)
 	why = plug(window, offset, size);
 	if (!why) {
 		set_blocks(window, offset, size, true);
-		count_in_slots(window, offset, size, 1);
+		window_count_in_slots(window, offset, size, 1);
 		atomic_fetch_add(&window->slots->generation, 1);
 	}
 	pthread_mutex_unlock(&window->lock);
@@ -389,9 +323,12 @@ static bool is_inside(const struct window *window, uint64_t offset, uint64_t siz
 int window_unplug(struct window *window, uint64_t offset, uint64_t size)
 {
 	const char *why;
+	bool early;
+	int err;
 
 	check_range(window, offset, size);
 	CHECK(window_state(window, offset, size) == WINDOW_PLUGGED);
+	early = window->config.few_changes && window_is_all_of_slots(window, offset, size);
 	why = not_now(window, is_inside(window, offset, size));
 	if (why)
 		return busy(window, "unplug", offset, size, why);
@@ -399,14 +336,21 @@ int window_unplug(struct window *window, uint64_t offset, uint64_t size)
 	set_blocks(window, offset, size, false);
 	if (tell_listeners(window, offset, size, false, false) != 0) {
 		why = "a user of guest memory still uses the blocks";
-	} else if (backing_protect(&window->backing, offset, size) != 0) {
-		tell_listeners(window, offset, size, true, true);
-		why = "the host does not protect the memory";
+	} else {
+		if (early)
+			window_close_slots(window, offset, size);
+		err = backing_protect(&window->backing, offset, size);
+		if (err && early) {
+			owe(window, offset, size, err);
+		} else if (err) {
+			tell_listeners(window, offset, size, true, true);
+			why = "the host does not protect the memory";
+		}
 	}
 	if (why) {
 		set_blocks(window, offset, size, true);
 	} else {
-		count_in_slots(window, offset, size, -1);
+		window_count_in_slots(window, offset, size, -1);
 		unplugged(window, offset, size);
 	}
 	pthread_mutex_unlock(&window->lock);
@@ -451,14 +395,16 @@ static int tell_all(struct window *window, uint64_t end, bool plugged, bool back
 /*
  * Protects all that is plugged, and not the zeros between, whose page tables go in steps when the slots
  * close. -errno: none of it. What a later run is refused goes with the whole window in one call, or is
- * asked for until the host complies.
+ * asked for until the host complies. Where changes are dear the slots close first, and it goes in one.
  */
 static int protect_all(struct window *window)
 {
+	bool any = window->config.few_changes;
+	int err = any ? -EAGAIN : 0;
 	uint64_t size;
-	bool any = false;
-	int err = 0;
 
+	if (any)
+		window_close_slots(window, 0, window->config.size);
 	for (uint64_t at = 0; !err && next_plugged(window, &at, window->config.size, &size);
 		at += size) {
 		err = backing_protect(&window->backing, at, size);
@@ -495,7 +441,8 @@ int window_unplug_all(struct window *window)
 			if (!window->slot[index].plugged_blocks)
 				continue;
 			window->slot[index].plugged_blocks = 0;
-			window_queue_close(window, index, CLOSE_DELAY_MS);
+			if (window->slot[index].id_plus_1)
+				window_queue_close(window, index, CLOSE_DELAY_MS);
 		}
 		unplugged(window, 0, size);
 	}

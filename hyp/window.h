@@ -39,6 +39,8 @@ struct window_config {
 	uint64_t slot_bytes;  /* a multiple of block_bytes */
 	enum stray_reads stray_reads;
 	enum backing_kind backing;
+	/* Each change that takes reach away is dear (KVM walks all shadows of a guest hypervisor's tables). */
+	bool few_changes;
 };
 
 /* Reserves the address space. Errors as backing_create(). */

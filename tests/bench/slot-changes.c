@@ -6,6 +6,10 @@
  * plugged, so that each has a mapping of its own; before a slot opens, the lowest number was given
  * back and taken again, so that a free one has to be found. Prints a table; 77 (skipped) without a
  * usable /dev/kvm.
+ *
+ * With numbers of slots as arguments only these, each beside a vCPU that runs, and only the rows'
+ * names and times; after `el2` the vCPU has EL2 and runs a guest of its own, at EL1: so KVM keeps a
+ * shadow of that guest's stage 2, and walks it whole whenever memory of the VM goes.
  */
 #include <errno.h>
 #include <linux/kvm.h>
@@ -26,6 +30,7 @@
 #include "hyp/loop.h"
 #include "hyp/slots.h"
 #include "hyp/util.h"
+#include "hyp/vm.h"
 #include "hyp/window.h"
 
 #define BLOCK	   (2 * MiB)
@@ -37,7 +42,11 @@
 #define SKIPPED	   77
 
 static const unsigned open_counts[] = { 1, 32, 1024, 8192 };
-#define OPEN_MAX 8192
+#define OPEN_MAX     8192
+#define COLUMNS_MAX  ARRAY_SIZE(open_counts)
+#define COLUMN_ROUND 3 /* of all changes, where only some numbers are asked for */
+
+enum vcpu_kind { NO_VCPU, RUNNING, HYPERVISOR };
 
 /* --- time and calls --- */
 
@@ -119,16 +128,55 @@ static int seam_advise(void *addr, size_t size, int advice)
 	return end_call(start, kvm_kernel.advise(addr, size, advice));
 }
 
-/* --- a vCPU that does nothing but run: a branch to itself where it starts after a reset --- */
+/* --- a vCPU that does nothing but run: a branch to itself, where it starts after a reset --- */
 
 #ifdef __aarch64__
 #define CODE_GPA    0
 #define CODE_OFFSET 0
 static const uint8_t code[] = { 0x00, 0x00, 0x00, 0x14 }; /* b . */
+
+#ifndef KVM_ARM_VCPU_HAS_EL2
+#define KVM_ARM_VCPU_HAS_EL2 7
+#endif
+
+/* At EL2: the branch to itself is a guest's, at EL1 without translation. */
+static const uint32_t hypervisor_code[] = {
+	0xd2b00000, /* mov x0, #0x80000000 (RW) */
+	0xd51c1100, /* msr hcr_el2, x0 */
+	0xd28078a0, /* mov x0, #0x3c5 (EL1h, all masked) */
+	0xd51c4000, /* msr spsr_el2, x0 */
+	0x10000080, /* adr x0, . + 16 */
+	0xd51c4020, /* msr elr_el2, x0 */
+	0xd5033fdf, /* isb */
+	0xd69f03e0, /* eret */
+	0xb9000000, /* str w0, [x0] (over itself: it is seen to run) */
+	0x14000000, /* b . */
+};
+#define GUEST_WORD 8
+
+/* What is emulated for the guest hypervisor needs a GICv3. */
+static void start_gic(struct vm *vm, bool before)
+{
+	struct gic_layout layout = { .version = 3,
+		.dist_gpa = 0x08000000,
+		.redist = { { 0x080a0000, 1 } },
+		.nested = true,
+		.interrupts = 64 };
+
+	CHECK((before ? gic_create(vm, &layout) : gic_init(vm)) == 0);
+}
 #else
 #define CODE_GPA    UINT64_C(0xfffff000)
 #define CODE_OFFSET 0xff0
 static const uint8_t code[] = { 0xeb, 0xfe }; /* jmp . */
+static const uint32_t hypervisor_code[] = { 0 };
+#define GUEST_WORD  0
+
+static void start_gic(struct vm *vm, bool before)
+{
+	(void)vm;
+	(void)before;
+}
 #endif
 
 struct spinner {
@@ -156,23 +204,29 @@ static void *spin(void *opaque)
 	return NULL;
 }
 
-static void start_spinner(struct spinner *spinner, int kvm, int vm)
+static void start_spinner(struct spinner *spinner, struct vm *vm, enum vcpu_kind kind)
 {
 	struct sigaction ignore = { .sa_handler = ignore_signal };
 
 	sigaction(SIGUSR1, &ignore, NULL);
 #ifndef __aarch64__
-	CHECK(kvm_ioctl_value(vm, KVM_SET_TSS_ADDR, 0xfffbd000) == 0);
+	CHECK(kvm_ioctl_value(vm->fd, KVM_SET_TSS_ADDR, 0xfffbd000) == 0);
 #endif
-	spinner->fd = kvm_ioctl_value(vm, KVM_CREATE_VCPU, 0);
+	if (kind == HYPERVISOR)
+		start_gic(vm, true);
+	spinner->fd = kvm_ioctl_value(vm->fd, KVM_CREATE_VCPU, 0);
 	CHECK(spinner->fd >= 0);
 #ifdef __aarch64__
 	struct kvm_vcpu_init init;
 
-	CHECK(kvm_ioctl(vm, KVM_ARM_PREFERRED_TARGET, &init) == 0);
+	CHECK(kvm_ioctl(vm->fd, KVM_ARM_PREFERRED_TARGET, &init) == 0);
+	if (kind == HYPERVISOR)
+		init.features[0] |= 1u << KVM_ARM_VCPU_HAS_EL2;
 	CHECK(kvm_ioctl(spinner->fd, KVM_ARM_VCPU_INIT, &init) == 0);
 #endif
-	spinner->run_bytes = (size_t)kvm_ioctl_value(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
+	if (kind == HYPERVISOR)
+		start_gic(vm, false);
+	spinner->run_bytes = (size_t)kvm_ioctl_value(vm->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
 	spinner->run = mmap(
 		NULL, spinner->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, spinner->fd, 0);
 	CHECK(spinner->run != MAP_FAILED);
@@ -339,7 +393,8 @@ static void print_times(struct samples *samples)
 	printf(" | %.3f (%.3f)", middle, samples->whole[0]);
 }
 
-static void measure(int kvm, unsigned open, bool with_vcpu, struct samples *samples)
+static void measure(
+	int kvm, unsigned open, enum vcpu_kind kind, unsigned most, struct samples *samples)
 {
 	struct window_config config = { .name = "vmem0",
 		.gpa = WINDOW_GPA,
@@ -350,16 +405,20 @@ static void measure(int kvm, unsigned open, bool with_vcpu, struct samples *samp
 	int bits = kvm_extension(kvm, KVM_CAP_ARM_VM_IPA_SIZE), id = -1;
 	struct machine m = { .low = -1, .more = -1, .empty = open * SLOT };
 	struct spinner spinner;
-	int vm = kvm_ioctl_value(kvm, KVM_CREATE_VM, bits > 0 ? (unsigned)bits : 0);
+	struct vm vm = { .kvm_fd = kvm,
+		.fd = kvm_ioctl_value(kvm, KVM_CREATE_VM, bits > 0 ? (unsigned)bits : 0),
+		.gic_fd = -1,
+		.its_fd = -1 };
 
-	CHECK(vm >= 0 && loop_create(&m.loop) == 0);
+	CHECK(vm.fd >= 0 && loop_create(&m.loop) == 0);
 	slots_init(&m.slots);
 	kvm_slots_init(&m.kvm_slots, (unsigned)kvm_extension(kvm, KVM_CAP_NR_MEMSLOTS));
-	m.kvm_slots.vm_fd = vm;
+	m.kvm_slots.vm_fd = vm.fd;
 	CHECK(slots_add_listener(&m.slots, &m.kvm_slots.listener) == 0);
 	CHECK(addrspace_reserve(CODE_GPA, ram.size, 0, PROT_NONE, &m.code) == 0);
 	CHECK(addrspace_make_writable(m.code, ram.size) == 0);
-	memcpy(m.code + CODE_OFFSET, code, sizeof(code));
+	memcpy(m.code + CODE_OFFSET, kind == HYPERVISOR ? (const void *)hypervisor_code : code,
+		kind == HYPERVISOR ? sizeof(hypervisor_code) : sizeof(code));
 	ram.hva = m.code;
 	CHECK(slot_open(&m.slots, &ram, &id) == 0);
 	CHECK(addrspace_reserve(SPARE_GPA, 2 * SLOT, 0, PROT_READ, &m.spare) == 0);
@@ -369,19 +428,24 @@ static void measure(int kvm, unsigned open, bool with_vcpu, struct samples *samp
 	window_attach(m.window, &m.slots);
 	for (unsigned i = 0; i < open; i++)
 		CHECK(window_plug(m.window, i * SLOT, BLOCK) == 0);
-	if (with_vcpu)
-		start_spinner(&spinner, kvm, vm);
+	if (kind != NO_VCPU)
+		start_spinner(&spinner, &vm, kind);
+	if (kind == HYPERVISOR)
+		while (((volatile uint32_t *)m.code)[GUEST_WORD] == hypervisor_code[GUEST_WORD])
+			usleep(1000);
 
-	for (unsigned round = 0; round < ROUNDS; round++)
+	for (unsigned round = 0; round < most; round++)
 		for (unsigned i = 0; i < ARRAY_SIZE(changes); i++)
 			if (round < changes[i].rounds)
 				sample(&changes[i], &m, &samples[i]);
 	CHECK(window_open_slots(m.window) == open);
 
-	if (with_vcpu)
+	if (kind != NO_VCPU)
 		stop_spinner(&spinner);
 	slots_forget(&m.slots);
-	close(vm);
+	if (vm.gic_fd >= 0)
+		close(vm.gic_fd);
+	close(vm.fd);
 	CHECK(window_detach(m.window) == 0);
 	window_destroy(m.window);
 	addrspace_unmap(m.spare, 2 * SLOT);
@@ -409,7 +473,31 @@ static void print_row(unsigned change, struct samples samples[][2][ARRAY_SIZE(ch
 	printf(" | %.3f |\n", median(most->own, most->count));
 }
 
-int main(void)
+/* `el2` or not, and numbers of open slots: of each change its name and the times. */
+static int print_columns(int kvm, int count, char *argument[])
+{
+	static struct samples samples[COLUMNS_MAX][ARRAY_SIZE(changes)];
+	enum vcpu_kind kind = strcmp(argument[0], "el2") == 0 ? HYPERVISOR : RUNNING;
+
+	argument += kind == HYPERVISOR;
+	count -= kind == HYPERVISOR;
+	CHECK(count <= (int)COLUMNS_MAX);
+	for (int i = 0; i < count; i++) {
+		unsigned long open = strtoul(argument[i], NULL, 10);
+
+		CHECK(open && open <= OPEN_MAX);
+		measure(kvm, (unsigned)open, kind, COLUMN_ROUND, samples[i]);
+	}
+	for (unsigned change = 0; change < ARRAY_SIZE(changes); change++) {
+		fputs(changes[change].name, stdout);
+		for (int i = 0; i < count; i++)
+			print_times(&samples[i][change]);
+		puts("");
+	}
+	return 0;
+}
+
+int main(int argc, char *argv[])
 {
 	static const struct kvm_seam counting = { .ioctl = seam_ioctl,
 		.map = seam_map,
@@ -426,6 +514,8 @@ int main(void)
 		return SKIPPED;
 	}
 	kvm_seam = &counting;
+	if (argc > 1)
+		return print_columns(kvm, argc - 1, argv + 1);
 	uname(&host);
 	host.release[strcspn(host.release, "-+")] = 0;
 	printf("Host: Linux %s on %s\n\n", host.release, host.machine);
@@ -434,8 +524,8 @@ int main(void)
 		printf(" | %u open", open_counts[i]);
 	puts(" | and a vCPU that runs | Sluice's own |\n|---|---|---|---|---|---|---|---|");
 	for (unsigned i = 0; i < ARRAY_SIZE(open_counts); i++)
-		for (unsigned with_vcpu = 0; with_vcpu < 2; with_vcpu++)
-			measure(kvm, open_counts[i], with_vcpu, samples[i][with_vcpu]);
+		for (unsigned kind = NO_VCPU; kind <= RUNNING; kind++)
+			measure(kvm, open_counts[i], kind, ROUNDS, samples[i][kind]);
 	for (unsigned change = 0; change < ARRAY_SIZE(changes); change++)
 		print_row(change, samples);
 	close(kvm);

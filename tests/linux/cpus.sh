@@ -62,6 +62,15 @@ check "still-has-stolen-time" says all 'using stolen time PV'
 send all 'poweroff -f'
 check "powers-off" ended all 60 0
 
+# EL2 is not among it, and the refusal says what would help.
+if ! grep -q kvm-arm.mode=nested /proc/cmdline; then
+	tree nested 1 6.12
+	sed -i 's/cpus { /&sluice,nested; /' "$work/nested.dts"
+	check "nested-is-refused" eval '! "$SLUICE" check "$work/nested.dts" >"$work/nested.out" 2>&1'
+	check "nested-refusal-names-the-cure" grep -A 1 'this host gives guests no EL2' "$work/nested.out"
+	check "nested-needs-the-kernel-to-be-told" grep 'kvm-arm.mode=nested' "$work/nested.out"
+fi
+
 # None of it.
 tree none_of_it 1 6.12 "$(options 'gic = "gicv3-its";')"
 sed -i 's/cpus { /&sluice,pmu = "off"; sluice,sve = "off"; sluice,pointer-authentication = "off"; sluice,stolen-time = "off"; /' \

@@ -25,6 +25,14 @@ static bool fails(void)
 	return true;
 }
 
+static void flush(void *hva, uint64_t size)
+{
+	for (size_t i = 0; i < FAKE_KVM_SLOTS; i++)
+		fake_kvm.flushes += fake_kvm.slots[i].size &&
+				    ranges_overlap((uintptr_t)hva, size, fake_kvm.slots[i].hva,
+					    fake_kvm.slots[i].size);
+}
+
 static int set_region(const struct kvm_userspace_memory_region *region)
 {
 	struct fake_slot *slot;
@@ -42,6 +50,7 @@ static int set_region(const struct kvm_userspace_memory_region *region)
 		usleep(fake_kvm.close_ms * 1000);
 		*slot = (struct fake_slot){ 0 };
 		fake_kvm.open--;
+		fake_kvm.flushes++;
 		return 0;
 	}
 	if (slot->size)
@@ -71,6 +80,7 @@ static int fake_map(
 {
 	bool failing = fails();
 
+	flush(addr, size);
 	if (fake_kvm.fail_mapping) {
 		fake_kvm.failed++;
 		failing = true;
@@ -84,6 +94,7 @@ static int fake_map(
 
 static int fake_move(void *from, size_t size, void *to)
 {
+	flush(to, size);
 	if (fails()) { /* what was there has gone by then */
 		kvm_kernel.unmap(to, size);
 		return -ENOMEM;
@@ -100,11 +111,13 @@ static int fake_punch(int fd, uint64_t offset, uint64_t size)
 
 static int fake_unmap(void *addr, size_t size)
 {
+	flush(addr, size);
 	return kvm_kernel.unmap(addr, size);
 }
 
 static int fake_protect(void *addr, size_t size, int prot)
 {
+	flush(addr, size);
 	if (fails())
 		return -ENOMEM;
 	return kvm_kernel.protect(addr, size, prot);
@@ -112,6 +125,8 @@ static int fake_protect(void *addr, size_t size, int prot)
 
 static int fake_advise(void *addr, size_t size, int advice)
 {
+	if (advice == MADV_DONTNEED)
+		flush(addr, size);
 	if (fails())
 		return -EINVAL;
 	return kvm_kernel.advise(addr, size, advice);

@@ -28,9 +28,15 @@ struct fake_kvm {
 	unsigned map_ms;    /* how long a mapping takes: page tables that have to go */
 	unsigned close_ms;  /* how long a removal of a slot takes */
 	unsigned failed;    /* how often it did */
+	unsigned flushes; /* of a guest hypervisor's shadow tables, as KVM makes them; see below */
 };
 
 extern struct fake_kvm fake_kvm;
+
+/*
+ * KVM forgets all that it knows of the guest's own guests when a slot goes, and for each slot in which
+ * a mapping is replaced, discarded or given another protection (kvm_unmap_gfn_range), touched or not.
+ */
 
 /* Starts anew and puts the fake in force. */
 void fake_kvm_install(void);

@@ -23,16 +23,19 @@
 #define BLOCKS_MAX 64
 #define GPA	   (4 * GiB)
 
-/* Shapes of windows: blocks, blocks a slot, what reads see, what is behind. */
+/* Shapes of windows: blocks, blocks a slot, what reads see, what is behind, whether changes are dear. */
 static const struct shape {
 	unsigned blocks, slot_blocks;
 	enum stray_reads reads;
 	enum backing_kind backing;
+	bool few_changes;
 } shapes[] = {
 	{ 64, 8, STRAY_READS_ZERO, BACKING_ANONYMOUS },
 	{ 61, 1, STRAY_READS_ABORT, BACKING_ANONYMOUS },
 	{ 64, 64, STRAY_READS_ZERO, BACKING_MEMFD },
 	{ 50, 7, STRAY_READS_ABORT, BACKING_MEMFD }, /* the last slot is shorter */
+	{ 64, 4, STRAY_READS_ZERO, BACKING_ANONYMOUS, true },
+	{ 50, 7, STRAY_READS_ZERO, BACKING_MEMFD, true },
 };
 
 static const struct shape *shape;
@@ -91,6 +94,7 @@ static int create(const struct shape *new_shape)
 		.slot_bytes = new_shape->slot_blocks * BLOCK,
 		.stray_reads = new_shape->reads,
 		.backing = new_shape->backing,
+		.few_changes = new_shape->few_changes,
 	};
 	static struct device_env env = {
 		.id = "vmem0", .loop = (struct loop *)&driver, .mem = &driver.mem, .irq = &irq
@@ -110,7 +114,8 @@ static int create(const struct shape *new_shape)
 	err = window_create(&config, env.loop, &window);
 	if (err)
 		return err;
-	window->drain_bytes = 2 * BLOCK;
+	if (!shape->few_changes)
+		window->drain_bytes = 2 * BLOCK;
 	window_attach(window, &slots);
 	env.window = window;
 	virtio_mem_class.defaults(&node);

@@ -28,7 +28,13 @@ int64_t psci(uint64_t function, uint64_t a, uint64_t b, uint64_t c)
 	register uint64_t x2 __asm__("x2") = b;
 	register uint64_t x3 __asm__("x3") = c;
 
-	__asm__ volatile("hvc #0" : "+r"(x0) : "r"(x1), "r"(x2), "r"(x3) : "memory");
+	uint64_t level;
+
+	__asm__ volatile("mrs %0, currentel" : "=r"(level));
+	if (level >> 2 == 2) /* where an HVC would be to itself */
+		__asm__ volatile("smc #0" : "+r"(x0) : "r"(x1), "r"(x2), "r"(x3) : "memory");
+	else
+		__asm__ volatile("hvc #0" : "+r"(x0) : "r"(x1), "r"(x2), "r"(x3) : "memory");
 	return (int64_t)x0;
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The stage-1 walk on tables made here, for each granule (Arm ARM, D8.3). */
+/* The walks of both stages on tables made here, for each granule (Arm ARM, D8.3). */
 #include <string.h>
 
-#include "hyp/stage1.h"
 #include "hyp/util.h"
+#include "hyp/walk.h"
 #include "unit.h"
 
 #define MEMORY_GPA UINT64_C(0x40000000)
@@ -38,7 +38,7 @@ static struct stage1 regime(uint64_t tcr)
 		.tcr = tcr,
 		.ttbr0 = MEMORY_GPA | UINT64_C(0x7) << 48, /* an ASID */
 		.ttbr1 = MEMORY_GPA + 0x80000,
-		.read = read_memory,
+		.memory.read = read_memory,
 	};
 }
 
@@ -49,7 +49,7 @@ static void mmu_off_is_identity(void **state)
 
 	(void)state;
 	stage1.sctlr = 0;
-	assert_int_equal(stage1_walk(&stage1, 0x123456789, &gpa), STAGE1_MAPPED);
+	assert_int_equal(stage1_walk(&stage1, 0x123456789, &gpa), WALK_MAPPED);
 	assert_int_equal(gpa, 0x123456789);
 }
 
@@ -63,20 +63,20 @@ static void four_kib_pages_in_four_levels(void **state)
 	put(MEMORY_GPA + 0x1000, 2, (MEMORY_GPA + 0x2000) | TABLE);
 	put(MEMORY_GPA + 0x2000, 3, (MEMORY_GPA + 0x3000) | TABLE);
 	put(MEMORY_GPA + 0x3000, 4, UINT64_C(0x0060000123456000) | PAGE); /* XN bits */
-	assert_int_equal(stage1_walk(&stage1, va, &gpa), STAGE1_MAPPED);
+	assert_int_equal(stage1_walk(&stage1, va, &gpa), WALK_MAPPED);
 	assert_int_equal(gpa, 0x123456567);
 	/* A tag in the top byte is ignored. */
-	assert_int_equal(stage1_walk(&stage1, va | UINT64_C(0x1f) << 56, &gpa), STAGE1_MAPPED);
+	assert_int_equal(stage1_walk(&stage1, va | UINT64_C(0x1f) << 56, &gpa), WALK_MAPPED);
 	assert_int_equal(gpa, 0x123456567);
 	/* Blocks end the walk early. */
 	put(MEMORY_GPA + 0x2000, 3, UINT64_C(0x180000000) | BLOCK);
-	assert_int_equal(stage1_walk(&stage1, va, &gpa), STAGE1_MAPPED);
+	assert_int_equal(stage1_walk(&stage1, va, &gpa), WALK_MAPPED);
 	assert_int_equal(gpa, 0x180004567);
 	put(MEMORY_GPA + 0x1000, 2, UINT64_C(0x200000000) | BLOCK);
-	assert_int_equal(stage1_walk(&stage1, va, &gpa), STAGE1_MAPPED);
+	assert_int_equal(stage1_walk(&stage1, va, &gpa), WALK_MAPPED);
 	assert_int_equal(gpa, 0x200000000 + (va & (GiB - 1)));
 	put(MEMORY_GPA + 0x1000, 2, 0);
-	assert_int_equal(stage1_walk(&stage1, va, &gpa), STAGE1_UNMAPPED);
+	assert_int_equal(stage1_walk(&stage1, va, &gpa), WALK_UNMAPPED);
 }
 
 static void upper_half_has_its_own_table_and_size(void **state)
@@ -87,7 +87,7 @@ static void upper_half_has_its_own_table_and_size(void **state)
 
 	(void)state;
 	put(MEMORY_GPA + 0x80000, 5, UINT64_C(0x340000000) | BLOCK);
-	assert_int_equal(stage1_walk(&stage1, va, &gpa), STAGE1_MAPPED);
+	assert_int_equal(stage1_walk(&stage1, va, &gpa), WALK_MAPPED);
 	assert_int_equal(gpa, 0x340001234);
 }
 
@@ -101,7 +101,7 @@ static void sixteen_and_sixtyfour_kib_granules(void **state)
 	put(MEMORY_GPA, 1, (MEMORY_GPA + 0x4000) | TABLE);
 	put(MEMORY_GPA + 0x4000, 2, (MEMORY_GPA + 0x8000) | TABLE);
 	put(MEMORY_GPA + 0x8000, 3, UINT64_C(0x50004000) | PAGE);
-	assert_int_equal(stage1_walk(&stage1, va, &gpa), STAGE1_MAPPED);
+	assert_int_equal(stage1_walk(&stage1, va, &gpa), WALK_MAPPED);
 	assert_int_equal(gpa, 0x50006345);
 
 	/* TG0 1: 64K, T0SZ 16: 48 bits, the first level 6 bits; bits 51:48 of the address in 15:12. */
@@ -110,7 +110,7 @@ static void sixteen_and_sixtyfour_kib_granules(void **state)
 	put(MEMORY_GPA, 3, (MEMORY_GPA + 0x10000) | TABLE);
 	put(MEMORY_GPA + 0x10000, 4, (MEMORY_GPA + 0x20000) | TABLE);
 	put(MEMORY_GPA + 0x20000, 5, UINT64_C(0x70000) | 0x2000 | PAGE);
-	assert_int_equal(stage1_walk(&stage1, va, &gpa), STAGE1_MAPPED);
+	assert_int_equal(stage1_walk(&stage1, va, &gpa), WALK_MAPPED);
 	assert_int_equal(gpa, UINT64_C(0x200000007abcd));
 }
 
@@ -124,7 +124,7 @@ static void large_addresses_with_ds(void **state)
 	put(MEMORY_GPA, 9, (MEMORY_GPA + 0x1000) | TABLE);
 	put(MEMORY_GPA + 0x1000, 7, (MEMORY_GPA + 0x2000) | TABLE);
 	put(MEMORY_GPA + 0x2000, 6, UINT64_C(0x40000000) | 0x300 | BLOCK);
-	assert_int_equal(stage1_walk(&stage1, va, &gpa), STAGE1_MAPPED);
+	assert_int_equal(stage1_walk(&stage1, va, &gpa), WALK_MAPPED);
 	assert_int_equal(gpa, UINT64_C(0xc000040000042));
 }
 
@@ -136,14 +136,100 @@ static void a_table_outside_memory_is_told(void **state)
 	(void)state;
 	put(MEMORY_GPA, 1, UINT64_C(0x100000000) | TABLE);
 	assert_int_equal(
-		stage1_walk(&stage1, UINT64_C(1) << 39 | UINT64_C(2) << 30, &gpa), STAGE1_TABLE);
+		stage1_walk(&stage1, UINT64_C(1) << 39 | UINT64_C(2) << 30, &gpa), WALK_TABLE);
 	assert_int_equal(gpa, UINT64_C(0x100000000) + 2 * 8);
 }
 
-/* Whatever a guest writes into its registers, the walk ends. */
+/* VTCR_EL2 with its granule (TG0), where it begins (SL0) and bits of the address. */
+static struct stage2 stage2_of(unsigned tg0, unsigned sl0, unsigned bits)
+{
+	memset(memory, 0, sizeof(memory));
+	return (struct stage2){
+		.hcr = 1,
+		.vtcr = (64 - bits) | sl0 << 6 | tg0 << 14,
+		.vttbr = MEMORY_GPA | UINT64_C(0x7) << 48 | 1, /* a VMID, and CnP */
+		.memory.read = read_memory,
+	};
+}
+
+static void stage_2_begins_where_it_says(void **state)
+{
+	struct stage2 stage2 = stage2_of(0, 1, 39); /* 4K, from level 1 */
+	uint64_t gpa, ipa = UINT64_C(9) << 30 | 3 << 21 | 4 << 12 | 0x567;
+
+	(void)state;
+	put(MEMORY_GPA, 9, UINT64_C(0x1c0000000) | BLOCK);
+	assert_int_equal(stage2_walk(&stage2, ipa, &gpa), WALK_MAPPED);
+	assert_int_equal(gpa, 0x1c0000000 + (ipa & (GiB - 1)));
+	put(MEMORY_GPA, 9, (MEMORY_GPA + 0x1000) | TABLE);
+	put(MEMORY_GPA + 0x1000, 3, (MEMORY_GPA + 0x2000) | TABLE);
+	put(MEMORY_GPA + 0x2000, 4, UINT64_C(0x123456000) | PAGE);
+	assert_int_equal(stage2_walk(&stage2, ipa, &gpa), WALK_MAPPED);
+	assert_int_equal(gpa, 0x123456567);
+	assert_int_equal(stage2_walk(&stage2, UINT64_C(1) << 39 | ipa, &gpa), WALK_UNMAPPED);
+	put(MEMORY_GPA + 0x1000, 3, UINT64_C(0x100000000) | TABLE);
+	assert_int_equal(stage2_walk(&stage2, ipa, &gpa), WALK_TABLE);
+	assert_int_equal(gpa, 0x100000000 + 4 * 8);
+	/* Turned off it is not there. */
+	stage2.hcr = 0;
+	assert_int_equal(stage2_walk(&stage2, ipa, &gpa), WALK_MAPPED);
+	assert_int_equal(gpa, ipa);
+
+	/* From level 0: 48 bits; from level 2: 30. */
+	stage2 = stage2_of(0, 2, 48);
+	put(MEMORY_GPA, 1, (MEMORY_GPA + 0x1000) | TABLE);
+	put(MEMORY_GPA + 0x1000, 9, UINT64_C(0x240000000) | BLOCK);
+	assert_int_equal(stage2_walk(&stage2, UINT64_C(1) << 39 | ipa, &gpa), WALK_MAPPED);
+	assert_int_equal(gpa, 0x240000000 + (ipa & (GiB - 1)));
+	stage2 = stage2_of(0, 0, 30);
+	put(MEMORY_GPA, 3, UINT64_C(0x80200000) | BLOCK);
+	assert_int_equal(stage2_walk(&stage2, 3 << 21 | 0x42, &gpa), WALK_MAPPED);
+	assert_int_equal(gpa, 0x80200042);
+	/* 64K, from level 2: 42 bits; 16K, from level 1: 47. */
+	stage2 = stage2_of(1, 1, 42);
+	put(MEMORY_GPA, 5, UINT64_C(0x60000000) | BLOCK);
+	assert_int_equal(stage2_walk(&stage2, UINT64_C(5) << 29 | 0x1234567, &gpa), WALK_MAPPED);
+	assert_int_equal(gpa, 0x61234567);
+	stage2 = stage2_of(2, 2, 47);
+	put(MEMORY_GPA, 1, (MEMORY_GPA + 0x4000) | TABLE);
+	put(MEMORY_GPA + 0x4000, 2, UINT64_C(0x62000000) | BLOCK);
+	assert_int_equal(
+		stage2_walk(&stage2, UINT64_C(1) << 36 | 2 << 25 | 0x12345, &gpa), WALK_MAPPED);
+	assert_int_equal(gpa, 0x62012345);
+}
+
+/* Four more bits at most go into tables side by side, on a base that is aligned to all of them. */
+static void stage_2_roots_stand_side_by_side(void **state)
+{
+	struct stage2 stage2 = stage2_of(0, 1, 40); /* two tables at level 1 */
+	uint64_t gpa;
+
+	(void)state;
+	put(MEMORY_GPA + 0x1000, 7, UINT64_C(0x180000000) | BLOCK);
+	stage2.vttbr |= 0x1000; /* RES0 */
+	assert_int_equal(stage2_walk(&stage2, UINT64_C(1) << 39 | UINT64_C(7) << 30 | 0x99, &gpa),
+		WALK_MAPPED);
+	assert_int_equal(gpa, 0x180000099);
+	stage2 = stage2_of(0, 1, 43); /* sixteen */
+	put(MEMORY_GPA + 0xf000, 511, UINT64_C(0x280000000) | BLOCK);
+	assert_int_equal(stage2_walk(&stage2, UINT64_C(0x1fff) << 30, &gpa), WALK_MAPPED);
+	assert_int_equal(gpa, 0x280000000);
+	/* No format has more, nor fewer than an entry, nor what is reserved. */
+	stage2 = stage2_of(0, 1, 44);
+	assert_int_equal(stage2_walk(&stage2, 0, &gpa), WALK_UNMAPPED);
+	stage2 = stage2_of(0, 1, 30);
+	assert_int_equal(stage2_walk(&stage2, 0, &gpa), WALK_UNMAPPED);
+	stage2 = stage2_of(3, 1, 39);
+	assert_int_equal(stage2_walk(&stage2, 0, &gpa), WALK_UNMAPPED);
+	stage2 = stage2_of(0, 3, 39);
+	assert_int_equal(stage2_walk(&stage2, 0, &gpa), WALK_UNMAPPED);
+}
+
+/* Whatever a guest writes into its registers, the walks end. */
 static void hostile_registers_end(void **state)
 {
 	struct stage1 stage1 = regime(0);
+	struct stage2 stage2 = { .hcr = 1, .memory.read = read_memory };
 	uint64_t gpa, seed = 1;
 
 	(void)state;
@@ -156,6 +242,9 @@ static void hostile_registers_end(void **state)
 		stage1.ttbr0 = i % 2 ? seed : MEMORY_GPA;
 		stage1.ttbr1 = i % 3 ? seed >> 3 : MEMORY_GPA;
 		stage1_walk(&stage1, seed * 3, &gpa);
+		stage2.vtcr = seed ^ seed << 23;
+		stage2.vttbr = stage1.ttbr0;
+		stage2_walk(&stage2, seed >> seed % 64, &gpa);
 	}
 }
 
@@ -168,6 +257,8 @@ int main(void)
 		cmocka_unit_test(sixteen_and_sixtyfour_kib_granules),
 		cmocka_unit_test(large_addresses_with_ds),
 		cmocka_unit_test(a_table_outside_memory_is_told),
+		cmocka_unit_test(stage_2_begins_where_it_says),
+		cmocka_unit_test(stage_2_roots_stand_side_by_side),
 		cmocka_unit_test(hostile_registers_end),
 	};
 
