@@ -103,6 +103,12 @@ unpack() {
 # squash FOLDER FILE [ARGUMENT...]: a disk of FOLDER, not compressed, so that a host reads it straight from this machine's page cache.
 squash() { mksquashfs "$1" "$2" -quiet -no-progress -noappend -all-root -noI -noD -noF -noX "${@:3}"; }
 
+# mirror: that of the release that this machine runs, as apt names it.
+mirror() {
+	apt-get indextargets --format '$(CREATED_BY) $(COMPONENT) $(RELEASE) $(REPO_URI)' |
+		awk '$1 == "Packages" && $2 == "main" && $3 ~ /^(bookworm|trixie|oldstable|stable)$/ { print $4; exit }'
+}
+
 # direct: whether this machine is an arm64 host itself.
 direct() { [ "$(uname -m)" = aarch64 ] && [ -c /dev/kvm ]; }
 # prepare_here VERSION...: what an emulated host has, on this one: the guests' kernels in cache/guests, and in the array

@@ -164,7 +164,8 @@ ended() {
 # What `sluice map` says of the (first) window: number NAME plugged|exposed|requested|usable|resident in bytes.
 map_json() { qmp "$1" '{"execute":"x-sluice-query-map"}' | jq -c '.return'; }
 # qmp NAME COMMAND...: the answers of a machine's control socket, without its greeting and events.
-socket() { echo "${XDG_RUNTIME_DIR:-/run}/sluice/$1.sock"; }
+# Root's are in /run, whatever the environment says.
+socket() { echo "$([ "$EUID" -eq 0 ] && echo /run || echo "$XDG_RUNTIME_DIR")/sluice/$1.sock"; }
 qmp() {
 	local name=$1
 	shift
