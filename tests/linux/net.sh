@@ -38,6 +38,14 @@ sends() {
 check "receives" receives
 check "sends" sends
 
+# The cable.
+link() { qmp net "{\"execute\": \"set_link\", \"arguments\": {\"name\": \"net0\", \"up\": $1}}" | grep -q return; }
+check "cable-out" link false
+check "guest-sees-it" guest net 60 'until [ "$(cat /sys/class/net/eth0/carrier)" = 0 ]; do sleep 0.1; done'
+check "cable-in" link true
+check "goes-on" guest net 60 'until [ "$(cat /sys/class/net/eth0/carrier)" = 1 ]; do sleep 0.1; done; until ping -c 1 -W 1 10.9.0.1; do :; done'
+check "no-such-card" eval "qmp net '{\"execute\": \"set_link\", \"arguments\": {\"name\": \"net1\", \"up\": true}}' | grep DeviceNotFound"
+
 # While memory comes and goes.
 send net "while :; do nc 10.9.0.1 7003 </tmp/data && break; sleep 0.2; done; sha256sum </tmp/data"
 for _ in 1 2 3; do
