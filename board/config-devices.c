@@ -189,6 +189,20 @@ static void read_choice(
 	free(list);
 }
 
+static void read_bytes(
+	const struct tree *tree, int node, const struct property *property, void *ret)
+{
+	int len;
+	const void *value = fdt_getprop(tree->fdt, node, property->name, &len);
+
+	if ((uint64_t)len < property->min || (uint64_t)len > property->max)
+		tree_error(tree, node, property->name,
+			"takes %" PRIu64 " to %" PRIu64 " bytes, written [02 34 ...], and has %d",
+			property->min, property->max, len);
+	else
+		memcpy(ret, value, (size_t)len);
+}
+
 static void read_property(struct reader *reader, size_t index, const struct property *property)
 {
 	struct device_config *device = &reader->config->devices[index];
@@ -222,6 +236,9 @@ static void read_property(struct reader *reader, size_t index, const struct prop
 		/* A copy: the tree still changes. config_destroy() frees it. */
 		if (tree_string(tree, node, property->name, &text) == 1)
 			*(char **)field = strdup(text);
+		break;
+	case PROPERTY_BYTES:
+		read_bytes(tree, node, property, field);
 		break;
 	case PROPERTY_CHOICE:
 		read_choice(tree, node, property, field);

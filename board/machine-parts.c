@@ -129,6 +129,7 @@ static int create_device(struct machine *machine, struct machine_device *device,
 		return err;
 	device->has_pin = true;
 	device->env.loop = machine->loop;
+	device->env.machine = machine->options.name;
 	device->env.mem = &machine->mem;
 	device->env.irq = &device->pin.line;
 	device->env.window = device->window;

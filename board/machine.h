@@ -31,6 +31,7 @@ enum machine_notice {
 };
 
 struct machine_options {
+	const char *name; /* outlives the machine */
 	bool no_reboot; /* a reset ends the machine */
 	struct chardev *console;
 	const struct kvm_limits *kvm; /* as probed; copied */

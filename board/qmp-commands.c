@@ -12,6 +12,7 @@
 #include "board/machine.h"
 #include "devices/device.h"
 #include "devices/virtio-mem.h"
+#include "devices/virtio-net.h"
 #include "hyp/slots.h"
 #include "hyp/stray.h"
 #include "hyp/util.h"
@@ -199,6 +200,22 @@ static json_t *run_qom_set(struct qmp *qmp, json_t *arguments)
 	return json_object();
 }
 
+static json_t *run_set_link(struct qmp *qmp, json_t *arguments)
+{
+	const char *name = json_string_value(json_object_get(arguments, "name"));
+	struct machine *machine = ready_machine(qmp);
+
+	for (size_t i = 0; machine && i < machine_device_count(machine); i++) {
+		struct device *device = machine_device(machine, i);
+
+		if (device->class != &virtio_net_class || strcmp(device->id, name))
+			continue;
+		virtio_net_set_link(device, json_is_true(json_object_get(arguments, "up")));
+		return json_object();
+	}
+	return machine ? qmp_fail(qmp, QMP_DEVICE_NOT_FOUND, "Device '%s' not found", name) : NULL;
+}
+
 static json_t *run_system_powerdown(struct qmp *qmp, json_t *arguments)
 {
 	struct machine *machine = ready_machine(qmp);
@@ -382,6 +399,12 @@ static const struct qmp_argument set_arguments[] = {
 	{ 0 },
 };
 
+static const struct qmp_argument link_arguments[] = {
+	{ "name", "string" },
+	{ "up", "boolean" },
+	{ 0 },
+};
+
 const struct qmp_command control_commands[] = {
 	{ "qmp_capabilities", run_capabilities, capabilities_arguments },
 	{ "qom-get", run_qom_get, get_arguments },
@@ -391,6 +414,7 @@ const struct qmp_command control_commands[] = {
 	{ "query-status", run_query_status },
 	{ "query-version", run_query_version },
 	{ "quit", run_quit },
+	{ "set_link", run_set_link, link_arguments },
 	{ "system_powerdown", run_system_powerdown },
 	{ "system_reset", run_system_reset },
 	{ "x-sluice-query-map", run_query_map },

@@ -313,6 +313,7 @@ static int serve(struct run *run, const struct host_limits *host, struct machine
 	err = create_control(run, errors);
 	if (err)
 		goto out;
+	options.name = run->name;
 	err = console_create(run->loop, &callbacks, &console);
 	if (err) {
 		error_add(errors, "console", NULL, "%s", strerror(-err));

@@ -31,6 +31,7 @@ enum property_type {
 	PROPERTY_U32,	 /* one cell; uint32_t */
 	PROPERTY_U64,	 /* exactly 8 bytes; uint64_t */
 	PROPERTY_STRING, /* one string; const char *, owned by the configuration */
+	PROPERTY_BYTES,	 /* `min` to `max` bytes; into an array of as many */
 	PROPERTY_CHOICE, /* one string out of `choices`; its index as uint32_t */
 	PROPERTY_REGION, /* phandle of a /reserved-memory node; struct property_region */
 };
@@ -66,7 +67,8 @@ struct window_limits {
 
 /* What a device is given; all of it outlives the device. */
 struct device_env {
-	const char *id; /* its node's name */
+	const char *id;	     /* its node's name */
+	const char *machine; /* the machine's */
 	struct loop *loop;
 	struct guestmem *mem;
 	struct irq_line *irq;

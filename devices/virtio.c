@@ -62,14 +62,19 @@ static void drain_kick(struct virtio_kick *kick)
 	(void)!eventfd_read(kick->watch.fd, &count);
 }
 
+void virtio_begin_turn(struct virtio_device *device)
+{
+	device->budget = device->class->queue_size_max;
+	device->turn_ends_ms = loop_now_ms() + LOOP_TURN_MS;
+}
+
 static void kick_ready(struct loop_fd *watch, uint32_t events)
 {
 	struct virtio_kick *kick = container_of(watch, struct virtio_kick, watch);
 	struct virtio_device *device = kick->device;
 
 	drain_kick(kick);
-	device->budget = device->class->queue_size_max;
-	device->turn_ends_ms = loop_now_ms() + LOOP_TURN_MS;
+	virtio_begin_turn(device);
 	device->class->serve(device, kick - device->kicks);
 }
 
@@ -149,12 +154,24 @@ bool virtio_pop(struct virtio_device *device, unsigned index, struct virtq_chain
 	return got > 0;
 }
 
-void virtio_push(struct virtio_device *device, unsigned index, uint16_t head, uint32_t written)
+void virtio_unpop(struct virtio_device *device, unsigned index, unsigned count)
+{
+	if (queue_runs(device, index))
+		virtq_unpop(&device->state.queues[index], count);
+}
+
+void virtio_push_many(
+	struct virtio_device *device, unsigned index, const struct virtq_used *used, unsigned count)
 {
 	if (!queue_runs(device, index))
 		return;
-	if (virtq_push(&device->state.queues[index], device->env->mem, head, written))
+	if (virtq_push_many(&device->state.queues[index], device->env->mem, used, count))
 		virtio_needs_reset(device, "its used ring is not in memory");
+}
+
+void virtio_push(struct virtio_device *device, unsigned index, uint16_t head, uint32_t written)
+{
+	virtio_push_many(device, index, &(struct virtq_used){ head, written }, 1);
 }
 
 void virtio_interrupt(struct virtio_device *device, unsigned index)

@@ -74,6 +74,8 @@ struct virtio_device {
 int virtio_init(struct virtio_device *device, const struct device_class *device_class,
 	const struct virtio_class *class, const struct device_env *env, uint64_t features,
 	const void *config);
+/* Before queues are served for another reason than a notification: as for one, the turn is bounded. */
+void virtio_begin_turn(struct virtio_device *device);
 /* Takes a half-made device too, as long as it was zeroed. On the loop's thread. */
 void virtio_finish(struct virtio_device *device);
 /* System reset: a driver's reset, and notifications that wait are forgotten. Takes the lock. */
@@ -88,6 +90,10 @@ void virtio_system_reset(struct virtio_device *device);
  */
 bool virtio_pop(struct virtio_device *device, unsigned index, struct virtq_chain *ret);
 void virtio_push(struct virtio_device *device, unsigned index, uint16_t head, uint32_t written);
+/* Several at once, as virtq_push_many(); and the last ones popped not used, as virtq_unpop(). */
+void virtio_push_many(struct virtio_device *device, unsigned index, const struct virtq_used *used,
+	unsigned count);
+void virtio_unpop(struct virtio_device *device, unsigned index, unsigned count);
 /* Interrupts the driver if it wants to hear of what was pushed. */
 void virtio_interrupt(struct virtio_device *device, unsigned index);
 

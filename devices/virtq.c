@@ -202,14 +202,28 @@ int virtq_pop(struct virtq *queue, const struct guestmem *mem, struct virtq_chai
 	return 1;
 }
 
+void virtq_unpop(struct virtq *queue, unsigned count)
+{
+	queue->next_avail -= count;
+}
+
+int virtq_push_many(struct virtq *queue, const struct guestmem *mem, const struct virtq_used *used,
+	unsigned count)
+{
+	for (unsigned i = 0; i < count; i++) {
+		const struct vring_used_elem elem = { .id = used[i].head, .len = used[i].written };
+
+		if (guestmem_write(
+			    mem, used_entry_gpa(queue, queue->next_used + i), &elem, sizeof(elem)))
+			return -EPROTO;
+	}
+	queue->next_used += count;
+	return store_u16(mem, queue->used_gpa + RING_IDX, queue->next_used);
+}
+
 int virtq_push(struct virtq *queue, const struct guestmem *mem, uint16_t head, uint32_t written)
 {
-	const struct vring_used_elem elem = { .id = head, .len = written };
-
-	if (guestmem_write(mem, used_entry_gpa(queue, queue->next_used), &elem, sizeof(elem)))
-		return -EPROTO;
-	queue->next_used++;
-	return store_u16(mem, queue->used_gpa + RING_IDX, queue->next_used);
+	return virtq_push_many(queue, mem, &(struct virtq_used){ head, written }, 1);
 }
 
 int virtq_wants_interrupt(struct virtq *queue, const struct guestmem *mem)

@@ -61,8 +61,20 @@ int virtq_start(struct virtq *queue, uint32_t size_max, uint64_t features);
  */
 int virtq_pop(struct virtq *queue, const struct guestmem *mem, struct virtq_chain *ret);
 
+/* Makes the last `count` chains that were taken, none of which was given back, available again. */
+void virtq_unpop(struct virtq *queue, unsigned count);
+
 /* Gives a chain back with `written` bytes in its writable segments. -EPROTO as above. */
 int virtq_push(struct virtq *queue, const struct guestmem *mem, uint16_t head, uint32_t written);
+
+/* A chain that is given back. */
+struct virtq_used {
+	uint32_t head, written;
+};
+
+/* Gives several back, of which the driver sees all or none (at most the queue's size). */
+int virtq_push_many(struct virtq *queue, const struct guestmem *mem, const struct virtq_used *used,
+	unsigned count);
 
 /*
  * Whether the driver wants an interrupt for the chains pushed since the last call: 1, 0 or -EPROTO.

@@ -4,13 +4,15 @@
 
 #include <errno.h>
 
+#include "devices/virtio-net.h"
 #include "hyp/slots.h"
 #include "hyp/util.h"
 #include "hyp/window.h"
 
 const struct device_class virtio_mem_class = { .compatible = "sluice,virtio-mem" };
-static const struct device_class other_class = { .compatible = "sluice,other" };
-static struct device other = { .class = &other_class, .id = "rtc0" };
+const struct device_class virtio_net_class = { .compatible = "sluice,virtio-net" };
+static struct device other = { .class = &virtio_net_class, .id = "net0" };
+bool fake_link;
 struct fake_mem fake_vmem[2];
 struct machine *const fake_machine = (struct machine *)&fake_vmem;
 enum machine_state fake_state;
@@ -35,6 +37,11 @@ void fake_machine_init(void)
 	fake_notify = NULL;
 	fake_map_unreadable = false;
 	fake_exposed = 162 * MiB;
+}
+
+void virtio_net_set_link(struct device *device, bool up)
+{
+	fake_link = device == &other ? up : !up;
 }
 
 void fake_machine_plug(int i, uint64_t bytes)

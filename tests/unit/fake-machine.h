@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A machine that exists only for the control socket's tests: two virtio-mem devices with windows
- * of 1 GiB and a device of another class between them. It replaces machine_*(), virtio_mem_*() and
+ * of 1 GiB and a network card between them. It replaces machine_*(), virtio_mem_*(), virtio_net_*() and
  * what is read of windows.
  */
 #ifndef SLUICE_TESTS_FAKE_MACHINE_H
@@ -29,6 +29,8 @@ extern unsigned fake_buttons, fake_resets, fake_quits; /* how often each was ask
 /* What is told of each, as a real machine's options->notify; NULL: nothing. */
 extern void (*fake_notify)(enum machine_notice notice, const char *reason);
 extern bool fake_map_unreadable;
+extern bool fake_link; /* of the other device, "net0", a network card */
+
 extern uint64_t fake_exposed;
 
 /* Running, nothing plugged, nothing asked for. */

@@ -221,7 +221,7 @@ static void commands_answer(void **state)
 		"'block-size':2097152,'node':1,'memdev':'/objects/vmem1'}}],'id':1}");
 	peer_send(peer, "{\"execute\":\"query-commands\"}");
 	line = peer_line(peer, 1000, NULL);
-	assert_int_equal(json_array_size(json_object_get(line, "return")), 13);
+	assert_int_equal(json_array_size(json_object_get(line, "return")), 14);
 	json_decref(line);
 	peer_close(peer);
 }
@@ -249,8 +249,8 @@ static void properties_get_and_set(void **state)
 			"GenericError','desc':'Property ~sluice,virtio-mem.size~ is not writable" },
 		{ "qom-get'," AT_VMEM0 "'colour'}",
 			"GenericError','desc':'Property ~sluice,virtio-mem.colour~ not found" },
-		{ "qom-get','arguments':{'path':'rtc0','property':'size'}",
-			"GenericError','desc':'Property ~sluice,other.size~ not found" },
+		{ "qom-get','arguments':{'path':'net0','property':'size'}",
+			"GenericError','desc':'Property ~sluice,virtio-net.size~ not found" },
 		{ "qom-set'," AT_VMEM0 "'requested-size'}",
 			"GenericError','desc':'Parameter ~value~ is missing" },
 	};
@@ -400,6 +400,28 @@ static void not_ready_without_machine(void **state)
 static void notify_control(enum machine_notice notice, const char *reason)
 {
 	control_notify(control, notice, reason);
+}
+
+static void the_cable(void **state)
+{
+	struct peer *peer = peer_ready();
+	json_t *line;
+
+	for (unsigned up = 0; up < 2; up++) {
+		assert_answer(peer,
+			up ? "{'execute':'set_link','arguments':{'name':'net0','up':true}}"
+			   : "{'execute':'set_link','arguments':{'name':'net0','up':false}}",
+			"{'return':{}}");
+		assert_int_equal(fake_link, up);
+	}
+	peer_send(
+		peer, "{\"execute\":\"set_link\",\"arguments\":{\"name\":\"vmem0\",\"up\":true}}");
+	line = peer_line(peer, 1000, NULL);
+	assert_string_equal(
+		json_string_value(json_object_get(json_object_get(line, "error"), "desc")),
+		"Device 'vmem0' not found");
+	json_decref(line);
+	peer_close(peer);
 }
 
 static void what_happens_is_told(void **state)
@@ -809,6 +831,7 @@ int main(void)
 		TEST(slots_show_the_budget),
 		TEST(strays_are_counted_and_told),
 		TEST(not_ready_without_machine),
+		TEST(the_cable),
 		TEST(what_happens_is_told),
 		TEST(size_events_are_limited_and_end_true),
 		TEST(seventeenth_is_refused),

@@ -1,0 +1,489 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* virtio-net, with a network that the test makes up: tap.c is not linked, tap_open() and tap_create() are here. */
+#include <errno.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_mmio.h>
+#include <linux/virtio_net.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "devices/device.h"
+#include "devices/netdev.h"
+#include "devices/tap.h"
+#include "devices/virtio-net.h"
+#include "driver.h"
+#include "fake-loop.h"
+#include "hyp/irq.h"
+#include "hyp/util.h"
+#include "unit.h"
+
+#define QUEUE_SIZE 8
+#define MRG	   (1ull << VIRTIO_NET_F_MRG_RXBUF)
+#define BUFFER	   0x100 /* bytes from one buffer to the next, from FREE_AT on */
+
+enum { RECEIVE, TRANSMIT, QUEUES };
+
+static struct driver rings[QUEUES]; /* the memory of both is rings[0]'s */
+static struct device *device;
+static unsigned interrupts;
+
+static void count_interrupt(struct irq_line *line, bool level)
+{
+	interrupts += level;
+}
+
+static struct irq_line irq = { .set = count_interrupt };
+static const struct device_env env = {
+	.id = "net0",
+	.machine = "machine",
+	.loop = (struct loop *)&device,
+	.mem = &rings[0].mem,
+	.irq = &irq,
+};
+
+/* ---- The network ---- */
+
+static struct network {
+	struct netdev netdev;
+	uint8_t coming[4096]; /* one frame, with its header */
+	int coming_len, sent_len;
+	unsigned sent;
+	uint8_t last[4096];
+	bool full, listening;
+	uint64_t offloads;
+	int open_result;
+} network;
+
+static int network_send(struct netdev *netdev, const struct iovec *iov, unsigned count)
+{
+	if (network.full)
+		return -EAGAIN;
+	network.sent++;
+	network.sent_len = 0;
+	for (unsigned i = 0; i < count; i++) {
+		memcpy(network.last + network.sent_len, iov[i].iov_base, iov[i].iov_len);
+		network.sent_len += (int)iov[i].iov_len;
+	}
+	return 0;
+}
+
+static int network_receive(struct netdev *netdev, void *buf, size_t size)
+{
+	int len = network.coming_len;
+
+	if (!len)
+		return -EAGAIN;
+	memcpy(buf, network.coming, (size_t)len);
+	network.coming_len = 0;
+	return len;
+}
+
+static void network_listen(struct netdev *netdev, bool on)
+{
+	network.listening = on;
+}
+
+static void network_set_offloads(struct netdev *netdev, uint64_t features)
+{
+	network.offloads = features;
+}
+
+static void network_destroy(struct netdev *netdev)
+{
+}
+
+static const struct netdev_ops network_ops = {
+	network_send,
+	network_receive,
+	network_listen,
+	network_set_offloads,
+	network_destroy,
+};
+
+int __wrap_tap_open(const char *name, int *ret_fd);
+int __wrap_tap_open(const char *name, int *ret_fd)
+{
+	*ret_fd = network.open_result ? -1 : dup(0);
+	return network.open_result;
+}
+
+int __wrap_tap_create(int fd, struct loop *loop, struct netdev **ret);
+int __wrap_tap_create(int fd, struct loop *loop, struct netdev **ret)
+{
+	close(fd);
+	network.netdev.ops = &network_ops;
+	network.netdev.features = 1ull << VIRTIO_NET_F_GUEST_CSUM;
+	*ret = &network.netdev;
+	return 0;
+}
+
+static void comes(int len)
+{
+	memset(network.coming, 0, NETDEV_HEADER);
+	for (int i = NETDEV_HEADER; i < len; i++)
+		network.coming[i] = (uint8_t)i;
+	network.coming_len = len;
+	if (network.listening)
+		network.netdev.client->readable(network.netdev.client);
+}
+
+/* ---- The driver ---- */
+
+static uint64_t mmio(uint64_t offset, unsigned size, bool write, uint64_t data)
+{
+	struct mmio_access one = { .offset = offset, .size = size, .write = write, .data = data };
+
+	pthread_mutex_lock(&device->lock);
+	device->region.access(&device->region, &one);
+	pthread_mutex_unlock(&device->lock);
+	return one.data;
+}
+
+static void write32(uint64_t offset, uint32_t value)
+{
+	mmio(offset, 4, true, value);
+}
+
+/* The second queue's rings stand 0x8000 behind the first's. */
+#define SECOND 0x8000
+
+static void start(uint64_t features)
+{
+	features |= 1ull << VIRTIO_F_VERSION_1;
+	driver_init(&rings[0], QUEUE_SIZE);
+	rings[1].size = QUEUE_SIZE;
+	rings[1].next_avail = 0;
+	for (uint32_t status = 0; status <= 3; status += status + 1)
+		write32(VIRTIO_MMIO_STATUS, status);
+	for (unsigned half = 0; half < 2; half++) {
+		write32(VIRTIO_MMIO_DRIVER_FEATURES_SEL, half);
+		write32(VIRTIO_MMIO_DRIVER_FEATURES, (uint32_t)(features >> 32 * half));
+	}
+	write32(VIRTIO_MMIO_STATUS, 11);
+	for (unsigned q = 0; q < QUEUES; q++) {
+		uint32_t at = RAM_GPA + q * SECOND;
+
+		write32(VIRTIO_MMIO_QUEUE_SEL, q);
+		write32(VIRTIO_MMIO_QUEUE_NUM, QUEUE_SIZE);
+		write32(VIRTIO_MMIO_QUEUE_DESC_LOW, at);
+		write32(VIRTIO_MMIO_QUEUE_AVAIL_LOW, at + AVAIL_AT);
+		write32(VIRTIO_MMIO_QUEUE_USED_LOW, at + USED_AT);
+		write32(VIRTIO_MMIO_QUEUE_READY, 1);
+	}
+	write32(VIRTIO_MMIO_STATUS, 15);
+	fake_loop_serve();
+	interrupts = 0;
+}
+
+static uint8_t *at(unsigned queue, unsigned offset)
+{
+	return rings[0].ram + queue * SECOND + offset;
+}
+
+/* Offers descriptor `index` of a queue: a buffer of its own, of `len` bytes, or elsewhere. */
+static void offer_at(unsigned queue, unsigned index, uint64_t gpa, uint32_t len, uint16_t flags)
+{
+	struct vring_desc *desc = (struct vring_desc *)at(queue, 0) + index;
+	uint16_t *avail = (uint16_t *)at(queue, AVAIL_AT);
+
+	*desc = (struct vring_desc){ .addr = gpa, .len = len, .flags = flags };
+	avail[2 + rings[queue].next_avail++ % QUEUE_SIZE] = (uint16_t)index;
+	avail[1] = rings[queue].next_avail;
+}
+
+static uint64_t buffer_gpa(unsigned queue, unsigned index)
+{
+	return RAM_GPA + queue * SECOND + FREE_AT + index * BUFFER;
+}
+
+static void notify(unsigned queue)
+{
+	write32(VIRTIO_MMIO_QUEUE_NOTIFY, queue);
+	fake_loop_serve();
+}
+
+static void offer(unsigned index, uint32_t len)
+{
+	offer_at(RECEIVE, index, buffer_gpa(RECEIVE, index), len, VRING_DESC_F_WRITE);
+}
+
+static const struct vring_used *used(unsigned queue)
+{
+	return (const void *)at(queue, USED_AT);
+}
+
+static void *node;
+
+static int setup(void **unused)
+{
+	memset(&network, 0, sizeof(network));
+	node = calloc(1, virtio_net_class.config_bytes);
+	assert_int_equal(virtio_net_class.create(node, &env, &device), 0);
+	start(MRG);
+	return 0;
+}
+
+static int teardown(void **unused)
+{
+	virtio_net_class.destroy(device);
+	free(node);
+	assert_int_equal(fake_loop_watches() + fake_loop_timers(), 0);
+	return 0;
+}
+
+/* ---- Tests ---- */
+
+static void a_frame_comes(void **unused)
+{
+	const uint8_t *got = at(RECEIVE, FREE_AT);
+	const struct virtio_net_hdr_v1 *header = (const void *)got;
+
+	offer(0, 200);
+	notify(RECEIVE);
+	comes(112);
+	assert_int_equal(used(RECEIVE)->idx, 1);
+	assert_int_equal(used(RECEIVE)->ring[0].len, 112);
+	assert_int_equal(header->num_buffers, 1);
+	assert_memory_equal(got + NETDEV_HEADER, network.coming + NETDEV_HEADER, 100);
+	assert_int_equal(interrupts, 1);
+}
+
+static void it_takes_several_buffers(void **unused)
+{
+	for (unsigned i = 0; i < 4; i++)
+		offer(i, 100);
+	notify(RECEIVE);
+	comes(250);
+	assert_int_equal(used(RECEIVE)->idx, 3);
+	assert_int_equal(used(RECEIVE)->ring[2].len, 50);
+	assert_int_equal(((const struct virtio_net_hdr_v1 *)at(RECEIVE, FREE_AT))->num_buffers, 3);
+	assert_memory_equal(at(RECEIVE, FREE_AT + 2 * BUFFER), network.coming + 200, 50);
+}
+
+static void it_waits_for_buffers(void **unused)
+{
+	offer(0, 100);
+	notify(RECEIVE);
+	comes(150);
+	assert_int_equal(used(RECEIVE)->idx, 0);
+	assert_false(network.listening);
+	offer(1, 100);
+	notify(RECEIVE);
+	assert_int_equal(used(RECEIVE)->idx, 2);
+	assert_true(network.listening);
+	assert_memory_equal(at(RECEIVE, FREE_AT + BUFFER), network.coming + 100, 50);
+}
+
+static void without_merging_it_is_one_or_none(void **unused)
+{
+	start(0);
+	offer(0, 100);
+	offer(1, 200);
+	notify(RECEIVE);
+	comes(150);
+	assert_int_equal(used(RECEIVE)->idx, 1);
+	assert_int_equal(used(RECEIVE)->ring[0].len, 0);
+	comes(150);
+	assert_int_equal(used(RECEIVE)->ring[1].len, 150);
+}
+
+/* Each costs its frame and its buffer, and nothing else. */
+static void bad_buffers(void **unused)
+{
+	static const struct {
+		uint64_t gpa;
+		uint32_t len;
+		uint16_t flags;
+	} bad[] = {
+		{ RAM_GPA + RAM_BYTES, 100, VRING_DESC_F_WRITE },
+		{ RAM_GPA + RAM_BYTES - 50, 100, VRING_DESC_F_WRITE },
+		{ UINT64_MAX - 10, 100, VRING_DESC_F_WRITE },
+		{ RAM_GPA + FREE_AT, 100, 0 },
+		{ RAM_GPA + FREE_AT, NETDEV_HEADER - 1, VRING_DESC_F_WRITE },
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+		offer_at(RECEIVE, 0, bad[i].gpa, bad[i].len, bad[i].flags);
+		notify(RECEIVE);
+		comes(90);
+		assert_int_equal(used(RECEIVE)->idx, i + 1);
+		assert_int_equal(used(RECEIVE)->ring[i % QUEUE_SIZE].len, 0);
+	}
+	offer(0, 100);
+	notify(RECEIVE);
+	comes(90);
+	assert_int_equal(used(RECEIVE)->ring[ARRAY_SIZE(bad) % QUEUE_SIZE].len, 90);
+}
+
+static void a_frame_goes(void **unused)
+{
+	memset(at(TRANSMIT, FREE_AT), 7, 100);
+	offer_at(TRANSMIT, 0, buffer_gpa(TRANSMIT, 0), 100, 0);
+	notify(TRANSMIT);
+	assert_int_equal(network.sent, 1);
+	assert_int_equal(network.sent_len, 100);
+	assert_memory_equal(network.last, at(TRANSMIT, FREE_AT), 100);
+	assert_int_equal(used(TRANSMIT)->idx, 1);
+}
+
+static void it_waits_for_the_network(void **unused)
+{
+	network.full = true;
+	offer_at(TRANSMIT, 0, buffer_gpa(TRANSMIT, 0), 100, 0);
+	offer_at(TRANSMIT, 1, buffer_gpa(TRANSMIT, 1), 100, 0);
+	notify(TRANSMIT);
+	assert_int_equal(used(TRANSMIT)->idx, 0);
+	network.full = false;
+	network.netdev.client->writable(network.netdev.client);
+	assert_int_equal(network.sent, 2);
+	assert_int_equal(used(TRANSMIT)->idx, 2);
+}
+
+static void what_is_no_frame_is_dropped(void **unused)
+{
+	static const struct {
+		uint64_t gpa;
+		uint32_t len;
+		uint16_t flags;
+	} bad[] = {
+		{ RAM_GPA + RAM_BYTES, 100, 0 },
+		{ UINT64_MAX - 10, 100, 0 },
+		{ RAM_GPA + FREE_AT, NETDEV_HEADER, 0 },
+		{ RAM_GPA, NETDEV_FRAME_MAX + 1, 0 },
+		{ RAM_GPA + FREE_AT, 100, VRING_DESC_F_WRITE },
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
+		offer_at(TRANSMIT, i, bad[i].gpa, bad[i].len, bad[i].flags);
+		notify(TRANSMIT);
+		assert_int_equal(used(TRANSMIT)->idx, i + 1);
+	}
+	assert_int_equal(network.sent, 0);
+	assert_int_equal(mmio(VIRTIO_MMIO_STATUS, 4, false, 0), 15);
+}
+
+static uint16_t status(void)
+{
+	return (uint16_t)mmio(
+		VIRTIO_MMIO_CONFIG + offsetof(struct virtio_net_config, status), 2, false, 0);
+}
+
+static void the_cable_is_pulled(void **unused)
+{
+	assert_int_equal(status(), VIRTIO_NET_S_LINK_UP);
+	virtio_net_set_link(device, false);
+	assert_int_equal(status(), 0);
+	assert_int_equal(interrupts, 1);
+	offer(0, 100);
+	notify(RECEIVE);
+	comes(90);
+	offer_at(TRANSMIT, 0, buffer_gpa(TRANSMIT, 0), 100, 0);
+	notify(TRANSMIT);
+	assert_int_equal(used(RECEIVE)->idx, 0);
+	assert_int_equal(network.sent, 0);
+	virtio_net_set_link(device, true);
+	comes(90);
+	assert_int_equal(used(RECEIVE)->idx, 1);
+}
+
+static void only_what_the_driver_took_is_offloaded(void **unused)
+{
+	start(MRG | 1ull << VIRTIO_NET_F_GUEST_CSUM);
+	assert_int_equal(network.offloads, 1ull << VIRTIO_NET_F_GUEST_CSUM);
+	start(MRG);
+	assert_int_equal(network.offloads, 0);
+}
+
+/* What was kept for one guest is not the next one's. */
+static void a_reset_forgets(void **unused)
+{
+	notify(RECEIVE);
+	comes(90);
+	virtio_net_class.quiesce(device);
+	virtio_net_class.reset(device);
+	assert_false(network.listening);
+	start(MRG);
+	offer(0, 100);
+	notify(RECEIVE);
+	assert_int_equal(used(RECEIVE)->idx, 0);
+}
+
+static uint64_t mac(void)
+{
+	uint64_t mac = 0;
+
+	for (unsigned i = 0; i < 6; i++)
+		mac |= mmio(VIRTIO_MMIO_CONFIG + i, 1, false, 0) << 8 * i;
+	return mac;
+}
+
+static void addresses_are_stable(void **unused)
+{
+	struct device_env other = env;
+	uint64_t before = mac();
+
+	assert_int_equal(before & 3, 2);
+	virtio_net_class.destroy(device);
+	assert_int_equal(virtio_net_class.create(node, &env, &device), 0);
+	assert_int_equal(mac(), before);
+	virtio_net_class.destroy(device);
+	other.machine = "another";
+	assert_int_equal(virtio_net_class.create(node, &other, &device), 0);
+	assert_int_not_equal(mac(), before);
+}
+
+static char said[128];
+
+static void note_error(struct device_check *check, const char *property, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(said, sizeof(said), format, args);
+	va_end(args);
+}
+
+static void the_tap_that_cannot_be_had(void **unused)
+{
+	static const struct {
+		int err;
+		const char *says;
+	} cases[] = { { 0, "" }, { -EPERM, "this user may not have it" }, { -EBUSY, "another's" },
+		{ -EINVAL, "no tap interface" }, { -ENOENT, "modprobe tun" },
+		{ -EMFILE, "cannot be opened" } };
+	struct device_check check = { .error = note_error };
+	struct device *none;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		said[0] = '\0';
+		network.open_result = cases[i].err;
+		virtio_net_class.check(node, &check);
+		assert_non_null(strstr(said, cases[i].says));
+		assert_int_equal(!said[0], !cases[i].err);
+		if (cases[i].err)
+			assert_int_equal(virtio_net_class.create(node, &env, &none), cases[i].err);
+	}
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(a_frame_comes),
+		TEST(it_takes_several_buffers),
+		TEST(it_waits_for_buffers),
+		TEST(without_merging_it_is_one_or_none),
+		TEST(bad_buffers),
+		TEST(a_frame_goes),
+		TEST(it_waits_for_the_network),
+		TEST(what_is_no_frame_is_dropped),
+		TEST(the_cable_is_pulled),
+		TEST(only_what_the_driver_took_is_offloaded),
+		TEST(a_reset_forgets),
+		TEST(addresses_are_stable),
+		TEST(the_tap_that_cannot_be_had),
+	};
+
+	return cmocka_run_group_tests_name("virtio-net", tests, NULL, NULL);
+}
