@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The devices a tree may name. */
 #include "devices/device.h"
+#include "devices/virtio-blk.h"
 #include "devices/virtio-mem.h"
 
 const struct device_class *const device_table[] = {
+	&virtio_blk_class,
 	&virtio_mem_class,
 	NULL,
 };
