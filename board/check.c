@@ -141,6 +141,9 @@ int check_command(const char *file, const char *const *overlays, size_t overlay_
 
 	if (!err && c.config->kernel)
 		err = check_files(&c);
+	for (size_t i = 0; c.config && i < c.config->device_count; i++)
+		device_look(&c.config->devices[i], false, &c.errors);
+	err = errors_any(&c.errors) ? -EINVAL : err;
 	if (!err) {
 		print_map(&c);
 		print_files(&c);

@@ -240,6 +240,9 @@ static void read_property(struct reader *reader, size_t index, const struct prop
 	case PROPERTY_BYTES:
 		read_bytes(tree, node, property, field);
 		break;
+	case PROPERTY_FILE:
+		*(char **)field = read_path(reader, node, property->name);
+		break;
 	case PROPERTY_CHOICE:
 		read_choice(tree, node, property, field);
 		break;
@@ -309,8 +312,8 @@ void devices_read(struct reader *reader)
 
 struct checker {
 	struct device_check check;
-	struct reader *reader;
-	int node;
+	struct errors *errors;
+	const char *path;
 };
 
 static void checker_error(struct device_check *check, const char *property, const char *format, ...)
@@ -326,8 +329,20 @@ static void checker_error(struct device_check *check, const char *property, cons
 	if (vasprintf(&text, format, args) < 0)
 		text = NULL;
 	va_end(args);
-	tree_error(&checker->reader->tree, checker->node, property, "%s", text ? text : "wrong");
+	error_add(checker->errors, checker->path, property, "%s", text ? text : "wrong");
 	free(text);
+}
+
+void device_look(const struct device_config *device, bool running, struct errors *errors)
+{
+	struct checker checker = {
+		.check = { .error = checker_error, .running = running },
+		.errors = errors,
+		.path = device->path,
+	};
+
+	if (device->class->look)
+		device->class->look(device->config, &checker.check);
 }
 
 static uint64_t slot_count(const struct window_config *window)
@@ -426,8 +441,8 @@ void devices_check(struct reader *reader)
 		struct checker checker = {
 			.check = { .error = checker_error,
 				.host_page_bytes = reader->host->page_bytes },
-			.reader = reader,
-			.node = entry->node,
+			.errors = reader->tree.errors,
+			.path = device->path,
 		};
 		struct reserved_node *region = entry->region < 0 ? NULL
 								 : &reader->reserved[entry->region];

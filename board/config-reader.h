@@ -90,6 +90,9 @@ void devices_check(struct reader *reader);
 /* config-others.c: nodes and names that Sluice does not interpret, as far as they touch what is its. */
 void others_check(struct reader *reader);
 
+/* config.c: a copy of a path, from the tree's folder if it is relative. NULL after an error, or absent. */
+char *read_path(struct reader *reader, int node, const char *property);
+
 /* names.c: every property of the node that is not in the list is an error. */
 void check_properties(const struct tree *tree, int node, const char *const *known);
 

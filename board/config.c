@@ -20,8 +20,7 @@
 
 /* ---- /chosen, /options, the root ---- */
 
-/* A copy of the path, from the tree's folder if it is relative. NULL after an error, or absent. */
-static char *read_path(struct reader *reader, int node, const char *property)
+char *read_path(struct reader *reader, int node, const char *property)
 {
 	const char *value;
 	char *path = NULL;
@@ -220,7 +219,7 @@ void config_destroy(struct machine_config *config)
 		const struct property *property = device->class->properties;
 
 		for (; device->config && property && property->name; property++)
-			if (property->type == PROPERTY_STRING)
+			if (property->type == PROPERTY_STRING || property->type == PROPERTY_FILE)
 				free(*(char **)((char *)device->config + property->offset));
 		free(device->config);
 		free(device->id);

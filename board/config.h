@@ -96,6 +96,9 @@ int config_read_blob(const void *blob, size_t size, const char *name,
 	const struct host_limits *host, struct errors *errors, struct machine_config **ret);
 void config_destroy(struct machine_config *config);
 
+/* What is wrong with what a device takes of the host (its files), for `sluice check` or before it runs. */
+void device_look(const struct device_config *device, bool running, struct errors *errors);
+
 /* The nearest of `names` (NULL-ended) to `name` by edit distance, or NULL when none is near. */
 const char *nearest_name(const char *name, const char *const *names);
 

@@ -134,6 +134,27 @@ static enum status check_landlock(const struct survey *survey, struct finding *f
 	return found(finding, NOTE, "no Landlock: a process cannot be confined to its files by it");
 }
 
+static enum status check_uring(const struct survey *survey, struct finding *finding)
+{
+	char line[40];
+
+	first_line(survey, "/proc/sys/kernel/io_uring_disabled", line, sizeof(line));
+	if (!survey->uring)
+		return found(finding, OK, "io_uring, for disks");
+	if (survey->uring == -ENOSYS)
+		advise(finding, "a kernel with CONFIG_IO_URING does them faster");
+	else if (survey->uring == -EPERM && (*line == '1' || *line == '2'))
+		advise(finding, "kernel.io_uring_disabled=%s forbids it; 0 allows it%s", line,
+			*line == '1' ? ", or being in the group kernel.io_uring_group" : "");
+	else if (survey->uring == -EPERM)
+		advise(finding,
+			"a filter of system calls (seccomp) forbids it, as containers have: "
+			"start Sluice outside, or allow io_uring_setup, _enter and _register");
+	else
+		advise(finding, "the kernel says: %s", strerror(-survey->uring));
+	return found(finding, NOTE, "no io_uring: disks are served by threads, slower");
+}
+
 static enum status check_address_space(const struct survey *survey, struct finding *finding)
 {
 	struct host_limits host;
@@ -178,6 +199,7 @@ const doctor_check doctor_host_checks[] = {
 	check_overcommit,
 	check_cgroup,
 	check_landlock,
+	check_uring,
 	check_memory,
 	check_dtc,
 	NULL,

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "board/commandline.h"
+#include "devices/disk-engine.h"
 #include "hyp/util.h"
 
 #ifndef SYS_landlock_create_ruleset
@@ -113,6 +114,7 @@ int doctor_command(int argc, char **argv)
 	}
 	uname(&survey.name);
 	survey.kvm = kvm_probe(&survey.limits);
+	survey.uring = disk_uring_probe();
 	survey.landlock = (int)syscall(SYS_landlock_create_ruleset, NULL, 0, RULESET_VERSION);
 	if (survey.landlock < 0)
 		survey.landlock = -errno;

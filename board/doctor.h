@@ -22,6 +22,7 @@ struct survey {
 	struct utsname name;
 	unsigned pointer_bytes; /* of programs */
 	uint64_t page_bytes;
+	int uring;    /* 0: a disk may have one; or why not, as -errno */
 	int landlock; /* its version, or -errno: -ENOSYS not built, -EOPNOTSUPP not started */
 };
 

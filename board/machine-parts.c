@@ -161,6 +161,9 @@ static int create_devices(struct machine *machine, struct errors *errors)
 		if (err)
 			return err;
 		device->env.id = from->id;
+		device_look(from, true, errors);
+		if (errors_any(errors))
+			return -EINVAL;
 		err = create_device(machine, device, from->class, from->config,
 			VIRTIO_MMIO_BASE + from->place * VIRTIO_MMIO_SIZE,
 			VIRTIO_MMIO_SPI + (int)from->place, true);

@@ -43,6 +43,20 @@ static void set_state(struct machine *machine, enum machine_state state, const c
 	machine->reason = why ? strdup(why) : NULL;
 }
 
+static void drain_device(struct machine *machine, struct machine_device *device)
+{
+	(void)machine;
+	if (device->device && device->device->class->drain)
+		device->device->class->drain(device->device);
+}
+
+/* A vCPU may wait for a device's requests, which the loop ends: so these first. It starts no others. */
+static void park(struct machine *machine)
+{
+	machine_for_each_device(machine, drain_device);
+	vcpus_park(machine->vcpus);
+}
+
 /* `cause` is QEMU's ShutdownCause, `why` the reason in words, of states that have one. */
 static void end(
 	struct machine *machine, enum machine_state state, const char *cause, const char *why)
@@ -52,7 +66,7 @@ static void end(
 		return;
 	set_state(machine, state, why);
 	notify(machine, MACHINE_SHUTDOWN, cause);
-	vcpus_park(machine->vcpus);
+	park(machine);
 	loop_stop(machine->loop);
 }
 
@@ -73,7 +87,7 @@ static void on_vcpus_event(void *opaque, enum vcpus_event event, const char *tex
 
 static void pause_machine(struct machine *machine, const char *reason)
 {
-	vcpus_park(machine->vcpus);
+	park(machine);
 	set_state(machine, MACHINE_PAUSED, reason);
 	notify(machine, MACHINE_STOP, NULL);
 	log_print(LOG_WARNING, "%s; machine paused, system_reset or quit ends that", reason);
@@ -299,7 +313,7 @@ static void run_reset(struct loop_task *task)
 	}
 	set_state(machine, MACHINE_RESETTING, NULL);
 	notify(machine, MACHINE_RESET, machine->reset_reason);
-	vcpus_park(machine->vcpus);
+	park(machine);
 	loop_task_cancel(
 		machine->loop, &machine->told_task); /* of the life before; vCPUs are parked */
 	machine->told = false;
@@ -389,7 +403,7 @@ void machine_destroy(struct machine *machine)
 	if (!machine)
 		return;
 	if (machine->vcpus) {
-		vcpus_park(machine->vcpus);
+		park(machine);
 		slots_forget(&machine->slots);
 		vcpus_teardown(machine->vcpus);
 	}

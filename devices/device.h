@@ -32,6 +32,7 @@ enum property_type {
 	PROPERTY_U64,	 /* exactly 8 bytes; uint64_t */
 	PROPERTY_STRING, /* one string; const char *, owned by the configuration */
 	PROPERTY_BYTES,	 /* `min` to `max` bytes; into an array of as many */
+	PROPERTY_FILE,	 /* a path, from the tree's folder if relative; const char *, as above */
 	PROPERTY_CHOICE, /* one string out of `choices`; its index as uint32_t */
 	PROPERTY_REGION, /* phandle of a /reserved-memory node; struct property_region */
 };
@@ -56,6 +57,7 @@ struct device_check {
 	void (*error)(struct device_check *check, const char *property, const char *format, ...)
 		__attribute__((format(printf, 3, 4)));
 	uint64_t host_page_bytes;
+	bool running; /* of a look: the machine is about to run, and not only checked */
 };
 
 /* What a class needs to know to describe its window. */
@@ -96,6 +98,8 @@ struct device_class {
 	void (*defaults)(void *config);
 	/* Rules between properties; those of one property stand in the table. May be NULL. */
 	void (*check)(const void *config, struct device_check *check);
+	/* Looks at what it will take of the host, files above all, before `create`. May be NULL. */
+	void (*look)(const void *config, struct device_check *check);
 	/*
 	 * For a class that wants a window: fills all of it but `name`. The board may ask again with
 	 * a smaller max_slots when the slots of all windows are over the budget.
@@ -107,6 +111,8 @@ struct device_class {
 	int (*create)(const void *config, const struct device_env *env, struct device **ret);
 	/* System reset: back to the state after create. vCPUs are parked, guest memory is new. */
 	void (*reset)(struct device *device);
+	/* Ends what is in flight, before the loop waits for the vCPUs. They may run. May be NULL. */
+	void (*drain)(struct device *device);
 	/* Before a reset or destroy: stop what is under way in guest memory. May be NULL. */
 	void (*quiesce)(struct device *device);
 	void (*destroy)(struct device *device);

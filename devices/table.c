@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The devices a tree may name. */
 #include "devices/device.h"
+#include "devices/virtio-blk.h"
 #include "devices/virtio-mem.h"
 #include "devices/virtio-net.h"
 
 const struct device_class *const device_table[] = {
+	&virtio_blk_class,
 	&virtio_mem_class,
 	&virtio_net_class,
 	NULL,

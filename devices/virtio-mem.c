@@ -18,6 +18,7 @@
 
 #include "devices/virtio-mem-node.h"
 #include "devices/virtio.h"
+#include "hyp/guestmem.h"
 #include "hyp/util.h"
 #include "hyp/window.h"
 
@@ -138,10 +139,18 @@ static struct verdict plug(struct virtio_mem *mem, const struct blocks *blocks)
 	return ack_or_busy(window_plug(mem->window, blocks->offset, blocks->size));
 }
 
+/* Another device's requests are under way there: they end first. */
+static bool in_use(const struct virtio_mem *mem, uint64_t gpa, uint64_t size)
+{
+	return guestmem_pinned(mem->virtio.env->mem, gpa, size);
+}
+
 static struct verdict unplug(struct virtio_mem *mem, const struct blocks *blocks)
 {
 	if (window_state(mem->window, blocks->offset, blocks->size) != WINDOW_PLUGGED)
 		return ERROR("not plugged");
+	if (in_use(mem, mem->config.addr + blocks->offset, blocks->size))
+		return ack_or_busy(-EBUSY);
 	return ack_or_busy(window_unplug(mem->window, blocks->offset, blocks->size));
 }
 
@@ -149,7 +158,9 @@ static struct verdict unplug(struct virtio_mem *mem, const struct blocks *blocks
 static struct verdict unplug_all(struct virtio_mem *mem, const struct blocks *blocks)
 {
 	uint64_t requested = mem->config.requested_size;
-	int err = window_unplug_all(mem->window);
+	int err = in_use(mem, mem->config.addr, mem->config.region_size)
+			  ? -EBUSY
+			  : window_unplug_all(mem->window);
 
 	if (!err && set_sizes(mem, requested, usable_target(mem, requested)))
 		virtio_config_changed_silently(&mem->virtio);

@@ -229,6 +229,14 @@ static const struct property properties[] = {
 static void check(const void *config, struct device_check *check)
 {
 	const struct virtio_net_node *node = config;
+
+	if (node->mac[0] & 1)
+		check->error(check, "local-mac-address", "is a group's: its first byte is odd");
+}
+
+static void look(const void *config, struct device_check *check)
+{
+	const struct virtio_net_node *node = config;
 	static const struct {
 		int err;
 		const char *says;
@@ -243,8 +251,6 @@ static void check(const void *config, struct device_check *check)
 	size_t i = 0;
 	int fd, err;
 
-	if (node->mac[0] & 1)
-		check->error(check, "local-mac-address", "is a group's: its first byte is odd");
 	err = tap_open(node->tap, &fd);
 	if (!err) {
 		close(fd);
@@ -350,6 +356,7 @@ const struct device_class virtio_net_class = {
 	.properties = properties,
 	.config_bytes = sizeof(struct virtio_net_node),
 	.check = check,
+	.look = look,
 	.create = virtio_net_create,
 	.reset = virtio_net_quiesce,
 	.quiesce = virtio_net_quiesce,

@@ -89,6 +89,10 @@ static bool features_fit(const struct virtio_device *device)
 
 static void driver_reset(struct virtio_device *device)
 {
+	device->resets++;
+	while (device->all_in_flight)
+		pthread_cond_wait(&device->drained, &device->base.lock);
+	device->resets--;
 	device->state = (struct virtio_state){
 		.config_generation = device->state.config_generation,
 	};
@@ -131,7 +135,7 @@ void virtio_write_status(struct virtio_device *device, uint32_t status)
 
 static bool queue_runs(const struct virtio_device *device, unsigned index)
 {
-	return device->state.status & VIRTIO_CONFIG_S_DRIVER_OK &&
+	return !device->resets && device->state.status & VIRTIO_CONFIG_S_DRIVER_OK &&
 	       !(device->state.status & VIRTIO_CONFIG_S_NEEDS_RESET) &&
 	       device->state.queues[index].ready;
 }
@@ -140,7 +144,8 @@ bool virtio_pop(struct virtio_device *device, unsigned index, struct virtq_chain
 {
 	int got;
 
-	if (!queue_runs(device, index))
+	if (!queue_runs(device, index) ||
+		device->in_flight[index] >= device->state.queues[index].size)
 		return false;
 	if (!device->budget || loop_now_ms() > device->turn_ends_ms) {
 		virtio_kick(device, index);
@@ -187,8 +192,34 @@ void virtio_interrupt(struct virtio_device *device, unsigned index)
 		raise_interrupt(device, VIRTIO_MMIO_INT_VRING);
 }
 
+void virtio_begin(struct virtio_device *device, unsigned index)
+{
+	device->in_flight[index]++;
+	device->all_in_flight++;
+}
+
+void virtio_end(struct virtio_device *device, unsigned index, uint16_t head, uint32_t written)
+{
+	bool full = device->in_flight[index]-- >= device->state.queues[index].size;
+
+	virtio_push(device, index, head, written);
+	virtio_interrupt(device, index);
+	if (full)
+		virtio_kick(device, index);
+	if (!--device->all_in_flight)
+		pthread_cond_broadcast(&device->drained);
+}
+
+/* Only the loop begins and ends them, and it is here: the count needs no lock. */
+void virtio_drain(struct virtio_device *device)
+{
+	while (device->all_in_flight)
+		device->class->wait(device);
+}
+
 void virtio_system_reset(struct virtio_device *device)
 {
+	virtio_drain(device);
 	pthread_mutex_lock(&device->base.lock);
 	driver_reset(device);
 	for (unsigned i = 0; i < device->class->queue_count; i++)
@@ -232,6 +263,7 @@ int virtio_init(struct virtio_device *device, const struct device_class *device_
 	device->config = config;
 	device->complaints = (struct log_limit)LOG_LIMIT(5);
 	pthread_mutex_init(&device->base.lock, NULL);
+	pthread_cond_init(&device->drained, NULL);
 	for (unsigned i = 0; i < class->queue_count; i++) {
 		int err = init_kick(device, i);
 
@@ -254,5 +286,6 @@ void virtio_finish(struct virtio_device *device)
 		loop_fd_remove(&kick->watch);
 		close(kick->watch.fd);
 	}
+	pthread_cond_destroy(&device->drained);
 	pthread_mutex_destroy(&device->base.lock);
 }

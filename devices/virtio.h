@@ -8,6 +8,10 @@
  * Threads and the lock: the driver's register accesses come on vCPU threads with device->lock
  * held. `serve` is called on the event loop's thread without it, and takes it around everything
  * here. A driver's reset may come between any two takings; virtio_pop() then finds nothing.
+ *
+ * A device may answer a chain later: virtio_begin() once it has popped it, and virtio_end(). While
+ * such are in flight a driver's reset waits in its vCPU, since nothing may touch its memory after
+ * (2.4.1); they end on the loop, so whoever makes the loop wait for vCPUs calls virtio_drain() first.
  */
 #ifndef SLUICE_DEVICES_VIRTIO_H
 #define SLUICE_DEVICES_VIRTIO_H
@@ -33,6 +37,8 @@ struct virtio_class {
 	size_t config_bytes; /* of the configuration space */
 	/* The driver has notified queue `index`: pop, answer, and virtio_interrupt() at the end. */
 	void (*serve)(struct virtio_device *device, unsigned index);
+	/* Of a device that has chains in flight: waits for one to end, and ends it. Without the lock. */
+	void (*wait)(struct virtio_device *device);
 };
 
 /* What the driver has set up: plain data, all zero after a reset but for config_generation. */
@@ -60,6 +66,10 @@ struct virtio_device {
 
 	struct virtio_state state;
 
+	/* Chains in flight, of each queue and of all; and how many resets wait until there are none. */
+	unsigned in_flight[VIRTIO_QUEUES_MAX], all_in_flight, resets;
+	pthread_cond_t drained;
+
 	struct virtio_kick kicks[VIRTIO_QUEUES_MAX];
 	struct mmio_doorbell doorbells[VIRTIO_QUEUES_MAX];
 	unsigned budget;       /* chains virtio_pop() may still give in this call of `serve` */
@@ -80,13 +90,15 @@ void virtio_begin_turn(struct virtio_device *device);
 void virtio_finish(struct virtio_device *device);
 /* System reset: a driver's reset, and notifications that wait are forgotten. Takes the lock. */
 void virtio_system_reset(struct virtio_device *device);
+/* On the loop's thread, without the lock: ends all that is in flight. */
+void virtio_drain(struct virtio_device *device);
 
 /* What follows is called with device->lock held. */
 
 /*
  * Takes the next chain of queue `index`. False when there is none or the device does not run. At
  * most a ring full in one call of `serve`; the rest comes in the next, so that no guest keeps the
- * loop to itself.
+ * loop to itself. Nor any while a ring full is in flight.
  */
 bool virtio_pop(struct virtio_device *device, unsigned index, struct virtq_chain *ret);
 void virtio_push(struct virtio_device *device, unsigned index, uint16_t head, uint32_t written);
@@ -94,6 +106,9 @@ void virtio_push(struct virtio_device *device, unsigned index, uint16_t head, ui
 void virtio_push_many(struct virtio_device *device, unsigned index, const struct virtq_used *used,
 	unsigned count);
 void virtio_unpop(struct virtio_device *device, unsigned index, unsigned count);
+/* The chain popped last is in flight; its end pushes it, interrupts, and serves who waited for it. */
+void virtio_begin(struct virtio_device *device, unsigned index);
+void virtio_end(struct virtio_device *device, unsigned index, uint16_t head, uint32_t written);
 /* Interrupts the driver if it wants to hear of what was pushed. */
 void virtio_interrupt(struct virtio_device *device, unsigned index);
 

@@ -22,23 +22,27 @@ int guestmem_add(struct guestmem *mem, const struct guestmem_range *range)
 	return 0;
 }
 
-void *guestmem_at(const struct guestmem *mem, uint64_t gpa, uint64_t len)
+/* The range that holds all of [gpa, gpa + len). Neighbours that touch stay two: nothing spans them. */
+static const struct guestmem_range *find(const struct guestmem *mem, uint64_t gpa, uint64_t len)
 {
-	if (!len)
-		return NULL;
 	for (size_t i = 0; i < mem->count; i++) {
 		const struct guestmem_range *range = &mem->ranges[i];
 		uint64_t offset = gpa - range->gpa;
 
-		if (gpa < range->gpa || offset >= range->size)
-			continue;
-		if (len > range->size - offset)
-			return NULL; /* neighbours that touch stay two: nothing spans them */
-		if (range->window && window_state(range->window, offset, len) != WINDOW_PLUGGED)
-			return NULL;
-		return range->hva + offset;
+		if (gpa >= range->gpa && offset < range->size)
+			return len && len <= range->size - offset ? range : NULL;
 	}
 	return NULL;
+}
+
+void *guestmem_at(const struct guestmem *mem, uint64_t gpa, uint64_t len)
+{
+	const struct guestmem_range *range = find(mem, gpa, len);
+
+	if (!range || (range->window &&
+			      window_state(range->window, gpa - range->gpa, len) != WINDOW_PLUGGED))
+		return NULL;
+	return range->hva + (gpa - range->gpa);
 }
 
 int guestmem_read(const struct guestmem *mem, uint64_t gpa, void *ret_buf, size_t len)
@@ -59,4 +63,34 @@ int guestmem_write(const struct guestmem *mem, uint64_t gpa, const void *buf, si
 		return -EFAULT;
 	memcpy(to, buf, len);
 	return 0;
+}
+
+void guestmem_pin(struct guestmem *mem, struct guestmem_pin *pin)
+{
+	pin->next = mem->pins;
+	pin->at = &mem->pins;
+	if (pin->next)
+		pin->next->at = &pin->next;
+	mem->pins = pin;
+}
+
+void guestmem_unpin(struct guestmem_pin *pin)
+{
+	*pin->at = pin->next;
+	if (pin->next)
+		pin->next->at = pin->at;
+}
+
+bool guestmem_pinned(const struct guestmem *mem, uint64_t gpa, uint64_t size)
+{
+	const struct guestmem_range *range = find(mem, gpa, size);
+	uint64_t from = range ? (uint64_t)(uintptr_t)range->hva + (gpa - range->gpa) : 0;
+
+	for (const struct guestmem_pin *pin = range ? mem->pins : NULL; pin; pin = pin->next)
+		for (size_t i = 0; i < pin->count; i++)
+			if (pin->parts[i].iov_len &&
+				ranges_overlap((uintptr_t)pin->parts[i].iov_base,
+					pin->parts[i].iov_len, from, size))
+				return true;
+	return false;
 }

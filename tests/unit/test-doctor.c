@@ -168,6 +168,22 @@ static void memory_cgroup(void **state)
 	assert_true(says("note     memory cgroup, with a limit of 1 GiB"));
 }
 
+static void io_uring(void **state)
+{
+	assert_true(says("ok       io_uring, for disks"));
+	survey.uring = -ENOSYS;
+	assert_true(says("note     no io_uring: disks are served by threads"));
+	assert_true(says("CONFIG_IO_URING"));
+	survey.uring = -EPERM;
+	assert_true(says("(seccomp) forbids it"));
+	line("/proc/sys/kernel/io_uring_disabled", "1\n");
+	assert_true(
+		says("kernel.io_uring_disabled=1 forbids it; 0 allows it, or being in the group"));
+	line("/proc/sys/kernel/io_uring_disabled", "2\n");
+	assert_true(says("kernel.io_uring_disabled=2 forbids it; 0 allows it"));
+	assert_int_equal(problems, 0);
+}
+
 static void landlock(void **state)
 {
 	assert_true(says("ok       Landlock, version 6"));
@@ -202,6 +218,7 @@ int main(void)
 		TEST(cpu_features),
 		TEST(nested),
 		TEST(memory_cgroup),
+		TEST(io_uring),
 		TEST(landlock),
 		TEST(systems_of_32_bits),
 	};

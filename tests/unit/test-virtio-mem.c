@@ -130,6 +130,24 @@ static void plug_and_unplug(void **unused)
 	assert_int_equal(CONFIG(plugged_size), 2 * BLOCK);
 }
 
+/* What another device's requests are about is not taken from under them. */
+static void in_use_is_busy(void **unused)
+{
+	uint8_t *at = (uint8_t *)(uintptr_t)(1 * TiB); /* nobody goes there */
+	const struct iovec part = { .iov_base = at + 5 * BLOCK - 1, .iov_len = 1 };
+	struct guestmem_pin pin = { .parts = &part, .count = 1 };
+
+	driver.mem.ranges[driver.mem.count++] =
+		(struct guestmem_range){ .gpa = GPA, .size = WINDOW, .hva = at };
+	assert_int_equal(ask(PLUG, 3, 4), ACK);
+	guestmem_pin(&driver.mem, &pin);
+	assert_int_equal(ask(UNPLUG, 3, 2), BUSY);
+	assert_int_equal(ask(UNPLUG_ALL, 0, 0), BUSY);
+	assert_int_equal(ask(UNPLUG, 5, 1), ACK);
+	guestmem_unpin(&pin);
+	assert_int_equal(ask(UNPLUG, 3, 2), ACK);
+}
+
 static void state_is_exact(void **unused)
 {
 	ask(PLUG, 3, 4);
@@ -669,6 +687,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(plug_and_unplug),
+		TEST(in_use_is_busy),
 		TEST(state_is_exact),
 		TEST(bad_ranges),
 		TEST(wrong_state),

@@ -97,7 +97,7 @@ void gic_init(void);
 void timer_arm(uint64_t us);
 void gic_interrupt(void);
 
-/* ---- virtio (virtio-mem.c, virtio-pci.c) ---- */
+/* ---- virtio (virtio-mmio.c, virtio-pci.c) ---- */
 
 struct virtio_start {
 	uint64_t features;
@@ -116,6 +116,45 @@ struct virtio {
 
 /* Finds the first on PCI, as QEMU's virt has it with highmem-ecam=off. False where there is none. */
 bool virtio_pci_open(struct virtio *virtio, unsigned device_id);
+
+/* The first device of this kind, on virtio-mmio, else on PCI. */
+bool virtio_open(struct virtio *virtio, unsigned device_id);
+
+/* ---- virtio-blk (virtio-blk.c) ---- */
+
+#define VBLK_IN	   0
+#define VBLK_OUT   1
+#define VBLK_FLUSH 4
+
+#define VBLK_CHAINS 8 /* that may be in flight */
+#define VBLK_PARTS  6 /* that each may have */
+#define VBLK_NONE   0xee
+
+/* A descriptor as the caller wants it. */
+struct vblk_part {
+	uint64_t addr;
+	uint32_t len;
+	bool writable;
+};
+
+struct vblk {
+	struct virtio virtio;
+	uint64_t sectors;
+};
+
+bool vblk_open(struct vblk *vblk);
+/* Resets it and starts its queue 0; `flushes`: takes the feature to flush. */
+void vblk_start(struct vblk *vblk, bool flushes);
+/* Puts a chain on the ring, and tells the device. */
+void vblk_offer(struct vblk *vblk, const struct vblk_part *parts, unsigned count);
+/* How many chains were offered, and given back, since the start. */
+uint16_t vblk_offered(void);
+uint16_t vblk_given_back(void);
+/* Waits until all have been; false after 10 s, or where the device needs a reset. */
+bool vblk_wait(struct vblk *vblk);
+/* One request, waited for; its status, VBLK_NONE where there is none, or -1 where it was not given back. */
+int vblk_request(struct vblk *vblk, uint32_t type, uint64_t sector, void *data, uint32_t len);
+bool vblk_needs_reset(struct vblk *vblk);
 
 /* ---- virtio-mem (virtio-mem.c) ---- */
 

@@ -19,6 +19,9 @@ uint64_t page_word(uint64_t seed, uint64_t page);
 /* guest-kexec.c: `when` is "next" or "panic". */
 int kexec_prepare(const char *when, const char *kernel, const char *initrd, const char *bootargs);
 int kexec_go(void);
+/* guest-blk.c */
+int blk_exercise(const char *path, const char *count, const char *seed);
+
 /* guest-vmcore.c */
 int vmcore_search(const char *mib, const char *seed);
 

@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A disk's calls made by io_uring; see disk-engine.h. A seccomp filter does not see what goes through
+ * a ring. So the ring is made with no more than a disk needs, four calls on one file, and then closed
+ * to any change: nothing else can be had of it. Guest memory is never registered, as that would pin it.
+ *
+ * Completions wait until they are asked for (DEFER_TASKRUN). On older kernels they come as a signal
+ * does, and any system call of this thread may then end with EINTR.
+ */
+#include <errno.h>
+#include <liburing.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <time.h>
+
+#include "devices/disk-engine.h"
+#include "hyp/loop.h"
+#include "hyp/util.h"
+
+/* The kernel was short of something: when it is asked again. */
+#define RETRY_MS 10
+
+struct uring {
+	struct disk_engine engine;
+	struct loop *loop;
+	struct io_uring ring;
+	struct loop_fd watch; /* the ring itself: there are completions */
+	struct loop_timer retry;
+};
+
+static const uint8_t opcodes[] = {
+	[DISK_CALL_READV] = IORING_OP_READV,
+	[DISK_CALL_WRITEV] = IORING_OP_WRITEV,
+	[DISK_CALL_FDATASYNC] = IORING_OP_FSYNC,
+	[DISK_CALL_FALLOCATE] = IORING_OP_FALLOCATE,
+};
+
+static int restrict_ring(struct io_uring *ring, int fd)
+{
+	struct io_uring_restriction allowed[ARRAY_SIZE(opcodes) + 1];
+	int err;
+
+	memset(allowed, 0, sizeof(allowed));
+	for (size_t i = 0; i < ARRAY_SIZE(opcodes); i++) {
+		allowed[i].opcode = IORING_RESTRICTION_SQE_OP;
+		allowed[i].sqe_op = opcodes[i];
+	}
+	allowed[ARRAY_SIZE(opcodes)].opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED;
+	allowed[ARRAY_SIZE(opcodes)].sqe_flags = IOSQE_FIXED_FILE;
+	err = io_uring_register_files(ring, &fd, 1);
+	if (!err)
+		err = io_uring_register_restrictions(ring, allowed, ARRAY_SIZE(allowed));
+	return err ? err : io_uring_enable_rings(ring);
+}
+
+static int make_ring(struct io_uring *ring, unsigned entries, int fd)
+{
+	const unsigned flags = IORING_SETUP_R_DISABLED | IORING_SETUP_CLAMP;
+	int err = io_uring_queue_init(entries, ring,
+		flags | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+			IORING_SETUP_TASKRUN_FLAG);
+
+	if (err == -EINVAL)
+		err = io_uring_queue_init(entries, ring, flags);
+	if (err)
+		return err;
+	err = restrict_ring(ring, fd);
+	if (err)
+		io_uring_queue_exit(ring);
+	return err;
+}
+
+int disk_uring_probe(void)
+{
+	struct io_uring ring;
+	int err = make_ring(&ring, 1, 0);
+
+	if (!err)
+		io_uring_queue_exit(&ring);
+	return err;
+}
+
+static void uring_start(struct disk_engine *engine, struct disk_io *io)
+{
+	struct uring *uring = container_of(engine, struct uring, engine);
+	struct io_uring_sqe *sqe = io_uring_get_sqe(&uring->ring);
+
+	CHECK(sqe); /* there is one for each call that may be in flight */
+	io_uring_prep_rw(opcodes[io->call], sqe, 0, NULL, 0, io->offset);
+	if (io->call <= DISK_CALL_WRITEV) {
+		sqe->addr = (uintptr_t)io->iov;
+		sqe->len = io->iov_count;
+	} else if (io->call == DISK_CALL_FDATASYNC) {
+		sqe->off = 0;
+		sqe->fsync_flags = IORING_FSYNC_DATASYNC;
+	} else {
+		sqe->addr = io->bytes;
+		sqe->len = (unsigned)io->mode;
+	}
+	io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
+	io_uring_sqe_set_data(sqe, io);
+}
+
+static void uring_submit(struct disk_engine *engine)
+{
+	struct uring *uring = container_of(engine, struct uring, engine);
+
+	/* A call that fails at once ends a submission, with the rest left. */
+	while (io_uring_sq_ready(&uring->ring))
+		if (io_uring_submit(&uring->ring) <= 0) {
+			loop_timer_arm(uring->loop, &uring->retry, RETRY_MS);
+			return;
+		}
+}
+
+static void retry(struct loop_timer *timer)
+{
+	uring_submit(&container_of(timer, struct uring, retry)->engine);
+}
+
+static void take_completions(struct uring *uring)
+{
+	struct io_uring_cqe *cqe;
+
+	while (!io_uring_peek_cqe(&uring->ring, &cqe)) {
+		struct disk_io *io = io_uring_cqe_get_data(cqe);
+		int result = cqe->res;
+
+		io_uring_cqe_seen(&uring->ring, cqe);
+		disk_io_done(io, result);
+	}
+	uring_submit(&uring->engine);
+}
+
+static void ready(struct loop_fd *watch, uint32_t events)
+{
+	take_completions(container_of(watch, struct uring, watch));
+}
+
+static void uring_wait(struct disk_engine *engine)
+{
+	const struct timespec pause = { .tv_nsec = RETRY_MS * 1000000 };
+	struct uring *uring = container_of(engine, struct uring, engine);
+	struct io_uring_cqe *cqe;
+
+	uring_submit(engine);
+	if (io_uring_sq_ready(&uring->ring))
+		nanosleep(&pause, NULL);
+	else
+		io_uring_wait_cqe(&uring->ring, &cqe);
+	take_completions(uring);
+}
+
+static void uring_destroy(struct disk_engine *engine)
+{
+	struct uring *uring = container_of(engine, struct uring, engine);
+
+	loop_timer_cancel(&uring->retry);
+	loop_fd_remove(&uring->watch);
+	io_uring_queue_exit(&uring->ring);
+	free(uring);
+}
+
+static int uring_create(struct loop *loop, int fd, unsigned in_flight, struct disk_engine **ret)
+{
+	struct uring *uring = calloc(1, sizeof(*uring));
+	int err;
+
+	if (!uring)
+		return -ENOMEM;
+	uring->engine.ops = &disk_uring;
+	uring->loop = loop;
+	uring->retry.fired = retry;
+	err = make_ring(&uring->ring, in_flight, fd);
+	if (err)
+		goto free_uring;
+	uring->watch =
+		(struct loop_fd){ .fd = uring->ring.ring_fd, .events = EPOLLIN, .ready = ready };
+	err = loop_fd_add(loop, &uring->watch);
+	if (err)
+		goto exit_ring;
+	*ret = &uring->engine;
+	return 0;
+
+exit_ring:
+	io_uring_queue_exit(&uring->ring);
+free_uring:
+	free(uring);
+	return err;
+}
+
+const struct disk_engine_ops disk_uring = {
+	.create = uring_create,
+	.start = uring_start,
+	.submit = uring_submit,
+	.wait = uring_wait,
+	.destroy = uring_destroy,
+};

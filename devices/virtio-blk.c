@@ -1,0 +1,467 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * virtio-blk (virtio 1.2, 5.2): requests that are checked, and then made of the disk (devices/disk.h)
+ * straight from and into guest memory, which is pinned meanwhile. A request that makes no sense gets
+ * its error status, and touches nothing; one without a place for a status is given back as it came.
+ *
+ * A driver that does not flush (it took no VIRTIO_BLK_F_FLUSH) hears of a write when it is on the disk.
+ */
+#include "devices/virtio-blk.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/virtio_blk.h>
+#include <linux/virtio_ids.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "devices/disk.h"
+#include "devices/virtio.h"
+#include "hyp/guestmem.h"
+#include "hyp/util.h"
+
+#define SECTOR	   512
+#define QUEUE_SIZE VIRTQ_SIZE_MAX
+/* Linux takes as many as it has CPUs; more than these few does not help one thread that serves all. */
+#define QUEUES_DEFAULT 4
+/* Of one discard or write of zeroes; Linux splits larger ones. */
+#define RANGE_MAX_BYTES (1 * GiB)
+
+struct virtio_blk_node {
+	const char *file;
+	const char *serial; /* NULL: the id */
+	uint32_t queues;
+	uint32_t discard; /* an index into `switches` */
+	bool read_only, direct;
+};
+
+struct virtio_blk {
+	struct virtio_device virtio;
+	struct virtio_class class; /* with its number of queues */
+	struct disk *disk;
+	bool read_only;
+	char serial[VIRTIO_BLK_ID_BYTES]; /* zeroes behind it if there is room */
+	struct virtio_blk_config config;
+	struct log_limit complaints;
+};
+
+/* In flight. */
+struct request {
+	struct disk_request disk;
+	struct guestmem_pin pin;
+	struct virtio_blk *blk;
+	unsigned queue;
+	uint16_t head;
+	uint32_t writable_bytes;
+	struct iovec parts[]; /* the data's, and the status's */
+};
+
+static struct virtio_blk *from_device(struct device *device)
+{
+	return container_of(device, struct virtio_blk, virtio.base);
+}
+
+static bool negotiated(const struct virtio_blk *blk, unsigned feature)
+{
+	return blk->virtio.state.driver_features & VIRTIO_FEATURE(feature);
+}
+
+/* ---- The end of a request ---- */
+
+static uint8_t status_of(int err)
+{
+	return !err ? VIRTIO_BLK_S_OK : err == -ENOTSUP ? VIRTIO_BLK_S_UNSUPP : VIRTIO_BLK_S_IOERR;
+}
+
+static void done(struct disk_request *disk, int err)
+{
+	struct request *request = container_of(disk, struct request, disk);
+	struct virtio_blk *blk = request->blk;
+	uint8_t *status = request->pin.parts[request->pin.count - 1].iov_base;
+
+	if (err)
+		log_limited(&blk->complaints, LOG_ERROR, "%s: the host failed a request: %s",
+			blk->virtio.base.id, strerror(-err));
+	*status = status_of(err);
+	guestmem_unpin(&request->pin);
+	pthread_mutex_lock(&blk->virtio.base.lock);
+	virtio_end(&blk->virtio, request->queue, request->head, err ? 0 : request->writable_bytes);
+	pthread_mutex_unlock(&blk->virtio.base.lock);
+	free(request);
+}
+
+/* ---- Its parts in guest memory ---- */
+
+/* The last writable byte (5.2.6), or NULL. */
+static uint8_t *find_status(const struct virtio_blk *blk, const struct virtq_chain *chain)
+{
+	const struct virtq_segment *last = &chain->segments[chain->readable + chain->writable - 1];
+
+	if (!chain->writable || last->gpa + last->len - 1 < last->gpa)
+		return NULL;
+	return guestmem_at(blk->virtio.env->mem, last->gpa + last->len - 1, 1);
+}
+
+/*
+ * `bytes` of the segments from `segment` on, `skip` bytes in: into `ret`, which has room. How many
+ * parts, or -EFAULT where one is not memory.
+ */
+static int map(const struct virtio_blk *blk, const struct virtq_segment *segment, uint64_t skip,
+	uint64_t bytes, struct iovec *ret)
+{
+	int count = 0;
+
+	for (; bytes; segment++) {
+		uint64_t len = segment->len, gpa = segment->gpa + skip;
+		void *at;
+
+		if (skip >= len) {
+			skip -= len;
+			continue;
+		}
+		len = len - skip < bytes ? len - skip : bytes;
+		at = gpa < segment->gpa ? NULL : guestmem_at(blk->virtio.env->mem, gpa, len);
+		if (!at)
+			return -EFAULT;
+		ret[count++] = (struct iovec){ .iov_base = at, .iov_len = len };
+		bytes -= len;
+		skip = 0;
+	}
+	return count;
+}
+
+/* ---- Requests (5.2.6). Each fills what the disk is asked; 0, or what is wrong. ---- */
+
+static int check_range(const struct virtio_blk *blk, uint64_t sector, uint64_t bytes)
+{
+	const struct disk_info *info = disk_info(blk->disk);
+
+	if (!bytes || sector > info->bytes / SECTOR || bytes > info->bytes - sector * SECTOR ||
+		sector * SECTOR % info->block_bytes || bytes % info->block_bytes)
+		return -EINVAL;
+	return 0;
+}
+
+static int transfer(struct virtio_blk *blk, struct request *request,
+	const struct virtq_chain *chain, const struct virtio_blk_outhdr *header)
+{
+	struct disk_request *disk = &request->disk;
+	int err, count;
+
+	disk->op = header->type == VIRTIO_BLK_T_IN ? DISK_READ : DISK_WRITE;
+	disk->offset = header->sector * SECTOR;
+	disk->bytes = disk->op == DISK_READ ? chain->writable_bytes - 1
+					    : chain->readable_bytes - sizeof(*header);
+	if (disk->op == DISK_WRITE && blk->read_only)
+		return -EROFS;
+	err = check_range(blk, header->sector, disk->bytes);
+	if (err)
+		return err;
+	if (disk->op == DISK_READ)
+		count = map(blk, chain->segments + chain->readable, 0, disk->bytes, request->parts);
+	else
+		count = map(blk, chain->segments, sizeof(*header), disk->bytes, request->parts);
+	if (count < 0)
+		return count;
+	disk->iov = request->parts;
+	disk->iov_count = (unsigned)count;
+	return 0;
+}
+
+static int flush(struct virtio_blk *blk, struct request *request, const struct virtq_chain *chain,
+	const struct virtio_blk_outhdr *header)
+{
+	request->disk.op = DISK_FLUSH;
+	return 0;
+}
+
+static int clear(struct virtio_blk *blk, struct request *request, const struct virtq_chain *chain,
+	const struct virtio_blk_outhdr *header)
+{
+	bool discard = header->type == VIRTIO_BLK_T_DISCARD;
+	struct {
+		struct virtio_blk_outhdr header;
+		struct virtio_blk_discard_write_zeroes range;
+	} all;
+	uint64_t bytes;
+
+	if (!negotiated(blk, discard ? VIRTIO_BLK_F_DISCARD : VIRTIO_BLK_F_WRITE_ZEROES))
+		return -ENOTSUP;
+	if (blk->read_only)
+		return -EROFS;
+	/* One range, as the configuration says. */
+	if (chain->readable_bytes != sizeof(all) ||
+		virtq_chain_read(chain, blk->virtio.env->mem, &all, sizeof(all)))
+		return -EINVAL;
+	/* 5.2.6.2: reserved flags, and one that means nothing to a discard. */
+	if (all.range.flags & ~(discard ? 0u : VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP))
+		return -ENOTSUP;
+	bytes = (uint64_t)all.range.num_sectors * SECTOR;
+	request->disk.op = discard ? DISK_DISCARD : DISK_WRITE_ZEROES;
+	request->disk.unmap = all.range.flags;
+	request->disk.offset = all.range.sector * SECTOR;
+	request->disk.bytes = bytes;
+	return bytes > RANGE_MAX_BYTES ? -EINVAL : check_range(blk, all.range.sector, bytes);
+}
+
+static const struct {
+	uint32_t type;
+	int (*prepare)(struct virtio_blk *blk, struct request *request,
+		const struct virtq_chain *chain, const struct virtio_blk_outhdr *header);
+} kinds[] = {
+	{ VIRTIO_BLK_T_IN, transfer },
+	{ VIRTIO_BLK_T_OUT, transfer },
+	{ VIRTIO_BLK_T_FLUSH, flush },
+	{ VIRTIO_BLK_T_DISCARD, clear },
+	{ VIRTIO_BLK_T_WRITE_ZEROES, clear },
+};
+
+/* Makes the request and gets it under way; -errno where there is nothing to get under way. */
+static int start(struct virtio_blk *blk, unsigned queue, const struct virtq_chain *chain,
+	const struct virtio_blk_outhdr *header, uint8_t *status)
+{
+	size_t most = (size_t)chain->readable + chain->writable + 1, kind = 0;
+	struct request *request;
+	int err;
+
+	while (kind < ARRAY_SIZE(kinds) && kinds[kind].type != header->type)
+		kind++;
+	if (kind == ARRAY_SIZE(kinds))
+		return -ENOTSUP;
+	request = calloc(1, sizeof(*request) + most * sizeof(request->parts[0]));
+	if (!request)
+		return -ENOMEM;
+	request->blk = blk;
+	request->queue = queue;
+	request->head = chain->head;
+	request->writable_bytes = chain->writable_bytes;
+	request->disk.done = done;
+	request->disk.durable = !negotiated(blk, VIRTIO_BLK_F_FLUSH) && !blk->read_only;
+	err = kinds[kind].prepare(blk, request, chain, header);
+	if (err) {
+		free(request);
+		return err;
+	}
+	if (request->disk.op == DISK_READ)
+		request->disk.durable = false;
+	request->parts[request->disk.iov_count] = (struct iovec){ .iov_base = status,
+		.iov_len = 1 };
+	request->pin.parts = request->parts;
+	request->pin.count = request->disk.iov_count + 1;
+	guestmem_pin(blk->virtio.env->mem, &request->pin);
+	virtio_begin(&blk->virtio, queue);
+	disk_start(blk->disk, &request->disk);
+	return 0;
+}
+
+static int get_id(const struct virtio_blk *blk, const struct virtq_chain *chain)
+{
+	size_t room = chain->writable_bytes - 1;
+
+	return virtq_chain_write(chain, blk->virtio.env->mem, blk->serial,
+		room < sizeof(blk->serial) ? room : sizeof(blk->serial));
+}
+
+static void serve_chain(struct virtio_blk *blk, unsigned queue, const struct virtq_chain *chain)
+{
+	struct virtio_blk_outhdr header;
+	uint8_t *status = find_status(blk, chain);
+	int err;
+
+	if (!status) {
+		virtio_push(&blk->virtio, queue, chain->head, 0);
+		return;
+	}
+	err = virtq_chain_read(chain, blk->virtio.env->mem, &header, sizeof(header));
+	if (!err && header.type == VIRTIO_BLK_T_GET_ID) {
+		err = get_id(blk, chain);
+	} else if (!err) {
+		err = start(blk, queue, chain, &header, status);
+		if (!err)
+			return;
+	}
+	if (err)
+		log_limited(&blk->complaints, LOG_WARNING,
+			"%s: a request of its driver is wrong: %s", blk->virtio.base.id,
+			strerror(-err));
+	*status = status_of(err);
+	virtio_push(&blk->virtio, queue, chain->head, err ? 0 : chain->writable_bytes);
+}
+
+static void serve(struct virtio_device *virtio, unsigned index)
+{
+	struct virtio_blk *blk = container_of(virtio, struct virtio_blk, virtio);
+	struct virtq_chain chain;
+
+	pthread_mutex_lock(&virtio->base.lock);
+	while (virtio_pop(virtio, index, &chain))
+		serve_chain(blk, index, &chain);
+	virtio_interrupt(virtio, index);
+	pthread_mutex_unlock(&virtio->base.lock);
+	disk_submit(blk->disk);
+}
+
+static void wait_for_disk(struct virtio_device *virtio)
+{
+	disk_wait(container_of(virtio, struct virtio_blk, virtio)->disk);
+}
+
+/* ---- The node ---- */
+
+static const char *const switches[] = { "on", "off", NULL };
+
+#define FIELD(name) offsetof(struct virtio_blk_node, name)
+
+static const struct property properties[] = {
+	{ "file", PROPERTY_FILE, FIELD(file), .required = true },
+	{ "read-only", PROPERTY_FLAG, FIELD(read_only) },
+	{ "serial", PROPERTY_STRING, FIELD(serial) },
+	{ "queues", PROPERTY_U32, FIELD(queues), .min = 1, .max = VIRTIO_QUEUES_MAX },
+	{ "direct", PROPERTY_FLAG, FIELD(direct) },
+	{ "discard", PROPERTY_CHOICE, FIELD(discard), .choices = switches },
+	{ NULL },
+};
+
+static void virtio_blk_defaults(void *config)
+{
+	((struct virtio_blk_node *)config)->queues = QUEUES_DEFAULT;
+}
+
+static void virtio_blk_check(const void *config, struct device_check *check)
+{
+	const struct virtio_blk_node *node = config;
+
+	if (node->serial && strlen(node->serial) > VIRTIO_BLK_ID_BYTES)
+		check->error(check, "serial", "\"%s\" has %zu bytes, and there is room for %d",
+			node->serial, strlen(node->serial), VIRTIO_BLK_ID_BYTES);
+}
+
+static struct disk_config disk_config(const struct virtio_blk_node *node)
+{
+	return (struct disk_config){
+		.path = node->file,
+		.read_only = node->read_only,
+		.direct = node->direct,
+		.in_flight = node->queues * QUEUE_SIZE,
+	};
+}
+
+static void virtio_blk_look(const void *config, struct device_check *check)
+{
+	const struct disk_config disk = disk_config(config);
+	char why[1024];
+
+	if (disk_look(&disk, check->running, why, sizeof(why)))
+		check->error(check, "file", "%s", why);
+}
+
+/* ---- The class ---- */
+
+static const struct virtio_class virtio_class = {
+	.device_id = VIRTIO_ID_BLOCK,
+	.queue_size_max = QUEUE_SIZE,
+	.features = VIRTIO_FEATURE(VIRTIO_BLK_F_SEG_MAX) | VIRTIO_FEATURE(VIRTIO_BLK_F_BLK_SIZE) |
+		    VIRTIO_FEATURE(VIRTIO_BLK_F_TOPOLOGY) | VIRTIO_FEATURE(VIRTIO_BLK_F_MQ),
+	.config_bytes = sizeof(struct virtio_blk_config),
+	.serve = serve,
+	.wait = wait_for_disk,
+};
+
+static void fill_config(
+	struct virtio_blk_config *config, const struct disk_info *info, uint32_t queues)
+{
+	uint32_t factor = info->physical_bytes / info->block_bytes;
+
+	*config = (struct virtio_blk_config){
+		.capacity = info->bytes / SECTOR,
+		.seg_max = QUEUE_SIZE - 2, /* besides header and status */
+		.blk_size = info->block_bytes,
+		.physical_block_exp = (uint8_t)__builtin_ctz(factor),
+		.min_io_size = (uint16_t)factor,
+		.num_queues = (uint16_t)queues,
+		.max_discard_sectors = RANGE_MAX_BYTES / SECTOR,
+		.max_discard_seg = 1,
+		.discard_sector_alignment = info->physical_bytes / SECTOR,
+		.max_write_zeroes_sectors = RANGE_MAX_BYTES / SECTOR,
+		.max_write_zeroes_seg = 1,
+		.write_zeroes_may_unmap = 1,
+	};
+}
+
+static uint64_t features_of(const struct virtio_blk_node *node)
+{
+	if (node->read_only)
+		return VIRTIO_FEATURE(VIRTIO_BLK_F_RO);
+	return VIRTIO_FEATURE(VIRTIO_BLK_F_FLUSH) | VIRTIO_FEATURE(VIRTIO_BLK_F_WRITE_ZEROES) |
+	       (node->discard ? 0 : VIRTIO_FEATURE(VIRTIO_BLK_F_DISCARD));
+}
+
+static int virtio_blk_create(const void *config, const struct device_env *env, struct device **ret)
+{
+	const struct virtio_blk_node *node = config;
+	const struct disk_config disk = disk_config(node);
+	const char *serial = node->serial ? node->serial : env->id;
+	struct virtio_blk *blk = calloc(1, sizeof(*blk));
+	int err;
+
+	if (!blk)
+		return -ENOMEM;
+	err = disk_open(&disk, env->loop, &blk->disk);
+	if (err)
+		goto free_blk;
+	memcpy(blk->serial, serial, strnlen(serial, sizeof(blk->serial)));
+	blk->read_only = node->read_only;
+	blk->complaints = (struct log_limit)LOG_LIMIT(5);
+	blk->class = virtio_class;
+	blk->class.queue_count = node->queues;
+	fill_config(&blk->config, disk_info(blk->disk), node->queues);
+	err = virtio_init(
+		&blk->virtio, &virtio_blk_class, &blk->class, env, features_of(node), &blk->config);
+	if (err)
+		goto close_disk;
+	*ret = &blk->virtio.base;
+	return 0;
+
+close_disk:
+	disk_close(blk->disk);
+free_blk:
+	free(blk);
+	return err;
+}
+
+static void virtio_blk_reset(struct device *device)
+{
+	virtio_system_reset(&from_device(device)->virtio);
+}
+
+static void virtio_blk_drain(struct device *device)
+{
+	virtio_drain(&from_device(device)->virtio);
+}
+
+static void virtio_blk_destroy(struct device *device)
+{
+	struct virtio_blk *blk;
+
+	if (!device)
+		return;
+	blk = from_device(device);
+	virtio_drain(&blk->virtio);
+	virtio_finish(&blk->virtio);
+	disk_close(blk->disk);
+	free(blk);
+}
+
+const struct device_class virtio_blk_class = {
+	.compatible = "sluice,virtio-blk",
+	.kind = DEVICE_VIRTIO,
+	.properties = properties,
+	.config_bytes = sizeof(struct virtio_blk_node),
+	.defaults = virtio_blk_defaults,
+	.check = virtio_blk_check,
+	.look = virtio_blk_look,
+	.create = virtio_blk_create,
+	.reset = virtio_blk_reset,
+	.drain = virtio_blk_drain,
+	.destroy = virtio_blk_destroy,
+};

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A disk of the guest's, from a file or block device of the host's (virtio 1.2, 5.2). */
+#ifndef SLUICE_DEVICES_VIRTIO_BLK_H
+#define SLUICE_DEVICES_VIRTIO_BLK_H
+
+#include "devices/device.h"
+
+extern const struct device_class virtio_blk_class;
+
+#endif

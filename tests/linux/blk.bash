@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# Disks in the tests of Linux and bare-metal guests, and what is in them after the process was killed.
+
+disk() { echo "$1 { compatible = \"sluice,virtio-blk\"; file = \"$2\"; ${3:-} };"; }
+
+# holds FILE OUTPUT: each of its 16 blocks is whole, and of the last number that OUTPUT says was flushed there, or the
+# one after that: which was under way.
+holds() {
+	local last
+	last=$(tr -d '\r' <"$2" | sed -n 's/^flushed \([0-9]*\)$/\1/p' | tail -n 1)
+	od -An -v -tu8 -w4096 "$1" | head -n 16 | awk -v last="${last:-0}" '
+		{
+			for (i = 2; i <= NF; i++) if ($i != $1) { print "block", NR - 1, "is torn"; bad = 1; break }
+			newest = last - (last - (NR - 1)) % 16
+			if (last < NR - 1) newest = 0
+			if (NR == 1 && last < 16) newest = 0
+			if ($1 != newest && $1 != last + 1) { print "block", NR - 1, "has", $1, "and", newest, "was flushed"; bad = 1 }
+		}
+		END { print NR, "blocks, the last flushed is", last; exit bad || NR != 16 || !last }'
+}
+
+# kills NAME BOOTARGS: machines whose guest flushes numbered blocks, each killed at some moment; then what is in the file.
+kills() {
+	local name=$1 i lost=0 flushed=0 said
+	flushed_some() { [ "$(grep -c '^flushed' "$work/$name.out")" -ge 3 ]; }
+	for ((i = 0; i < ${BLK_KILLS:-3}; i++)); do
+		rm -f "$work/$name.img"
+		truncate -s 1M "$work/$name.img"
+		bare "$name" disk 1 "$(disk disk0 "$name.img")" "$2"
+		run "$name"
+		until_true 60 flushed_some || { lost=1; break; }
+		sleep "0.$((RANDOM % 90 + 10))"
+		kill -9 "${pid[$name]}"
+		wait "${pid[$name]}" 2>/dev/null
+		unset "pid[$name]"
+		until_true 20 unlocked "$work/$name.img"
+		said=$(holds "$work/$name.img" "$work/$name.out") || lost=1
+		echo "# $name: $said"
+	done
+	check "$name: nothing that was flushed is lost" [ "$lost" -eq 0 ]
+}
+# unlocked FILE: what a killed process had under way has ended.
+unlocked() { ! grep -q ":$(stat -c %i "$1") " /proc/locks; }

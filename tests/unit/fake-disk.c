@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A disk that a test has in its hands; see fake-disk.h. */
+#include "fake-disk.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "hyp/util.h"
+
+struct disk {
+	struct disk_info info;
+};
+
+uint8_t fake_disk_contents[FAKE_DISK_BYTES];
+uint32_t fake_disk_block_bytes = 512;
+struct disk_config fake_disk_config;
+int fake_disk_look;
+
+static struct disk the_disk;
+static struct disk_request *flight[FAKE_DISK_FLIGHT];
+static unsigned count;
+
+int disk_look(const struct disk_config *config, bool lock, char *ret_why, size_t len)
+{
+	if (fake_disk_look)
+		snprintf(ret_why, len, "%s is %s", config->path, lock ? "taken" : "bad");
+	return fake_disk_look;
+}
+
+int disk_open(const struct disk_config *config, struct loop *loop, struct disk **ret)
+{
+	fake_disk_config = *config;
+	the_disk.info = (struct disk_info){ .bytes = FAKE_DISK_BYTES,
+		.block_bytes = fake_disk_block_bytes,
+		.physical_bytes = 4096 };
+	*ret = &the_disk;
+	return 0;
+}
+
+void disk_close(struct disk *disk)
+{
+	CHECK(!count);
+}
+
+const struct disk_info *disk_info(const struct disk *disk)
+{
+	return &disk->info;
+}
+
+void disk_start(struct disk *disk, struct disk_request *request)
+{
+	uint64_t bytes = 0;
+
+	CHECK(count < fake_disk_config.in_flight && count < FAKE_DISK_FLIGHT);
+	CHECK(!request->bytes == (request->op == DISK_FLUSH));
+	CHECK(request->offset <= FAKE_DISK_BYTES);
+	CHECK(request->bytes <= FAKE_DISK_BYTES - request->offset);
+	CHECK((request->offset | request->bytes) % fake_disk_block_bytes == 0);
+	CHECK(!fake_disk_config.read_only || request->op == DISK_READ || request->op == DISK_FLUSH);
+	for (unsigned i = 0; i < request->iov_count; i++)
+		bytes += request->iov[i].iov_len;
+	CHECK(request->op > DISK_WRITE || bytes == request->bytes);
+	flight[count++] = request;
+}
+
+void disk_submit(struct disk *disk)
+{
+}
+
+void disk_wait(struct disk *disk)
+{
+	CHECK(count);
+	fake_disk_end(0, 0);
+}
+
+unsigned fake_disk_flight(void)
+{
+	return count;
+}
+
+const struct disk_request *fake_disk_request(unsigned index)
+{
+	return flight[index];
+}
+
+void fake_disk_end(unsigned index, int err)
+{
+	struct disk_request *request = flight[index];
+	uint8_t *at = fake_disk_contents + request->offset;
+
+	count--;
+	memmove(flight + index, flight + index + 1, (count - index) * sizeof(flight[0]));
+	if (!err && request->op >= DISK_DISCARD)
+		memset(at, 0, request->bytes);
+	for (unsigned i = 0; !err && i < request->iov_count; i++) {
+		const struct iovec *part = &request->iov[i];
+
+		if (request->op == DISK_READ)
+			memcpy(part->iov_base, at, part->iov_len);
+		else
+			memcpy(at, part->iov_base, part->iov_len);
+		at += part->iov_len;
+	}
+	request->done(request, err);
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A disk of a few sectors in memory, which ends a request when a test says so, and how: it takes the
+ * place of devices/disk.c, and holds its callers to the contract of disk.h.
+ */
+#ifndef SLUICE_TESTS_UNIT_FAKE_DISK_H
+#define SLUICE_TESTS_UNIT_FAKE_DISK_H
+
+#include "devices/disk.h"
+
+#define FAKE_DISK_BYTES	 0x10000
+#define FAKE_DISK_FLIGHT 4096
+
+extern uint8_t fake_disk_contents[FAKE_DISK_BYTES];
+extern uint32_t fake_disk_block_bytes;
+/* What the device opened; and whether disk_look() finds it good. */
+extern struct disk_config fake_disk_config;
+extern int fake_disk_look;
+
+/* How many requests are in flight, and the oldest of them but `index`. */
+unsigned fake_disk_flight(void);
+const struct disk_request *fake_disk_request(unsigned index);
+/* Ends that one: carried out if err is 0. */
+void fake_disk_end(unsigned index, int err);
+
+#endif

@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Disks on real files, by io_uring and by threads: what is written, cleared and refused. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "devices/disk.h"
+#include "hyp/loop.h"
+#include "hyp/util.h"
+#include "unit.h"
+
+#define BYTES (4 * MiB)
+
+static char folder[] = "/tmp/test-disk.XXXXXX", path[64];
+static struct loop *loop;
+static struct disk *disk;
+static uint8_t *data, *model; /* BYTES each, aligned to pages */
+
+/* The contents of a new file, as `model` has them. */
+static void make_file(void)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+	for (uint64_t i = 0; i < BYTES; i++)
+		model[i] = (uint8_t)(i ^ i >> 9);
+	assert_int_equal(write(fd, model, BYTES), BYTES);
+	close(fd);
+}
+
+static struct disk_config config(const bool *threads)
+{
+	return (struct disk_config){ .path = path, .in_flight = 64, .threads = *threads };
+}
+
+static int setup(void **state)
+{
+	struct disk_config how = config(*state);
+
+	make_file();
+	assert_int_equal(loop_create(&loop), 0);
+	return disk_open(&how, loop, &disk);
+}
+
+static int teardown(void **state)
+{
+	disk_close(disk);
+	disk = NULL;
+	loop_destroy(loop);
+	return 0;
+}
+
+struct asked {
+	struct disk_request request;
+	struct iovec iov[64];
+	bool ended;
+	int err;
+};
+
+static void done(struct disk_request *request, int err)
+{
+	struct asked *asked = container_of(request, struct asked, request);
+
+	asked->ended = true;
+	asked->err = err;
+}
+
+static void start(struct asked *asked, enum disk_op op, uint64_t offset, uint64_t bytes)
+{
+	asked->request.op = op;
+	asked->request.offset = offset;
+	asked->request.bytes = bytes;
+	asked->request.iov = asked->iov;
+	asked->request.done = done;
+	asked->ended = false;
+	disk_start(disk, &asked->request);
+	assert_false(asked->ended);
+}
+
+static int end(struct asked *asked)
+{
+	disk_submit(disk);
+	while (!asked->ended)
+		disk_wait(disk);
+	return asked->err;
+}
+
+/* `bytes` of `data` from `from` on, in parts of `part`. */
+static int transfer(enum disk_op op, uint64_t offset, uint64_t from, uint64_t bytes, uint64_t part)
+{
+	struct asked asked = { .request.durable = op == DISK_WRITE };
+	unsigned count = 0;
+
+	for (uint64_t at = 0; at < bytes; at += part)
+		asked.iov[count++] = (struct iovec){ data + from + at,
+			bytes - at < part ? bytes - at : part };
+	asked.request.iov_count = count;
+	start(&asked, op, offset, bytes);
+	return end(&asked);
+}
+
+static int simple(enum disk_op op, uint64_t offset, uint64_t bytes, bool unmap)
+{
+	struct asked asked = { .request.unmap = unmap };
+
+	start(&asked, op, offset, bytes);
+	return end(&asked);
+}
+
+static void file_is_as_the_model(void)
+{
+	int fd = open(path, O_RDONLY);
+	uint8_t *all = malloc(BYTES);
+
+	assert_int_equal(read(fd, all, BYTES), BYTES);
+	assert_memory_equal(all, model, BYTES);
+	free(all);
+	close(fd);
+}
+
+static uint64_t stored_bytes(void)
+{
+	struct stat stat;
+
+	lstat(path, &stat);
+	return (uint64_t)stat.st_blocks * 512;
+}
+
+/* Random requests, against a model; also unaligned memory, which O_DIRECT does not take. */
+static void random_requests(unsigned seed, unsigned unaligned)
+{
+	uint32_t block = disk_info(disk)->block_bytes;
+
+	srandom(seed);
+	for (int i = 0; i < 300; i++) {
+		uint64_t blocks = BYTES / block, offset = (uint64_t)random() % blocks;
+		uint64_t most = blocks - offset < 128 ? blocks - offset : 128;
+		uint64_t bytes = (1 + (uint64_t)random() % most) * block;
+		uint64_t from = unaligned ? (uint64_t)random() % unaligned : 0, kind = random() % 8;
+		uint64_t part = from ? 1 + bytes / (1 + (uint64_t)random() % 60) : bytes;
+
+		offset *= block;
+		for (uint64_t at = 0; kind < 3 && at < bytes; at++)
+			data[from + at] = (uint8_t)random();
+		if (kind < 3) {
+			assert_int_equal(transfer(DISK_WRITE, offset, from, bytes, part), 0);
+			memcpy(model + offset, data + from, bytes);
+		} else if (kind < 6) {
+			memset(data + from, 0xee, bytes);
+			assert_int_equal(transfer(DISK_READ, offset, from, bytes, part), 0);
+			assert_memory_equal(data + from, model + offset, bytes);
+		} else {
+			assert_int_equal(simple(DISK_WRITE_ZEROES, offset, bytes, kind & 1), 0);
+			memset(model + offset, 0, bytes);
+		}
+	}
+	assert_int_equal(simple(DISK_FLUSH, 0, 0, false), 0);
+	file_is_as_the_model();
+}
+
+static void reads_and_writes(void **state)
+{
+	random_requests(1, 0);
+	random_requests(2, 4096);
+}
+
+static void direct(void **state)
+{
+	struct disk_config how = config(*state);
+	char why[200];
+
+	how.direct = true;
+	disk_close(disk);
+	disk = NULL;
+	if (disk_look(&how, false, why, sizeof(why)))
+		skip(); /* such a file system */
+	assert_int_equal(disk_open(&how, loop, &disk), 0);
+	random_requests(3, 0);
+	random_requests(4, 4096);
+}
+
+/* Those that want the one buffer take turns. */
+static void many_at_once(void **state)
+{
+	struct disk_config how = config(*state);
+	struct asked asked[32] = { 0 };
+	uint32_t block;
+	char why[200];
+
+	how.direct = true;
+	disk_close(disk);
+	disk = NULL;
+	if (disk_look(&how, false, why, sizeof(why)))
+		skip();
+	assert_int_equal(disk_open(&how, loop, &disk), 0);
+	block = disk_info(disk)->block_bytes;
+	for (unsigned i = 0; i < ARRAY_SIZE(asked); i++) {
+		asked[i].iov[0] = (struct iovec){ data + i * (block + 512) + 1, block };
+		asked[i].request.iov_count = 1;
+		start(&asked[i], DISK_READ, (uint64_t)i * block, block);
+	}
+	for (unsigned i = 0; i < ARRAY_SIZE(asked); i++) {
+		assert_int_equal(end(&asked[i]), 0);
+		assert_memory_equal(data + i * (block + 512) + 1, model + i * block, block);
+	}
+}
+
+static void cleared_is_given_back(void **state)
+{
+	uint64_t before = stored_bytes();
+
+	assert_int_equal(simple(DISK_DISCARD, 1 * MiB, 1 * MiB, false), 0);
+	memset(model + MiB, 0, MiB);
+	assert_true(stored_bytes() <= before - MiB);
+	assert_int_equal(simple(DISK_WRITE_ZEROES, 2 * MiB, 1 * MiB, true), 0);
+	memset(model + 2 * MiB, 0, MiB);
+	assert_true(stored_bytes() <= before - 2 * MiB);
+	/* These are to stay. */
+	assert_int_equal(simple(DISK_WRITE_ZEROES, 0, 1 * MiB, false), 0);
+	memset(model, 0, MiB);
+	assert_true(stored_bytes() >= before - 2 * MiB);
+	file_is_as_the_model();
+}
+
+/* The file became shorter behind the disk's back. */
+static void short_file(void **state)
+{
+	assert_int_equal(truncate(path, 1 * MiB), 0);
+	assert_int_equal(transfer(DISK_READ, 1 * MiB - 4096, 0, 8192, 8192), -EIO);
+	assert_int_equal(transfer(DISK_READ, 0, 0, 8192, 8192), 0);
+	assert_memory_equal(data, model, 8192);
+}
+
+/* Memory that is not there any more: the call fails, not the process. */
+static void bad_memory(void **state)
+{
+	struct asked asked = { .request.iov_count = 1, .iov[0] = { (void *)4096, 4096 } };
+
+	start(&asked, DISK_READ, 0, 4096);
+	assert_int_equal(end(&asked), -EFAULT);
+}
+
+static void stop(struct disk_request *request, int err)
+{
+	done(request, err);
+	loop_stop(loop);
+}
+
+static void loop_hears_of_it(void **state)
+{
+	struct asked asked = { .request.iov_count = 1, .iov[0] = { data, 4096 } };
+
+	start(&asked, DISK_READ, 4096, 4096);
+	asked.request.done = stop;
+	disk_submit(disk);
+	assert_int_equal(loop_run(loop), 0);
+	assert_memory_equal(data, model + 4096, 4096);
+}
+
+/* ---- What is refused ---- */
+
+static const char *look(const char *file, bool read_only, bool lock)
+{
+	const struct disk_config how = { .path = file, .read_only = read_only, .in_flight = 1 };
+	static char why[1024];
+
+	return disk_look(&how, lock, why, sizeof(why)) ? why : "good";
+}
+
+#define SAYS(words, said) assert_non_null(strstr(said, words))
+
+static void locks(void **state)
+{
+	SAYS("is in use by another process", look(path, false, true));
+	SAYS("is in use by another process", look(path, true, true));
+	assert_string_equal(look(path, false, false), "good");
+	disk_close(disk);
+	disk = NULL;
+	assert_string_equal(look(path, false, true), "good");
+}
+
+static void put_file(uint64_t size, const char *start, uint64_t at)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
+
+	assert_int_equal(ftruncate(fd, (off_t)size), 0);
+	assert_int_equal(pwrite(fd, start, strlen(start), (off_t)at), strlen(start));
+	close(fd);
+}
+
+static void refused(void **state)
+{
+	put_file(1024, "", 0);
+	assert_string_equal(look(path, false, true), "good");
+	put_file(1023, "", 0);
+	SAYS("1023 bytes, not a multiple of 512", look(path, false, true));
+	put_file(0, "", 0);
+	SAYS("is empty", look(path, false, true));
+	put_file(1024, "QFI\xfb", 0);
+	SAYS("is a qcow2 image", look(path, false, true));
+	SAYS("qemu-img convert -f qcow2 -O raw", look(path, true, false));
+	put_file(1024, "\x7f\x10\xda\xbe", 64);
+	SAYS("is a vdi image", look(path, false, true));
+	put_file(1024, "# Disk DescriptorFile\nversion=1\n", 0);
+	SAYS("is a vmdk image", look(path, false, true));
+	put_file(1024, "vhdxfile", 0);
+	SAYS("is a vhdx image", look(path, false, true));
+	unlink(path);
+	SAYS("there is no ", look(path, false, true));
+	assert_int_equal(mkfifo(path, 0600), 0);
+	SAYS("neither a file nor a block device", look(path, false, true));
+	unlink(path);
+	SAYS("is a folder", look(folder, false, true));
+	SAYS("is a folder", look(folder, true, true));
+	SAYS("neither a file nor a block device", look("/dev/null", false, true));
+}
+
+static int make_all(void **unused)
+{
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/disk.img", folder);
+	return posix_memalign((void **)&data, 4096, BYTES) ||
+	       posix_memalign((void **)&model, 4096, BYTES);
+}
+
+static int remove_all(void **unused)
+{
+	unlink(path);
+	free(data);
+	free(model);
+	return rmdir(folder);
+}
+
+#define BOTH(test)                                                                                 \
+	{ #test ", io_uring", test, setup, teardown, &(bool){ false } },                           \
+	{                                                                                          \
+#test ", threads", test, setup, teardown, &(bool)                                  \
+		{                                                                                  \
+			true                                                                       \
+		}                                                                                  \
+	}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BOTH(reads_and_writes),
+		BOTH(direct),
+		BOTH(many_at_once),
+		BOTH(cleared_is_given_back),
+		BOTH(short_file),
+		BOTH(bad_memory),
+		BOTH(loop_hears_of_it),
+		BOTH(locks),
+		cmocka_unit_test(refused),
+	};
+
+	return cmocka_run_group_tests(tests, make_all, remove_all);
+}

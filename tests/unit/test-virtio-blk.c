@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Requests of a disk's driver, good and bad, beside a disk that ends them when and how the test says. */
+#include <errno.h>
+#include <linux/virtio_blk.h>
+#include <linux/virtio_ids.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "devices/virtio-blk.h"
+#include "fake-disk.h"
+#include "hyp/irq.h"
+#include "hyp/log.h"
+#include "mmio-driver.h"
+#include "unit.h"
+
+#define QUEUE_SIZE 16
+#define HEADER_AT  FREE_AT
+#define STATUS_AT  (FREE_AT + 32)
+#define DATA_AT	   (FREE_AT + 0x1000)
+#define SECTOR	   512
+
+enum { IN = VIRTIO_BLK_T_IN, OUT = VIRTIO_BLK_T_OUT, FLUSH = VIRTIO_BLK_T_FLUSH };
+enum {
+	OK = VIRTIO_BLK_S_OK,
+	IOERR = VIRTIO_BLK_S_IOERR,
+	UNSUPP = VIRTIO_BLK_S_UNSUPP,
+	NONE = 0xee
+};
+enum { WRITE = VRING_DESC_F_WRITE, NEXT = VRING_DESC_F_NEXT };
+
+#define OFFERED(bit) (UINT64_C(1) << VIRTIO_BLK_F_##bit)
+#define CORE	     (UINT64_C(1) << VIRTIO_F_VERSION_1 | UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC)
+#define ALL	     (CORE | OFFERED(FLUSH) | OFFERED(DISCARD) | OFFERED(WRITE_ZEROES) | OFFERED(MQ))
+
+static void set_line(struct irq_line *line, bool level)
+{
+	interrupts += level;
+}
+
+static struct irq_line line = { set_line };
+static struct device_env env = { .id = "disk0", .irq = &line, .mem = &driver.mem };
+static void *node;
+
+static void set_property(const char *name, const void *value, size_t len)
+{
+	const struct property *property = virtio_blk_class.properties;
+
+	while (strcmp(property->name, name))
+		property++;
+	memcpy((char *)node + property->offset, value, len);
+}
+
+static void set_flag(const char *name)
+{
+	set_property(name, &(bool){ true }, sizeof(bool));
+}
+
+static void set_string(const char *name, const char *value)
+{
+	set_property(name, &value, sizeof(value));
+}
+
+static void create(uint64_t features)
+{
+	assert_int_equal(virtio_blk_class.create(node, &env, &device), 0);
+	driver_init(&driver, QUEUE_SIZE);
+	driver_run(features);
+}
+
+static int setup(void **unused)
+{
+	node = calloc(1, virtio_blk_class.config_bytes);
+	virtio_blk_class.defaults(node);
+	set_string("file", "disk.img");
+	for (unsigned i = 0; i < FAKE_DISK_BYTES; i++)
+		fake_disk_contents[i] = (uint8_t)(i * 7 + i / SECTOR);
+	return 0;
+}
+
+static int setup_and_run(void **unused)
+{
+	setup(NULL);
+	create(ALL);
+	return 0;
+}
+
+static int teardown(void **unused)
+{
+	virtio_blk_class.destroy(device);
+	device = NULL;
+	assert_int_equal(fake_loop_watches(), 0);
+	assert_null(driver.mem.pins);
+	free(node);
+	return 0;
+}
+
+/* ---- One request: a header, data, a status, in descriptors that the test may spoil ---- */
+
+static void put_header(uint32_t type, uint64_t sector)
+{
+	const struct virtio_blk_outhdr header = { .type = type, .sector = sector };
+
+	memcpy(driver.ram + HEADER_AT, &header, sizeof(header));
+	driver.ram[STATUS_AT] = NONE;
+}
+
+static void put(uint32_t type, uint64_t sector, uint32_t len)
+{
+	bool in = type == IN || type == VIRTIO_BLK_T_GET_ID;
+
+	put_header(type, sector);
+	driver_set(&driver, 0, RAM_GPA + HEADER_AT, 16, NEXT, len ? 1 : 2);
+	driver_set(&driver, 1, RAM_GPA + DATA_AT, len, NEXT | (in ? WRITE : 0), 2);
+	driver_set(&driver, 2, RAM_GPA + STATUS_AT, 1, WRITE, 0);
+}
+
+static void offer(uint16_t head)
+{
+	driver_offer(&driver, head);
+	mmio(VIRTIO_MMIO_QUEUE_NOTIFY, 4, true, 0);
+	fake_loop_serve();
+}
+
+/* Ends all; the status, or -1 where it was not given back. */
+static int answer(void)
+{
+	while (fake_disk_flight())
+		fake_disk_end(0, 0);
+	return driver_used(&driver)->idx == driver.next_avail ? driver.ram[STATUS_AT] : -1;
+}
+
+static int ask(uint32_t type, uint64_t sector, uint32_t len)
+{
+	put(type, sector, len);
+	offer(0);
+	return answer();
+}
+
+static uint32_t used_len(void)
+{
+	return driver_used(&driver)->ring[(driver.next_avail - 1) % driver.size].len;
+}
+
+static int clear(uint32_t type, uint64_t sector, uint32_t sectors, uint32_t flags, uint32_t len)
+{
+	const struct virtio_blk_discard_write_zeroes range = {
+		.sector = sector, .num_sectors = sectors, .flags = flags
+	};
+
+	memcpy(driver.ram + DATA_AT, &range, sizeof(range));
+	return ask(type, 0, len);
+}
+
+/* ---- Tests ---- */
+
+static void reads_and_writes(void **unused)
+{
+	assert_int_equal(ask(IN, 3, 2 * SECTOR), OK);
+	assert_int_equal(used_len(), 2 * SECTOR + 1);
+	assert_memory_equal(driver.ram + DATA_AT, fake_disk_contents + 3 * SECTOR, 2 * SECTOR);
+	assert_int_equal(interrupts, 1);
+	memset(driver.ram + DATA_AT, 0x5a, SECTOR);
+	assert_int_equal(ask(OUT, 7, SECTOR), OK);
+	assert_int_equal(used_len(), 1);
+	assert_memory_equal(driver.ram + DATA_AT, fake_disk_contents + 7 * SECTOR, SECTOR);
+	assert_int_equal(fake_disk_contents[8 * SECTOR], (uint8_t)(8 * SECTOR * 7 + 8));
+}
+
+/* 2.7.4.3: how it is cut into descriptors means nothing. */
+static void any_layout(void **unused)
+{
+	put_header(OUT, 1);
+	memset(driver.ram + DATA_AT, 0x33, 2 * SECTOR);
+	memcpy(driver.ram + DATA_AT - 9, driver.ram + HEADER_AT + 7, 9);
+	driver_set(&driver, 0, RAM_GPA + HEADER_AT, 7, NEXT, 1);
+	driver_set(&driver, 1, RAM_GPA + DATA_AT - 9, 9 + 100, NEXT, 2);
+	driver_set(&driver, 2, RAM_GPA + DATA_AT + 100, SECTOR - 100, NEXT, 3);
+	driver_set(&driver, 3, RAM_GPA + STATUS_AT, 1, WRITE, 0);
+	offer(0);
+	assert_int_equal(fake_disk_request(0)->iov_count, 2);
+	assert_int_equal(answer(), OK);
+	assert_memory_equal(fake_disk_contents + SECTOR, driver.ram + DATA_AT, SECTOR);
+
+	/* The status is the last writable byte, wherever it is. */
+	put_header(IN, 5);
+	driver_set(&driver, 0, RAM_GPA + HEADER_AT, 16, NEXT, 1);
+	driver_set(&driver, 1, RAM_GPA + DATA_AT, SECTOR + 1, WRITE, 0);
+	driver.ram[DATA_AT + SECTOR] = NONE;
+	offer(0);
+	answer();
+	assert_int_equal(driver.ram[DATA_AT + SECTOR], OK);
+	assert_memory_equal(driver.ram + DATA_AT, fake_disk_contents + 5 * SECTOR, SECTOR);
+}
+
+static void nonsense_is_an_error(void **unused)
+{
+	static const struct {
+		uint64_t sector;
+		uint32_t len;
+	} wrong[] = {
+		{ 0, 0 },
+		{ 0, 511 },
+		{ 0, SECTOR + 1 },
+		{ FAKE_DISK_BYTES / SECTOR, SECTOR },
+		{ FAKE_DISK_BYTES / SECTOR - 1, 2 * SECTOR },
+		{ UINT64_MAX, SECTOR },
+		{ UINT64_MAX / SECTOR + 1, SECTOR },
+		{ UINT64_MAX - 1, 4 * SECTOR },
+	};
+
+	for (unsigned i = 0; i < ARRAY_SIZE(wrong); i++)
+		for (uint32_t type = IN; type <= OUT; type++) {
+			put(type, wrong[i].sector, wrong[i].len);
+			offer(0);
+			assert_int_equal(fake_disk_flight(), 0);
+			assert_int_equal(answer(), IOERR);
+			assert_int_equal(used_len(), 0);
+		}
+	assert_int_equal(ask(VIRTIO_BLK_T_SCSI_CMD, 0, SECTOR), UNSUPP);
+	assert_int_equal(ask(0xffffffff, 0, 0), UNSUPP);
+	/* Too short a header. */
+	put(FLUSH, 0, 0);
+	driver_desc(&driver, 0)->len = 15;
+	offer(0);
+	assert_int_equal(answer(), IOERR);
+}
+
+/* Whatever is not the guest's memory fails that request, before any of it is carried out. */
+static void addresses_are_checked(void **unused)
+{
+	static const struct {
+		uint64_t gpa;
+		uint32_t len;
+	} wrong[] = {
+		{ 0, SECTOR },
+		{ RAM_GPA + RAM_BYTES - SECTOR + 1, SECTOR },
+		{ RAM_GPA - 1, SECTOR },
+		{ UINT64_MAX - 10, SECTOR },
+		{ UINT64_MAX - SECTOR + 1, SECTOR },
+		{ RAM_GPA, 0x80000000 },
+	};
+	uint64_t before = interrupts;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(wrong); i++)
+		for (uint32_t type = IN; type <= OUT; type++) {
+			put(type, 0, wrong[i].len);
+			driver_desc(&driver, 1)->addr = wrong[i].gpa;
+			offer(0);
+			assert_int_equal(fake_disk_flight(), 0);
+			assert_int_equal(answer(), IOERR);
+		}
+	assert_true(interrupts > before);
+	/* A header, and a status, that are nowhere. */
+	put(IN, 0, SECTOR);
+	driver_desc(&driver, 0)->addr = UINT64_MAX - 15;
+	offer(0);
+	assert_int_equal(answer(), IOERR);
+	put(IN, 0, SECTOR);
+	driver_desc(&driver, 2)->addr = 0x1000;
+	offer(0);
+	assert_int_equal(answer(), NONE);
+	/* Nor one whose end comes round to memory. */
+	put(IN, 0, SECTOR);
+	driver_set(&driver, 2, UINT64_MAX - 15, (uint32_t)(RAM_GPA + STATUS_AT + 17), WRITE, 0);
+	offer(0);
+	assert_int_equal(answer(), NONE);
+	/* Nothing writable. */
+	put(OUT, 0, SECTOR);
+	driver_desc(&driver, 1)->flags = 0;
+	offer(0);
+	assert_int_equal(answer(), NONE);
+	assert_int_equal(used_len(), 0);
+	assert_int_equal(ask(IN, 0, SECTOR), OK);
+}
+
+static void discards_and_zeroes(void **unused)
+{
+	enum { DISCARD = VIRTIO_BLK_T_DISCARD, ZEROES = VIRTIO_BLK_T_WRITE_ZEROES };
+
+	put(DISCARD, 0, 16);
+	assert_int_equal(clear(DISCARD, 8, 8, 0, 16), OK);
+	assert_int_equal(fake_disk_contents[8 * SECTOR + 5], 0);
+	assert_int_equal(clear(ZEROES, 16, 8, VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP, 16), OK);
+	assert_int_equal(fake_disk_contents[16 * SECTOR + 5], 0);
+	assert_int_not_equal(fake_disk_contents[24 * SECTOR + 5], 0);
+	assert_int_equal(clear(DISCARD, 0, 8, 1, 16), UNSUPP);
+	assert_int_equal(clear(ZEROES, 0, 8, 2, 16), UNSUPP);
+	assert_int_equal(clear(DISCARD, 0, 0, 0, 16), IOERR);
+	assert_int_equal(clear(DISCARD, FAKE_DISK_BYTES / SECTOR, 1, 0, 16), IOERR);
+	assert_int_equal(clear(ZEROES, UINT64_MAX, UINT32_MAX, 0, 16), IOERR);
+	assert_int_equal(clear(ZEROES, 0, 8, 0, 32), IOERR); /* two ranges */
+	assert_int_equal(clear(ZEROES, 0, 8, 0, 15), IOERR);
+	/* Not without having been negotiated. */
+	driver_init(&driver, QUEUE_SIZE);
+	driver_run(CORE);
+	assert_int_equal(clear(DISCARD, 0, 8, 0, 16), UNSUPP);
+	assert_int_equal(clear(ZEROES, 0, 8, 0, 16), UNSUPP);
+}
+
+static void errors_are_told(void **unused)
+{
+	put(IN, 0, SECTOR);
+	offer(0);
+	fake_disk_end(0, -EIO);
+	assert_int_equal(answer(), IOERR);
+	put(FLUSH, 0, 0);
+	offer(0);
+	assert_int_equal(fake_disk_request(0)->op, DISK_FLUSH);
+	fake_disk_end(0, -EIO);
+	assert_int_equal(answer(), IOERR);
+	assert_int_equal(ask(FLUSH, 0, 0), OK);
+}
+
+/* Who does not flush hears of a write when it is on the disk (5.2.6.2). */
+static void durable_without_flush(void **unused)
+{
+	put(OUT, 0, SECTOR);
+	offer(0);
+	assert_false(fake_disk_request(0)->durable);
+	answer();
+	driver_init(&driver, QUEUE_SIZE);
+	driver_run(ALL & ~OFFERED(FLUSH));
+	put(OUT, 0, SECTOR);
+	offer(0);
+	assert_true(fake_disk_request(0)->durable);
+	answer();
+}
+
+static void identity(void **unused)
+{
+	assert_int_equal(mmio(VIRTIO_MMIO_DEVICE_ID, 4, false, 0), VIRTIO_ID_BLOCK);
+	assert_int_equal(mmio(VIRTIO_MMIO_CONFIG, 8, false, 0), FAKE_DISK_BYTES / SECTOR);
+	memset(driver.ram + DATA_AT, 0xff, 32);
+	assert_int_equal(ask(VIRTIO_BLK_T_GET_ID, 0, 20), OK);
+	assert_memory_equal(driver.ram + DATA_AT, "disk0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\xff", 21);
+	assert_int_equal(ask(VIRTIO_BLK_T_GET_ID, 0, 3), OK);
+}
+
+static void read_only(void **unused)
+{
+	set_flag("read-only");
+	create(CORE);
+	assert_true(fake_disk_config.read_only);
+	mmio(VIRTIO_MMIO_DEVICE_FEATURES_SEL, 4, true, 0);
+	assert_int_equal(mmio(VIRTIO_MMIO_DEVICE_FEATURES, 4, false, 0) &
+				 (OFFERED(RO) | OFFERED(DISCARD) | OFFERED(WRITE_ZEROES)),
+		OFFERED(RO));
+	assert_int_equal(ask(OUT, 0, SECTOR), IOERR);
+	assert_int_equal(clear(VIRTIO_BLK_T_DISCARD, 0, 8, 0, 16), UNSUPP);
+	assert_int_equal(ask(IN, 0, SECTOR), OK);
+}
+
+static void larger_blocks(void **unused)
+{
+	fake_disk_block_bytes = 4096;
+	create(ALL);
+	assert_int_equal(ask(IN, 8, SECTOR), IOERR);
+	assert_int_equal(ask(IN, 1, 4096), IOERR);
+	assert_int_equal(ask(IN, 8, 4096), OK);
+	fake_disk_block_bytes = 512;
+}
+
+/* At most a ring full, however often a driver offers the same chains. */
+static void never_more_than_a_ring_full(void **unused)
+{
+	put(IN, 0, SECTOR);
+	for (unsigned i = 0; i < QUEUE_SIZE - 1; i++)
+		driver_offer(&driver, 0);
+	offer(0);
+	for (unsigned i = 0; i < 100; i++) {
+		assert_int_equal(fake_disk_flight(), QUEUE_SIZE);
+		fake_disk_end(i % QUEUE_SIZE, 0);
+		driver_offer(&driver, 0);
+		fake_loop_serve(); /* nobody notified it */
+	}
+	answer();
+	while (fake_loop_serve())
+		answer();
+	assert_int_equal(driver_used(&driver)->idx, driver.next_avail);
+}
+
+/* Memory that a request uses is not taken away; it is let go of with the answer. */
+static void pinned_while_in_flight(void **unused)
+{
+	put(IN, 0, 2 * SECTOR);
+	offer(0);
+	assert_true(guestmem_pinned(&driver.mem, RAM_GPA, RAM_BYTES));
+	assert_true(guestmem_pinned(&driver.mem, RAM_GPA + DATA_AT + 2 * SECTOR - 1, 1));
+	assert_true(guestmem_pinned(&driver.mem, RAM_GPA + STATUS_AT, 1));
+	assert_false(guestmem_pinned(&driver.mem, RAM_GPA + DATA_AT + 2 * SECTOR, SECTOR));
+	assert_false(guestmem_pinned(&driver.mem, RAM_GPA + HEADER_AT, 16)); /* read already */
+	answer();
+	assert_false(guestmem_pinned(&driver.mem, RAM_GPA, RAM_BYTES));
+}
+
+static void *reset_by_driver(void *done)
+{
+	mmio(VIRTIO_MMIO_STATUS, 4, true, 0);
+	__atomic_store_n((bool *)done, true, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+/* 2.4.1: a driver's reset is over when nothing is in flight, and nothing of it is given back. */
+static void reset_waits_for_what_is_in_flight(void **unused)
+{
+	const struct timespec moment = { .tv_nsec = 20000000 };
+	bool done = false;
+	pthread_t thread;
+
+	put(IN, 0, SECTOR);
+	driver_offer(&driver, 0);
+	offer(0);
+	assert_int_equal(fake_disk_flight(), 2);
+	pthread_create(&thread, NULL, reset_by_driver, &done);
+	/* Until it waits it holds the lock, or has not come: then the status would read 0 too early. */
+	for (int i = 0; i < 5; i++) {
+		nanosleep(&moment, NULL);
+		assert_false(__atomic_load_n(&done, __ATOMIC_SEQ_CST));
+		assert_int_not_equal(mmio(VIRTIO_MMIO_STATUS, 4, false, 0), 0);
+	}
+	offer(0); /* nothing new begins */
+	assert_int_equal(fake_disk_flight(), 2);
+	fake_disk_end(1, 0);
+	virtio_blk_class.drain(device);
+	pthread_join(thread, NULL);
+	assert_int_equal(mmio(VIRTIO_MMIO_STATUS, 4, false, 0), 0);
+	assert_int_equal(driver_used(&driver)->idx, 0);
+	driver_init(&driver, QUEUE_SIZE);
+	driver_run(ALL);
+	assert_int_equal(ask(IN, 0, SECTOR), OK);
+}
+
+static void system_reset_drains(void **unused)
+{
+	put(OUT, 0, SECTOR);
+	offer(0);
+	virtio_blk_class.reset(device);
+	assert_int_equal(fake_disk_flight(), 0);
+	assert_int_equal(mmio(VIRTIO_MMIO_STATUS, 4, false, 0), 0);
+}
+
+/* ---- The node ---- */
+
+static unsigned complaints;
+
+static void complain(struct device_check *check, const char *property, const char *format, ...)
+{
+	complaints++;
+	assert_string_equal(property, check->running ? "file" : "serial");
+}
+
+static void the_node(void **unused)
+{
+	struct device_check check = { .error = complain };
+
+	set_string("serial", "20 letters at most !");
+	virtio_blk_class.check(node, &check);
+	assert_int_equal(complaints, 0);
+	create(ALL);
+	ask(VIRTIO_BLK_T_GET_ID, 0, 20);
+	assert_memory_equal(driver.ram + DATA_AT, "20 letters at most !", 20);
+	set_string("serial", "20 letters at most !!");
+	virtio_blk_class.check(node, &check);
+	assert_int_equal(complaints, 1);
+	check.running = true;
+	virtio_blk_class.look(node, &check);
+	assert_int_equal(complaints, 1);
+	fake_disk_look = -EBUSY;
+	virtio_blk_class.look(node, &check);
+	assert_int_equal(complaints, 2);
+	fake_disk_look = 0;
+}
+
+int main(void)
+{
+#define RUNNING(test) cmocka_unit_test_setup_teardown(test, setup_and_run, teardown)
+#define CREATES(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		RUNNING(reads_and_writes),
+		RUNNING(any_layout),
+		RUNNING(nonsense_is_an_error),
+		RUNNING(addresses_are_checked),
+		RUNNING(discards_and_zeroes),
+		RUNNING(errors_are_told),
+		RUNNING(durable_without_flush),
+		RUNNING(identity),
+		CREATES(read_only),
+		CREATES(larger_blocks),
+		RUNNING(never_more_than_a_ring_full),
+		RUNNING(pinned_while_in_flight),
+		RUNNING(reset_waits_for_what_is_in_flight),
+		RUNNING(system_reset_drains),
+		CREATES(the_node),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
