@@ -2,8 +2,10 @@
 /* The devices a tree may name. */
 #include "devices/device.h"
 #include "devices/virtio-mem.h"
+#include "devices/virtio-rng.h"
 
 const struct device_class *const device_table[] = {
 	&virtio_mem_class,
+	&virtio_rng_class,
 	NULL,
 };

@@ -6,19 +6,12 @@
 #ifndef SLUICE_TESTS_UNIT_MEM_DRIVER_H
 #define SLUICE_TESTS_UNIT_MEM_DRIVER_H
 
-#include <linux/virtio_config.h>
 #include <linux/virtio_mem.h>
-#include <linux/virtio_mmio.h>
 
-#include "devices/device.h"
-#include "driver.h"
-#include "fake-loop.h"
-#include "hyp/util.h"
-#include "unit.h"
+#include "mmio-driver.h"
 
-#define QUEUE_SIZE 8
-#define REQ_AT	   FREE_AT
-#define RESP_AT	   (FREE_AT + 64)
+#define REQ_AT	FREE_AT
+#define RESP_AT (FREE_AT + 64)
 
 enum {
 	PLUG = VIRTIO_MEM_REQ_PLUG,
@@ -33,53 +26,16 @@ enum {
 	ERROR = VIRTIO_MEM_RESP_ERROR,
 };
 
-/* One of each a program; not every one uses all. */
-static __attribute__((unused)) struct driver driver;
-static __attribute__((unused)) struct device *device;
-static __attribute__((unused)) unsigned interrupts;
-
-static inline uint64_t mmio(uint64_t offset, unsigned size, bool write, uint64_t data)
-{
-	struct mmio_access one = { .offset = offset, .size = size, .write = write, .data = data };
-
-	pthread_mutex_lock(&device->lock);
-	device->region.access(&device->region, &one);
-	pthread_mutex_unlock(&device->lock);
-	return one.data;
-}
-
 #define CONFIG(field)                                                                              \
 	mmio(VIRTIO_MMIO_CONFIG + offsetof(struct virtio_mem_config, field), 8, false, 0)
 
 static inline void start_driver(uint64_t features)
 {
-	const uint32_t writes[][2] = {
-		{ VIRTIO_MMIO_STATUS, 0 },
-		{ VIRTIO_MMIO_STATUS, 1 },
-		{ VIRTIO_MMIO_STATUS, 3 },
-		{ VIRTIO_MMIO_DRIVER_FEATURES_SEL, 0 },
-		{ VIRTIO_MMIO_DRIVER_FEATURES, features },
-		{ VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1 },
-		{ VIRTIO_MMIO_DRIVER_FEATURES, features >> 32 },
-		{ VIRTIO_MMIO_STATUS, 11 },
-		{ VIRTIO_MMIO_QUEUE_SEL, 0 },
-		{ VIRTIO_MMIO_QUEUE_NUM, QUEUE_SIZE },
-		{ VIRTIO_MMIO_QUEUE_DESC_LOW, RAM_GPA },
-		{ VIRTIO_MMIO_QUEUE_AVAIL_LOW, RAM_GPA + AVAIL_AT },
-		{ VIRTIO_MMIO_QUEUE_USED_LOW, RAM_GPA + USED_AT },
-		{ VIRTIO_MMIO_QUEUE_READY, 1 },
-		{ VIRTIO_MMIO_STATUS, 15 },
-	};
-
-	driver_init(&driver, QUEUE_SIZE);
+	start_device(features);
 	driver_set(
 		&driver, 0, RAM_GPA + REQ_AT, sizeof(struct virtio_mem_req), VRING_DESC_F_NEXT, 1);
 	driver_set(&driver, 1, RAM_GPA + RESP_AT, sizeof(struct virtio_mem_resp),
 		VRING_DESC_F_WRITE, 0);
-	for (unsigned i = 0; i < ARRAY_SIZE(writes); i++)
-		mmio(writes[i][0], 4, true, writes[i][1]);
-	fake_loop_serve();
-	interrupts = 0;
 }
 
 #define FEATURES (1ull << VIRTIO_F_VERSION_1 | 1ull << VIRTIO_MEM_F_UNPLUGGED_INACCESSIBLE)
