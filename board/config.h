@@ -50,7 +50,9 @@ struct device_config {
 	void *config; /* class->config_bytes, filled by the class's property table */
 	bool has_window;
 	struct window_config window; /* gpa, size, block and slots decided */
-	unsigned place;		     /* virtio-mmio place: 0 is at VIRTIO_MMIO_BASE */
+	unsigned place;		     /* of a virtio device: 0 is at VIRTIO_MMIO_BASE */
+	uint64_t gpa;		     /* of its registers */
+	unsigned spi;
 };
 
 #define CONFIG_CPUS    512

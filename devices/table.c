@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The devices a tree may name. */
 #include "devices/device.h"
+#include "devices/sp805.h"
 #include "devices/virtio-mem.h"
 #include "devices/virtio-rng.h"
 
 const struct device_class *const device_table[] = {
 	&virtio_mem_class,
 	&virtio_rng_class,
+	&sp805_class,
 	NULL,
 };
