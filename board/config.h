@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "board/console.h"
 #include "hyp/kvm.h"
 #include "hyp/stray.h"
 #include "hyp/vcpu.h"
@@ -80,6 +81,7 @@ struct machine_config {
 	char *kernel; /* path, resolved against the folder; NULL: none (an error for run) */
 	char *initrd; /* path or NULL */
 
+	struct console_spec console;
 	enum stray_policy stray_access;
 	unsigned ipa_bits_needed; /* to reach the highest address of the map */
 

@@ -408,6 +408,11 @@ int control_create(const char *path, struct loop *loop, struct errors *errors, s
 	return 0;
 }
 
+const char *control_place(const struct control *control)
+{
+	return control->path;
+}
+
 void control_destroy(struct control *control)
 {
 	struct stat st;

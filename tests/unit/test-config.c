@@ -153,6 +153,8 @@ static const struct wrong {
 	{ "prefix-too-much", "&vmem0 { sluice,memslots = <2>; };", NULL, { "/vmem0: sluice,memslots: unknown here; did you mean memslots?" } },
 	{ "unknown-class", "/ { disk0 { compatible = \"sluice,virtio-men\"; }; };", NULL, { "/disk0: compatible: \"sluice,virtio-men\" is unknown here; did you mean sluice,virtio-mem?" } },
 	{ "class-too-deep", "/ { bus { vmem { compatible = \"sluice,virtio-mem\"; }; }; };", NULL, { "/bus/vmem: compatible: \"sluice,virtio-mem\" stands in a child of the root" } },
+	{ "console-kind", "/ { options { sluice { compatible = \"sluice,options\"; console = \"tty\"; }; }; };", NULL, { "/options/sluice: console: \"tty\" is none of \"stdio\"" } },
+	{ "console-without-path", "/ { options { sluice { compatible = \"sluice,options\"; console = \"file:\"; }; }; };", NULL, { "/options/sluice: console: \"file:\" is none of \"stdio\"" } },
 	{ "two-watchdogs", "/ { dog1 { compatible = \"sluice,watchdog\"; }; dog2 { compatible = \"sluice,watchdog\"; }; };", NULL, { "/dog2: a machine has one sluice,watchdog, and /dog1 is it" } },
 	{ "watchdog-action", "/ { dog { compatible = \"sluice,watchdog\"; action = \"poweroff\"; }; };", NULL, { "/dog: action: \"poweroff\" is none of \"reset\", \"power-off\", \"pause\", \"event\"; did you mean power-off?" } },
 	{ "watchdog-is-no-virtio", "/ { aliases { virtio0 = \"/dog\"; }; dog { compatible = \"sluice,watchdog\"; }; };", NULL, { "/aliases: virtio0: \"/dog\" is not a virtio device of this machine" } },
