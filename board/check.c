@@ -63,12 +63,12 @@ static int finish(struct checked *c, int err)
 static void print_device(const struct device_config *device)
 {
 	const struct window_config *window = &device->window;
-	uint64_t gpa = VIRTIO_MMIO_BASE + device->place * VIRTIO_MMIO_SIZE, slots;
+	uint64_t slots;
 
-	printf("%-12s %s", device->id, device->class->compatible);
+	printf("%-12s %s at 0x%08" PRIx64 ", SPI %u", device->id, device->class->compatible,
+		device->gpa, device->spi);
 	if (device->class->kind == DEVICE_VIRTIO)
-		printf(" at 0x%08" PRIx64 ", SPI %u (virtio%u)", gpa,
-			VIRTIO_MMIO_SPI + device->place, device->place);
+		printf(" (virtio%u)", device->place);
 	putchar('\n');
 	if (!device->has_window)
 		return;

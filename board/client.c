@@ -373,9 +373,42 @@ void columns_print(struct columns *columns, const char *indent, FILE *stream)
 	columns->count = 0;
 }
 
-int client_command(int argc, char **argv, const char *usage,
-	int (*show)(
-		struct client *client, const struct client_target *target, struct errors *errors))
+int client_connect(const char *path, struct errors *errors)
+{
+	int fd = connect_to(path);
+
+	if (fd < 0)
+		explain_no_connection(path, fd, errors);
+	return fd;
+}
+
+typedef int show_fn(
+	struct client *client, const struct client_target *target, struct errors *errors);
+
+static int with_client(const struct client_target *target, show_fn *show, struct errors *errors)
+{
+	struct client *client;
+	int result;
+
+	if (client_open(target->path, errors, &client))
+		return 1;
+	result = show(client, target, errors);
+	client_close(client);
+	return result;
+}
+
+static int without_client(const struct client_target *target,
+	int (*run)(const char *control, struct errors *errors), struct errors *errors)
+{
+	if (!target->node)
+		return run(target->path, errors);
+	error_add(errors, target->path, target->node, "a machine is meant: leave out /%s",
+		target->node);
+	return 1;
+}
+
+static int command(int argc, char **argv, const char *usage, show_fn *show,
+	int (*run)(const char *control, struct errors *errors))
 {
 	static const struct option options[] = {
 		{ "control", required_argument, NULL, 'c' },
@@ -385,7 +418,6 @@ int client_command(int argc, char **argv, const char *usage,
 	const char *control = NULL;
 	struct client_target target;
 	struct errors errors = { 0 };
-	struct client *client;
 	int option, result = 1;
 
 	optind = 0;
@@ -401,10 +433,8 @@ int client_command(int argc, char **argv, const char *usage,
 	if (argc - optind > 1 || (argc == optind && !control))
 		goto misused;
 	if (!client_target_read(optind < argc ? argv[optind] : "", control, &errors, &target)) {
-		if (!client_open(target.path, &errors, &client)) {
-			result = show(client, &target, &errors);
-			client_close(client);
-		}
+		result = show ? with_client(&target, show, &errors)
+			      : without_client(&target, run, &errors);
 		client_target_finish(&target);
 	}
 	if (errors_any(&errors))
@@ -415,4 +445,15 @@ int client_command(int argc, char **argv, const char *usage,
 misused:
 	fputs(usage, stderr);
 	return 2;
+}
+
+int client_command(int argc, char **argv, const char *usage, show_fn *show)
+{
+	return command(argc, argv, usage, show, NULL);
+}
+
+int client_without_qmp(int argc, char **argv, const char *usage,
+	int (*run)(const char *control, struct errors *errors))
+{
+	return command(argc, argv, usage, NULL, run);
 }

@@ -53,6 +53,13 @@ int client_command(int argc, char **argv, const char *usage,
 	int (*show)(
 		struct client *client, const struct client_target *target, struct errors *errors));
 
+/* The same, with the control socket's path in place of a connection to it. */
+int client_without_qmp(int argc, char **argv, const char *usage,
+	int (*run)(const char *control, struct errors *errors));
+
+/* A descriptor connected to the socket there, or -errno after an error as client_open() adds. */
+int client_connect(const char *path, struct errors *errors);
+
 /* Rows of cells, parted by tabs; all aligned when they are printed. */
 #define COLUMNS 8
 struct columns {

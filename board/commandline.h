@@ -9,6 +9,7 @@
 int mem_command(int argc, char **argv);
 int map_command(int argc, char **argv);
 int slots_command(int argc, char **argv);
+int console_command(int argc, char **argv);
 /* 0 when this host can run guests. */
 int doctor_command(int argc, char **argv);
 

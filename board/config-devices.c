@@ -15,6 +15,7 @@
 #include "board/guest-map.h"
 #include "board/tree-file.h"
 #include "devices/device.h"
+#include "devices/sp805.h"
 
 #define SLOTS_ALL_WINDOWS 2048 /* of windows that do not ask for a slot-size */
 #define SLOTS_CHOSEN_MAX  1024
@@ -282,6 +283,38 @@ static void read_device(struct reader *reader, size_t index)
 			"unknown: a %s has no subnodes", entry->class->compatible);
 }
 
+/* Devices of the tree that are not virtio's have places of their own, for one each. */
+static const struct {
+	const struct device_class *class;
+	uint64_t gpa;
+	unsigned spi;
+} platform_places[] = {
+	{ &sp805_class, WATCHDOG_BASE, WATCHDOG_SPI },
+};
+
+static void place_platform(struct reader *reader, size_t index)
+{
+	struct device_config *device = &reader->config->devices[index];
+	size_t i = 0;
+
+	while (platform_places[i].class != device->class)
+		CHECK(++i < ARRAY_SIZE(platform_places));
+	device->gpa = platform_places[i].gpa;
+	device->spi = platform_places[i].spi;
+	for (i = 0; i < index; i++)
+		if (reader->config->devices[i].class == device->class)
+			tree_error(&reader->tree, reader->device_nodes[index].node, NULL,
+				"a machine has one %s, and %s is it", device->class->compatible,
+				reader->config->devices[i].path);
+}
+
+static void place_virtio(struct device_config *device, unsigned place)
+{
+	device->place = place;
+	device->gpa = VIRTIO_MMIO_BASE + place * VIRTIO_MMIO_SIZE;
+	device->spi = VIRTIO_MMIO_SPI + place;
+}
+
 void devices_read(struct reader *reader)
 {
 	unsigned place = 0;
@@ -303,7 +336,9 @@ void devices_read(struct reader *reader)
 	for (size_t i = 0; i < count; i++) {
 		read_device(reader, i);
 		if (reader->device_nodes[i].class->kind == DEVICE_VIRTIO)
-			reader->config->devices[i].place = place++;
+			place_virtio(&reader->config->devices[i], place++);
+		else
+			place_platform(reader, i);
 	}
 	CHECK(place <= VIRTIO_MMIO_PLACES);
 }

@@ -28,6 +28,7 @@ static const struct claim own_ranges[] = {
 	{ { UART_BASE, PL0XX_SIZE }, -1, "the UART" },
 	{ { RTC_BASE, PL0XX_SIZE }, -1, "the real-time clock" },
 	{ { GPIO_BASE, PL0XX_SIZE }, -1, "the power button's GPIO" },
+	{ { WATCHDOG_BASE, PL0XX_SIZE }, -1, "the watchdog" },
 	{ { VIRTIO_MMIO_BASE, VIRTIO_MMIO_PLACES *VIRTIO_MMIO_SIZE }, -1, "virtio-mmio" },
 };
 
@@ -191,10 +192,10 @@ static void check_interrupts(const struct tree *tree, int node)
 			"the machine's interrupts have three cells, as in <0 64 4>");
 	for (; len >= 12; len -= 12, cell += 3) {
 		uint32_t type = fdt32_ld(cell), number = fdt32_ld(cell + 1);
-		bool own = !type &&
-			   (number == UART_SPI || number == RTC_SPI || number == GPIO_SPI ||
-				   (number >= VIRTIO_MMIO_SPI &&
-					   number < VIRTIO_MMIO_SPI + VIRTIO_MMIO_PLACES));
+		bool own = !type && (number == UART_SPI || number == RTC_SPI ||
+					    number == GPIO_SPI || number == WATCHDOG_SPI ||
+					    (number >= VIRTIO_MMIO_SPI &&
+						    number < VIRTIO_MMIO_SPI + VIRTIO_MMIO_PLACES));
 
 		for (size_t i = 0; i < ARRAY_SIZE(own_ppis); i++)
 			own |= type == 1 && number == own_ppis[i];

@@ -99,9 +99,19 @@ static void read_gic(struct reader *reader, int node)
 		"\"%s\" is none of \"gicv2\", \"gicv3\", \"gicv3-its\"", name);
 }
 
+static void read_console(struct reader *reader, int node)
+{
+	const char *text;
+
+	if (tree_string(&reader->tree, node, "console", &text) == 1 &&
+		!console_spec_read(text, reader->config->folder, &reader->config->console))
+		tree_error(
+			&reader->tree, node, "console", "\"%s\" is none of " CONSOLE_SPECS, text);
+}
+
 static void read_options(struct reader *reader)
 {
-	static const char *const known[] = { "stray-access", "gic", NULL };
+	static const char *const known[] = { "stray-access", "gic", "console", NULL };
 	const struct tree *tree = &reader->tree;
 	int options = fdt_subnode_offset(tree->fdt, 0, "options");
 	int node = options < 0 ? options : fdt_subnode_offset(tree->fdt, options, "sluice");
@@ -118,6 +128,7 @@ static void read_options(struct reader *reader)
 		tree_error(tree, fdt_first_subnode(tree->fdt, node), NULL,
 			"unknown: the options have no subnodes");
 	read_stray_access(reader, node);
+	read_console(reader, node);
 }
 
 static int read_root(struct reader *reader)
@@ -229,6 +240,7 @@ void config_destroy(struct machine_config *config)
 		free(config->cpu_paths[i]);
 	free(config->cpu_paths);
 	free(config->cpus);
+	free(config->console.path);
 	free(config->kernel);
 	free(config->initrd);
 	free(config->model);

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "board/console.h"
 #include "hyp/kvm.h"
 #include "hyp/stray.h"
 #include "hyp/vcpu.h"
@@ -50,7 +51,9 @@ struct device_config {
 	void *config; /* class->config_bytes, filled by the class's property table */
 	bool has_window;
 	struct window_config window; /* gpa, size, block and slots decided */
-	unsigned place;		     /* virtio-mmio place: 0 is at VIRTIO_MMIO_BASE */
+	unsigned place;		     /* of a virtio device: 0 is at VIRTIO_MMIO_BASE */
+	uint64_t gpa;		     /* of its registers */
+	unsigned spi;
 };
 
 #define CONFIG_CPUS    512
@@ -78,6 +81,7 @@ struct machine_config {
 	char *kernel; /* path, resolved against the folder; NULL: none (an error for run) */
 	char *initrd; /* path or NULL */
 
+	struct console_spec console;
 	enum stray_policy stray_access;
 	unsigned ipa_bits_needed; /* to reach the highest address of the map */
 

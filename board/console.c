@@ -5,16 +5,17 @@
  * they must not be made non-blocking: a terminal or pipe is opened once more for that, and where
  * this is not allowed, no more is written than poll() has promised.
  *
+ * What else a console may stand on, and who else may listen, is in console-internal.h.
+ *
  * Input that the UART does not take waits in `in`; then a pipe or file is not read further, but a
  * terminal is, so that Ctrl-A x leaves a guest that hangs: what does not fit is dropped.
  */
-#include "board/console.h"
+#include "board/console-internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -23,13 +24,8 @@
 #include <unistd.h>
 
 #include "board/terminal.h"
-#include "devices/chardev.h"
-#include "hyp/loop.h"
-#include "hyp/util.h"
 
-#define RING_BYTES    (64 * KiB)
-#define IN_BYTES      4096
-#define READ_BYTES    1024
+_Static_assert(CONSOLE_PIECE == PIPE_BUF, "what poll() promises");
 #define LAST_FLUSH_MS 1000
 #define ESCAPE	      0x01 /* Ctrl-A */
 
@@ -38,35 +34,6 @@ static const char help[] = "\r\n"
 			   "Ctrl-A p  press the power button\r\n"
 			   "Ctrl-A a  send Ctrl-A to the guest (or Ctrl-A twice)\r\n"
 			   "Ctrl-A h  this help\r\n";
-
-struct console {
-	struct chardev chardev;
-	struct console_callbacks callbacks;
-	struct loop *loop;
-
-	/* Input: the loop's thread only. */
-	int in_fd;    /* -1: at its end */
-	bool in_tty;  /* and raw */
-	bool in_file; /* epoll does not take it; always readable */
-	struct loop_fd in_watch;
-	struct loop_task in_task;
-	bool escape; /* the last byte was Ctrl-A */
-	uint8_t in[IN_BYTES];
-	size_t in_len;
-
-	/* Output: the loop's thread, but for the ring. */
-	int out_fd;
-	bool out_nonblocking; /* else as much as poll() promises */
-	bool out_socket, out_tty;
-	struct loop_fd out_watch;
-	struct loop_task out_task;
-
-	pthread_mutex_t lock; /* what follows */
-	uint8_t ring[RING_BYTES];
-	size_t ring_first, ring_len;
-	bool refused; /* the client waits for writable() */
-	bool gone;    /* stdout is closed: drop everything */
-};
 
 /* A descriptor of our own for a terminal or pipe, non-blocking; else a copy of the shared one. */
 static int open_own(int fd, int flags, bool *ret_nonblocking)
@@ -100,28 +67,40 @@ static void close_input(struct console *console)
 	console->in_fd = -1;
 }
 
-static size_t ring_put(struct console *console, const uint8_t *buf, size_t len)
+size_t console_copy(struct console *console, uint64_t *at, uint8_t *ret_buf, size_t max)
 {
-	size_t n = RING_BYTES - console->ring_len < len ? RING_BYTES - console->ring_len : len;
+	size_t len;
 
-	for (size_t i = 0; i < n; i++)
-		console->ring[(console->ring_first + console->ring_len + i) % RING_BYTES] = buf[i];
-	console->ring_len += n;
-	return n;
+	pthread_mutex_lock(&console->lock);
+	if (console->head - *at > CONSOLE_RING)
+		*at = console->head - CONSOLE_RING;
+	len = console->head - *at < max ? console->head - *at : max;
+	for (size_t i = 0; i < len; i++)
+		ret_buf[i] = console->ring[(*at + i) % CONSOLE_RING];
+	pthread_mutex_unlock(&console->lock);
+	return len;
 }
 
 static size_t console_write(struct chardev *chardev, const uint8_t *buf, size_t len)
 {
 	struct console *console = container_of(chardev, struct console, chardev);
-	size_t n;
+	size_t n = len;
+	bool wanted;
 
 	pthread_mutex_lock(&console->lock);
-	n = console->gone ? len : ring_put(console, buf, len);
-	if (n < len)
-		console->refused = true;
+	if (!console->gone && !console->loses && CONSOLE_RING - (console->head - console->at) < n)
+		n = CONSOLE_RING - (console->head - console->at);
+	for (size_t i = 0; i < n; i++)
+		console->ring[console->head++ % CONSOLE_RING] = buf[i];
+	if (console->gone)
+		console->at = console->head;
+	else if (console->head - console->at > CONSOLE_RING)
+		console->at = console->head - CONSOLE_RING;
+	console->refused |= n < len;
+	wanted = !console->gone || console->attached;
 	pthread_mutex_unlock(&console->lock);
 	/* Refused bytes need no task: one is under way, or the descriptor is watched. */
-	if (n)
+	if (n && wanted)
 		loop_post(console->loop, &console->out_task);
 	return n;
 }
@@ -140,24 +119,30 @@ static size_t promised(struct console *console, size_t len)
 	return len < PIPE_BUF ? len : PIPE_BUF;
 }
 
+static bool waits(struct console *console, uint64_t *ret_at)
+{
+	bool some;
+
+	pthread_mutex_lock(&console->lock);
+	*ret_at = console->at;
+	some = console->at != console->head;
+	pthread_mutex_unlock(&console->lock);
+	return some;
+}
+
 /* Writes a piece of the ring. Returns false when no more can be written now. */
 static bool flush_piece(struct console *console)
 {
-	uint8_t buf[PIPE_BUF];
+	uint8_t buf[CONSOLE_PIECE];
+	uint64_t from;
 	size_t len;
 	ssize_t n;
 
-	pthread_mutex_lock(&console->lock);
-	len = console->ring_len < sizeof(buf) ? console->ring_len : sizeof(buf);
-	for (size_t i = 0; i < len; i++)
-		buf[i] = console->ring[(console->ring_first + i) % RING_BYTES];
-	pthread_mutex_unlock(&console->lock);
+	if (!waits(console, &from))
+		return false;
+	len = promised(console, console_copy(console, &from, buf, sizeof(buf)));
 	if (!len)
 		return false;
-	len = promised(console, len);
-	if (!len)
-		return false;
-	/* Only this thread takes bytes out, so those in `buf` are still the first. */
 	n = console->out_socket ? send(console->out_fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL)
 				: write(console->out_fd, buf, len);
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
@@ -166,10 +151,10 @@ static bool flush_piece(struct console *console)
 	pthread_mutex_lock(&console->lock);
 	if (n < 0) {
 		console->gone = true;
-		n = console->ring_len;
+		console->at = console->head;
+	} else if (console->at < from + n) { /* where it loses, it may be beyond that */
+		console->at = from + n;
 	}
-	console->ring_first = (console->ring_first + n) % RING_BYTES;
-	console->ring_len -= n;
 	pthread_mutex_unlock(&console->lock);
 	return !console->gone;
 }
@@ -180,7 +165,7 @@ static void tell_writable(struct console *console)
 	bool tell;
 
 	pthread_mutex_lock(&console->lock);
-	tell = console->refused && console->ring_len <= RING_BYTES / 2;
+	tell = console->refused && console->head - console->at <= CONSOLE_RING / 2;
 	if (tell)
 		console->refused = false;
 	pthread_mutex_unlock(&console->lock);
@@ -190,15 +175,12 @@ static void tell_writable(struct console *console)
 
 static void flush(struct console *console)
 {
-	bool waiting;
+	uint64_t at;
 
 	/* A ring's worth at most, so that a fast guest cannot keep the loop here. */
-	for (size_t i = 0; i < RING_BYTES / PIPE_BUF && flush_piece(console); i++)
+	for (size_t i = 0; i < CONSOLE_RING / CONSOLE_PIECE && flush_piece(console); i++)
 		;
-	pthread_mutex_lock(&console->lock);
-	waiting = console->ring_len;
-	pthread_mutex_unlock(&console->lock);
-	if (!waiting) {
+	if (!waits(console, &at)) {
 		loop_fd_remove(&console->out_watch);
 	} else if (!console->out_watch.loop) {
 		console->out_watch.fd = console->out_fd;
@@ -208,6 +190,8 @@ static void flush(struct console *console)
 			loop_post(console->loop, &console->out_task);
 	}
 	tell_writable(console);
+	for (size_t i = 0; i < CONSOLE_PORTS; i++)
+		console_port_serve(&console->ports[i]);
 }
 
 static void out_ready(struct loop_fd *watch, uint32_t events)
@@ -236,10 +220,22 @@ static bool offer(struct console *console)
 	return !console->in_len;
 }
 
+bool console_has_room(const struct console *console)
+{
+	return console->in_len <= CONSOLE_IN_BYTES - CONSOLE_READ;
+}
+
 static void in_push(struct console *console, uint8_t byte)
 {
-	if (console->in_len < IN_BYTES)
+	if (console->in_len < CONSOLE_IN_BYTES)
 		console->in[console->in_len++] = byte;
+}
+
+void console_put_input(struct console *console, const uint8_t *buf, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		in_push(console, buf[i]);
+	offer(console);
 }
 
 static void escaped(struct console *console, uint8_t byte)
@@ -269,7 +265,7 @@ static void escaped(struct console *console, uint8_t byte)
 /* Reads once. Returns false when there is nothing to read now, or no more ever. */
 static bool read_input(struct console *console)
 {
-	uint8_t buf[READ_BYTES];
+	uint8_t buf[CONSOLE_READ];
 	ssize_t n = read(console->in_fd, buf, sizeof(buf));
 
 	if (n < 0 && (errno == EINTR || errno == EAGAIN))
@@ -282,7 +278,7 @@ static bool read_input(struct console *console)
 		if (console->escape) {
 			console->escape = false;
 			escaped(console, buf[i]);
-		} else if (buf[i] == ESCAPE) {
+		} else if (buf[i] == ESCAPE && console->escapes) {
 			console->escape = true;
 		} else {
 			in_push(console, buf[i]);
@@ -301,11 +297,11 @@ static void serve_input(struct console *console, bool readable)
 	bool room;
 
 	offer(console);
-	room = console->in_len <= IN_BYTES - READ_BYTES;
+	room = console_has_room(console);
 	if (console->in_fd >= 0 && readable && (room || console->in_tty)) {
 		if (read_input(console))
 			offer(console);
-		room = console->in_len <= IN_BYTES - READ_BYTES;
+		room = console_has_room(console);
 	}
 	if (console->in_fd < 0)
 		return;
@@ -330,6 +326,8 @@ static void in_posted(struct loop_task *task)
 	struct console *console = container_of(task, struct console, in_task);
 
 	serve_input(console, console->in_file);
+	for (size_t i = 0; i < CONSOLE_PORTS; i++)
+		console_port_serve(&console->ports[i]);
 }
 
 static void console_resume(struct chardev *chardev)
@@ -344,28 +342,11 @@ static const struct chardev_ops console_ops = {
 	.resume = console_resume,
 };
 
-/* No input is a state like any other: closed, /dev/null, a terminal in whose background we are. */
-static int start_input(struct console *console)
+static int watch_input(struct console *console)
 {
-	bool nonblocking;
 	int err;
 
-	console->in_fd = open_own(STDIN_FILENO, O_RDONLY, &nonblocking);
-	if (console->in_fd < 0)
-		return 0;
-	if (isatty(console->in_fd)) {
-		err = terminal_raw(console->in_fd);
-		if (err < 0) {
-			close_input(console);
-			return err == -EBUSY ? err : 0;
-		}
-		console->in_tty = true;
-	}
-	console->in_watch = (struct loop_fd){
-		.fd = console->in_fd,
-		.events = EPOLLIN,
-		.ready = in_ready,
-	};
+	console->in_watch.fd = console->in_fd;
 	err = loop_fd_add(console->loop, &console->in_watch);
 	if (err == -EPERM) {
 		console->in_file = true;
@@ -375,18 +356,31 @@ static int start_input(struct console *console)
 	return err;
 }
 
-static void start_output(struct console *console)
+/* No input is a state like any other: closed, /dev/null, a terminal in whose background we are. */
+static int open_stdin(struct console *console)
+{
+	bool nonblocking;
+	int err;
+
+	console->escapes = true;
+	console->in_fd = open_own(STDIN_FILENO, O_RDONLY, &nonblocking);
+	if (console->in_fd < 0 || !isatty(console->in_fd))
+		return 0;
+	err = terminal_raw(console->in_fd);
+	console->in_tty = !err;
+	if (err)
+		close_input(console);
+	return err == -EBUSY ? err : 0;
+}
+
+static void open_stdout(struct console *console)
 {
 	struct stat st;
 
 	console->out_fd = open_own(STDOUT_FILENO, O_WRONLY, &console->out_nonblocking);
-	if (console->out_fd < 0) {
-		console->gone = true;
-		return;
-	}
+	console->gone = console->out_fd < 0;
 	console->out_tty = isatty(console->out_fd);
 	console->out_socket = fstat(console->out_fd, &st) == 0 && S_ISSOCK(st.st_mode);
-	console->out_watch.ready = out_ready;
 }
 
 void console_claim_stdio(void)
@@ -396,8 +390,8 @@ void console_claim_stdio(void)
 			open("/dev/null", O_RDWR); /* gets the lowest number free: this one */
 }
 
-int console_create(
-	struct loop *loop, const struct console_callbacks *callbacks, struct console **ret)
+int console_create(struct loop *loop, const struct console_spec *spec,
+	const struct console_callbacks *callbacks, struct console **ret)
 {
 	struct console *console = calloc(1, sizeof(*console));
 	int err;
@@ -408,16 +402,23 @@ int console_create(
 	console->callbacks = *callbacks;
 	console->loop = loop;
 	console->in_task.run = in_posted;
+	console->in_watch = (struct loop_fd){ .events = EPOLLIN, .ready = in_ready };
 	console->out_task.run = out_posted;
-	console->in_fd = console->out_fd = -1;
+	console->out_watch.ready = out_ready;
+	console->in_fd = console->out_fd = console->pty_fd = -1;
+	console_port_init(console);
 	pthread_mutex_init(&console->lock, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	err = start_input(console);
+	err = spec->kind == CONSOLE_STDIO ? open_stdin(console)
+					  : console_open_backend(console, spec);
+	if (!err && spec->kind == CONSOLE_STDIO)
+		open_stdout(console);
+	if (!err && console->in_fd >= 0)
+		err = watch_input(console);
 	if (err < 0) {
 		console_destroy(console);
 		return err;
 	}
-	start_output(console);
 	*ret = console;
 	return 0;
 }
@@ -427,15 +428,17 @@ struct chardev *console_chardev(struct console *console)
 	return &console->chardev;
 }
 
-/* What waits, while it goes out, for LAST_FLUSH_MS at most. */
+/* What waits, while it goes out, for LAST_FLUSH_MS at most; where it may be lost, what goes out at once. */
 static void flush_last(struct console *console)
 {
-	uint64_t deadline = loop_now_ms() + LAST_FLUSH_MS, now;
+	uint64_t deadline = loop_now_ms() + (console->loses ? 0 : LAST_FLUSH_MS), now, at;
 
-	while (console->ring_len && (now = loop_now_ms()) < deadline) {
+	while (flush_piece(console))
+		;
+	while (waits(console, &at) && (now = loop_now_ms()) < deadline) {
 		struct pollfd out = { .fd = console->out_fd, .events = POLLOUT };
 
-		if (!flush_piece(console) && console->ring_len)
+		if (!flush_piece(console) && waits(console, &at))
 			poll(&out, 1, deadline - now);
 	}
 }
@@ -445,10 +448,16 @@ void console_destroy(struct console *console)
 	if (!console)
 		return;
 	flush_last(console);
+	for (size_t i = 0; i < CONSOLE_PORTS; i++)
+		console_port_finish(&console->ports[i]);
+	loop_task_cancel(console->loop, &console->in_task);
+	loop_task_cancel(console->loop, &console->out_task);
 	loop_fd_remove(&console->out_watch);
 	close_input(console);
 	if (console->out_fd >= 0)
 		close(console->out_fd);
+	if (console->pty_fd >= 0)
+		close(console->pty_fd);
 	pthread_mutex_destroy(&console->lock);
 	free(console);
 }

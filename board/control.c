@@ -287,12 +287,15 @@ void control_notify(struct control *control, enum machine_notice notice, const c
 		[MACHINE_RESUME] = "RESUME",
 		[MACHINE_RESET] = "RESET",
 		[MACHINE_SHUTDOWN] = "SHUTDOWN",
+		[MACHINE_WATCHDOG] = "WATCHDOG",
 	};
 	json_t *data = NULL;
 
 	if (notice == MACHINE_RESET || notice == MACHINE_SHUTDOWN)
 		data = json_pack(
 			"{s:b,s:s}", "guest", !strncmp(reason, "guest-", 6), "reason", reason);
+	else if (notice == MACHINE_WATCHDOG)
+		data = json_pack("{s:s}", "action", reason);
 	control_event(control, names[notice], data);
 }
 
@@ -403,6 +406,11 @@ int control_create(const char *path, struct loop *loop, struct errors *errors, s
 	}
 	*ret = control;
 	return 0;
+}
+
+const char *control_place(const struct control *control)
+{
+	return control->path;
 }
 
 void control_destroy(struct control *control)

@@ -28,6 +28,8 @@ int control_create(
  * control, or is taken away again (NULL) while it still exists.
  */
 void control_set_machine(struct control *control, struct machine *machine);
+/* The socket's path, resolved. */
+const char *control_place(const struct control *control);
 /* Removes the socket file, closes all clients after sending what waits (without blocking). */
 void control_destroy(struct control *control);
 

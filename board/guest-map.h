@@ -11,6 +11,7 @@
  *   0x09010000 | PL031 RTC, 4K               | SPI 2, level
  *   0x09030000 | PL061 GPIO, 4K              | SPI 7, level; line 3 is the power button
  *   0x090a0000 | stolen time, 64K            | 64 bytes a vCPU, written by KVM
+ *   0x090d0000 | SP805 watchdog, 4K          | SPI 10, level, where the tree has one
  *   0x0a000000 | virtio-mmio, 32 x 512 bytes | SPI 16 + place, edge
  *   0x10000000 | GICv3 redistributors        | of the vCPUs from the 124th on
  *   0x40000000 | RAM: the tree, then kernel  |
@@ -35,6 +36,7 @@
 #define UART_BASE	UINT64_C(0x09000000)
 #define RTC_BASE	UINT64_C(0x09010000)
 #define GPIO_BASE	UINT64_C(0x09030000)
+#define WATCHDOG_BASE	UINT64_C(0x090d0000)
 #define PL0XX_SIZE	(4 * KiB)
 #define GPIO_POWER_LINE 3
 
@@ -49,6 +51,7 @@
 #define UART_SPI	1
 #define RTC_SPI		2
 #define GPIO_SPI	7
+#define WATCHDOG_SPI	10
 #define VIRTIO_MMIO_SPI 16
 
 #define RAM_BASE UINT64_C(0x40000000)

@@ -18,6 +18,7 @@
 #include "board/guest-map.h"
 #include "board/tree-file.h"
 #include "devices/device.h"
+#include "devices/primecell.h"
 #include "hyp/kvm.h"
 
 #define SPI		0
@@ -26,7 +27,6 @@
 #define IRQ_LEVEL_HIGH	4
 #define PPI_CPUS(count) ((((1u << (count)) - 1) & 0xff) << 8) /* GICv2: which CPUs have it */
 #define KEY_POWER	116
-#define CLOCK_HZ	24000000
 #define UART_PATH	"/pl011@9000000"
 
 struct writer {
@@ -323,6 +323,21 @@ static int add_primecell(
 	return node;
 }
 
+/* Of devices that are not virtio's the tree knows the watchdog alone (config-devices.c). */
+static void add_watchdog(struct writer *w, const struct machine_config *config)
+{
+	for (size_t i = 0; i < config->device_count; i++) {
+		const struct device_config *device = &config->devices[i];
+		int node;
+
+		if (device->class->kind != DEVICE_PLATFORM)
+			continue;
+		node = add_primecell(w, "watchdog@90d0000", "arm,sp805", device->gpa, device->spi);
+		PUT_CELLS(w, node, "clocks", w->clock, w->clock);
+		PUT_STRINGS(w, node, "clock-names", "wdog_clk", "apb_pclk");
+	}
+}
+
 static void add_primecells(struct writer *w)
 {
 	int node, button;
@@ -348,7 +363,7 @@ static void add_primecells(struct writer *w)
 	node = add_node(w, 0, "apb-pclk");
 	put_string(w, node, "compatible", "fixed-clock");
 	PUT_CELLS(w, node, "#clock-cells", 0);
-	PUT_CELLS(w, node, "clock-frequency", CLOCK_HZ);
+	PUT_CELLS(w, node, "clock-frequency", PRIMECELL_CLOCK_HZ);
 	put_string(w, node, "clock-output-names", "clk24mhz");
 	PUT_CELLS(w, node, "phandle", w->clock);
 }
@@ -358,18 +373,16 @@ static void add_virtio(struct writer *w, const struct machine_config *config)
 	/* Linux numbers its disks in this order: devices stand in config by place. */
 	for (size_t i = config->device_count; i--;) {
 		const struct device_config *device = &config->devices[i];
-		uint64_t gpa = VIRTIO_MMIO_BASE + device->place * VIRTIO_MMIO_SIZE;
 		char name[32];
 		int node;
 
 		if (device->class->kind != DEVICE_VIRTIO)
 			continue;
-		snprintf(name, sizeof(name), "virtio_mmio@%llx", (unsigned long long)gpa);
+		snprintf(name, sizeof(name), "virtio_mmio@%llx", (unsigned long long)device->gpa);
 		node = add_node(w, 0, name);
 		put_string(w, node, "compatible", "virtio,mmio");
-		add_reg(w, node, gpa, VIRTIO_MMIO_SIZE);
-		PUT_CELLS(w, node, "interrupts", SPI, VIRTIO_MMIO_SPI + device->place,
-			IRQ_EDGE_RISING);
+		add_reg(w, node, device->gpa, VIRTIO_MMIO_SIZE);
+		PUT_CELLS(w, node, "interrupts", SPI, device->spi, IRQ_EDGE_RISING);
 		put(w, node, "dma-coherent", NULL, 0);
 	}
 }
@@ -488,6 +501,7 @@ static void complete(
 	w->address_cells = fdt_address_cells(w->fdt, 0);
 	w->size_cells = fdt_size_cells(w->fdt, 0);
 	add_virtio(w, config);
+	add_watchdog(w, config);
 	add_primecells(w);
 	add_timer(w, config);
 	add_pmu(w, config);

@@ -164,9 +164,8 @@ static int create_devices(struct machine *machine, struct errors *errors)
 		device_look(from, true, errors);
 		if (errors_any(errors))
 			return -EINVAL;
-		err = create_device(machine, device, from->class, from->config,
-			VIRTIO_MMIO_BASE + from->place * VIRTIO_MMIO_SIZE,
-			VIRTIO_MMIO_SPI + (int)from->place, true);
+		err = create_device(machine, device, from->class, from->config, from->gpa,
+			(int)from->spi, from->class->kind == DEVICE_VIRTIO);
 		if (err)
 			error_add(errors, from->path, NULL, "cannot be made: %s", strerror(-err));
 	}

@@ -20,6 +20,7 @@
 #include "board/machine-internal.h"
 #include "board/guest-map.h"
 #include "devices/pl061.h"
+#include "devices/sp805.h"
 #include "hyp/addrspace.h"
 #include "hyp/log.h"
 #include "hyp/util.h"
@@ -85,12 +86,43 @@ static void on_vcpus_event(void *opaque, enum vcpus_event event, const char *tex
 	loop_post(machine->loop, &machine->told_task);
 }
 
+static void pause_device(struct machine *machine, struct machine_device *device)
+{
+	if (device->device->class->pause)
+		device->device->class->pause(
+			device->device, true); /* until the reset that ends it */
+}
+
 static void pause_machine(struct machine *machine, const char *reason)
 {
 	park(machine);
+	machine_for_each_device(machine, pause_device);
 	set_state(machine, MACHINE_PAUSED, reason);
 	notify(machine, MACHINE_STOP, NULL);
 	log_print(LOG_WARNING, "%s; machine paused, system_reset or quit ends that", reason);
+}
+
+static void on_bite(struct device *device, enum sp805_action action, void *opaque)
+{
+	static const char *const names[] = {
+		[SP805_RESET] = "reset",
+		[SP805_POWER_OFF] = "poweroff",
+		[SP805_PAUSE] = "pause",
+		[SP805_EVENT] = "none",
+	};
+	static const char why[] = "the guest did not feed its watchdog";
+	struct machine *machine = opaque;
+
+	if (machine->state != MACHINE_RUNNING)
+		return;
+	log_print(LOG_WARNING, "%s: %s: %s", device->id, why, names[action]);
+	notify(machine, MACHINE_WATCHDOG, names[action]);
+	if (action == SP805_RESET)
+		machine_reset(machine, "guest-reset");
+	else if (action == SP805_POWER_OFF)
+		end(machine, MACHINE_STOPPED, "guest-panic", why);
+	else if (action == SP805_PAUSE)
+		pause_machine(machine, why);
 }
 
 static void take_told(struct loop_task *task)
@@ -358,6 +390,9 @@ static int create_all(struct machine *machine, struct errors *errors)
 	if (err)
 		return err;
 	err = machine_create_parts(machine, on_vcpus_event, errors);
+	for (size_t i = 0; i < machine->config->device_count && !err; i++)
+		if (machine->devices[i].device->class == &sp805_class)
+			sp805_watch(machine->devices[i].device, on_bite, machine);
 	if (!err)
 		err = build(machine, errors);
 	return err;

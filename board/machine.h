@@ -28,6 +28,7 @@ enum machine_notice {
 	MACHINE_RESUME, /* runs again after that */
 	MACHINE_RESET,
 	MACHINE_SHUTDOWN,
+	MACHINE_WATCHDOG, /* the guest did not feed its own */
 };
 
 struct machine_options {
@@ -35,7 +36,10 @@ struct machine_options {
 	bool no_reboot; /* a reset ends the machine */
 	struct chardev *console;
 	const struct kvm_limits *kvm; /* as probed; copied */
-	/* Told of each; of the last two with QEMU's ShutdownCause ("guest-reset", "host-signal", ...). */
+	/*
+	 * Told of each; of RESET and SHUTDOWN with QEMU's ShutdownCause ("guest-reset", "host-signal",
+	 * ...), of WATCHDOG with its WatchdogAction.
+	 */
 	void (*notify)(void *opaque, enum machine_notice notice, const char *reason);
 	void *opaque;
 };
@@ -43,9 +47,9 @@ struct machine_options {
 enum machine_state {
 	MACHINE_RUNNING,
 	MACHINE_RESETTING,
-	MACHINE_PAUSED,	 /* by the policy for stray accesses; a reset runs it again */
-	MACHINE_OFF,	 /* the guest powered off, a reset with no_reboot, or machine_quit() */
-	MACHINE_STOPPED, /* by the policy for stray accesses */
+	MACHINE_PAUSED, /* by the policy for stray accesses, or the watchdog; a reset runs it again */
+	MACHINE_OFF,	/* the guest powered off, a reset with no_reboot, or machine_quit() */
+	MACHINE_STOPPED, /* by either */
 	MACHINE_FAILED, /* the host could not go on: memory, KVM, or a reset that could not rebuild */
 };
 

@@ -60,6 +60,7 @@ static const struct {
 	{ "run", run_command, "FILE            run the machine that a device tree describes" },
 	{ "check", check_main, "FILE          say what is wrong with a description, or its map" },
 	{ "show", show_main, "FILE           print the tree that the guest would get" },
+	{ "console", console_command, "NAME        attach to a running machine's console" },
 	{ "mem", mem_command, "NAME [SIZE]     show a machine's memory, or grow and shrink it" },
 	{ "map", map_command, "NAME            show a machine's windows, slots and blocks" },
 	{ "slots", slots_command, "NAME          show who holds a machine's memory slots" },

@@ -41,6 +41,8 @@ static const char usage[] =
 	"  --overlay FILE          apply a device tree overlay; may be given again\n"
 	"  --name NAME             the machine's name (default: FILE without its ending)\n"
 	"  --control PATH          the control socket's path (default: by the name)\n"
+	"  --console BACKEND       stdio (default), pty, null, file:PATH or socket:PATH; `sluice\n"
+	"                          console NAME attaches to any\n"
 	"  --no-reboot             end where the guest asks for a reset\n"
 	"  --shutdown-timeout SEC  after SIGTERM, how long the guest may take (default: 30)\n"
 	"  --timeout SEC           end the machine after this time\n";
@@ -50,7 +52,8 @@ struct run_options {
 	const char *overlays[OVERLAYS_MAX];
 	size_t overlay_count;
 	const char *name, *control;
-	bool no_reboot;
+	struct console_spec console; /* where has_console */
+	bool has_console, no_reboot;
 	uint64_t shutdown_timeout_ms, timeout_ms;
 };
 
@@ -87,11 +90,12 @@ static int usage_error(const char *text, const char *value)
 /* Returns -1 to go on, or the exit code. */
 static int parse_options(int argc, char **argv, struct run_options *ret)
 {
-	enum { OVERLAY = 256, NAME, CONTROL, NO_REBOOT, SHUTDOWN_TIMEOUT, TIMEOUT, HELP };
+	enum { OVERLAY = 256, NAME, CONTROL, CONSOLE, NO_REBOOT, SHUTDOWN_TIMEOUT, TIMEOUT, HELP };
 	static const struct option options[] = {
 		{ "overlay", required_argument, NULL, OVERLAY },
 		{ "name", required_argument, NULL, NAME },
 		{ "control", required_argument, NULL, CONTROL },
+		{ "console", required_argument, NULL, CONSOLE },
 		{ "no-reboot", no_argument, NULL, NO_REBOOT },
 		{ "shutdown-timeout", required_argument, NULL, SHUTDOWN_TIMEOUT },
 		{ "timeout", required_argument, NULL, TIMEOUT },
@@ -113,6 +117,13 @@ static int parse_options(int argc, char **argv, struct run_options *ret)
 			break;
 		case CONTROL:
 			ret->control = optarg;
+			break;
+		case CONSOLE:
+			free(ret->console.path);
+			ret->console.path = NULL;
+			ret->has_console = console_spec_read(optarg, "", &ret->console);
+			if (!ret->has_console)
+				return usage_error("none of " CONSOLE_SPECS ": ", optarg);
 			break;
 		case NO_REBOOT:
 			ret->no_reboot = true;
@@ -287,14 +298,33 @@ static int create_control(struct run *run, struct errors *errors)
 	return err;
 }
 
-static int serve(struct run *run, const struct host_limits *host, struct machine_config *config,
-	struct errors *errors)
+/* The console on its back end, and the sockets to attach to it. */
+static int create_console(struct run *run, const struct machine_config *config,
+	struct errors *errors, struct console **ret)
 {
 	const struct console_callbacks callbacks = {
 		.leave = on_leave,
 		.power_button = on_power_button,
 		.opaque = run,
 	};
+	const struct console_spec *spec = run->options.has_console ? &run->options.console
+								   : &config->console;
+	char *path = console_port_path(control_place(run->control));
+	int err = path ? console_create(run->loop, spec, &callbacks, ret) : -ENOMEM;
+
+	if (err)
+		error_add(errors, "console", spec->path, "%s", strerror(-err));
+	else
+		err = console_listen(*ret, path, errors);
+	if (!err && spec->kind == CONSOLE_SOCKET)
+		err = console_listen(*ret, spec->path, errors);
+	free(path);
+	return err;
+}
+
+static int serve(struct run *run, const struct host_limits *host, struct machine_config *config,
+	struct errors *errors)
+{
 	struct machine_options options = {
 		.no_reboot = run->options.no_reboot,
 		.kvm = &host->kvm,
@@ -314,11 +344,9 @@ static int serve(struct run *run, const struct host_limits *host, struct machine
 	if (err)
 		goto out;
 	options.name = run->name;
-	err = console_create(run->loop, &callbacks, &console);
-	if (err) {
-		error_add(errors, "console", NULL, "%s", strerror(-err));
+	err = create_console(run, config, errors, &console);
+	if (err)
 		goto out;
-	}
 	options.console = console_chardev(console);
 	err = machine_create(config, &options, run->loop, errors, &run->machine);
 	if (err)
@@ -385,6 +413,7 @@ int run_command(int argc, char **argv)
 	errors_finish(&errors);
 	loop_destroy(run.loop);
 	config_destroy(config);
+	free(run.options.console.path);
 	free(run.name);
 	return code;
 }

@@ -115,6 +115,8 @@ struct device_class {
 	void (*drain)(struct device *device);
 	/* Before a reset or destroy: stop what is under way in guest memory. May be NULL. */
 	void (*quiesce)(struct device *device);
+	/* The machine is paused, its vCPUs parked, or runs again: the guest's time stands still. May be NULL. */
+	void (*pause)(struct device *device, bool paused);
 	void (*destroy)(struct device *device);
 };
 

@@ -9,7 +9,8 @@
 
 #include "devices/device.h"
 
-#define PRIMECELL_SIZE 4096
+#define PRIMECELL_SIZE	   4096
+#define PRIMECELL_CLOCK_HZ 24000000 /* of the clock that all of them have */
 
 struct primecell;
 

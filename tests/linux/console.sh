@@ -139,7 +139,10 @@ check "usage-check" usage 2 check
 check "usage-mem" usage 2 mem
 check "usage-mem-timeout" usage 2 mem guest 1GiB --timeout -1
 check "usage-map" usage 2 map a b
-for command in '' run check show mem map doctor; do
+check "usage-console" usage 2 console
+check "usage-console-two" usage 2 console a b
+check "usage-run-console" usage 2 run "$work/guest.dts" --console tty
+for command in '' run check show console mem map doctor; do
 	# shellcheck disable=SC2086
 	check "help-${command:-all}" usage 0 $command --help
 done

@@ -37,8 +37,9 @@ static inline void bench_irq_set(struct irq_line *line, bool level)
 	bench->level = level;
 }
 
-static inline void bench_start(
-	struct bench *bench, const struct device_class *class, struct chardev *chardev)
+/* `config` is as the class's property table fills it. */
+static inline void bench_start_node(struct bench *bench, const struct device_class *class,
+	const void *config, struct chardev *chardev)
 {
 	struct device_env env = { .id = class->compatible, .irq = &bench->irq, .chardev = chardev };
 
@@ -46,9 +47,15 @@ static inline void bench_start(
 	bench->irq.set = bench_irq_set;
 	assert_int_equal(loop_create(&bench->loop), 0);
 	env.loop = bench->loop;
-	assert_int_equal(class->create(NULL, &env, &bench->device), 0);
+	assert_int_equal(class->create(config, &env, &bench->device), 0);
 	bench->device->region.gpa = BASE;
 	assert_int_equal(mmio_bus_add(&bench->bus, &bench->device->region), 0);
+}
+
+static inline void bench_start(
+	struct bench *bench, const struct device_class *class, struct chardev *chardev)
+{
+	bench_start_node(bench, class, NULL, chardev);
 }
 
 static inline void bench_end(struct bench *bench)

@@ -66,6 +66,7 @@ static void on_power(void *opaque)
 	pressed++;
 }
 
+static const struct console_spec stdio = { .kind = CONSOLE_STDIO };
 static const struct console_callbacks callbacks = { .leave = on_leave, .power_button = on_power };
 
 static int setup(void **state)
@@ -109,7 +110,7 @@ static void start(int in, int out)
 	close(in);
 	if (out != in)
 		close(out);
-	assert_int_equal(console_create(loop, &callbacks, &console), 0);
+	assert_int_equal(console_create(loop, &stdio, &callbacks, &console), 0);
 	chardev = console_chardev(console);
 	chardev->client = &client;
 	chardev->ops->resume(chardev);
@@ -574,7 +575,7 @@ static void second_console(void **state)
 	struct console *second;
 
 	start_terminal();
-	assert_int_equal(console_create(loop, &callbacks, &second), -EBUSY);
+	assert_int_equal(console_create(loop, &stdio, &callbacks, &second), -EBUSY);
 	assert_true(is_raw());
 }
 

@@ -437,6 +437,8 @@ static void what_happens_is_told(void **state)
 	assert_answer(peer, "", done);
 	control_notify(control, MACHINE_RESET, "guest-reset");
 	assert_answer(peer, "", "{'event':'RESET','data':{'guest':true,'reason':'guest-reset'}}");
+	control_notify(control, MACHINE_WATCHDOG, "poweroff");
+	assert_answer(peer, "", "{'event':'WATCHDOG','data':{'action':'poweroff'}}");
 	control_notify(control, MACHINE_SHUTDOWN, "host-signal");
 	assert_answer(
 		peer, "", "{'event':'SHUTDOWN','data':{'guest':false,'reason':'host-signal'}}");

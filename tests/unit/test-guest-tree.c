@@ -182,6 +182,30 @@ static void virtio(void **state)
 	finish(&b);
 }
 
+static void watchdog(void **state)
+{
+	const struct guest_tree_input input = { 0 };
+	struct built b = build(good_machine,
+		"/ { dog { compatible = \"sluice,watchdog\"; }; rng0 { compatible = "
+		"\"sluice,virtio-rng\"; }; };",
+		&input);
+	uint32_t clock = fdt_get_phandle(b.fdt, at(&b, "/apb-pclk"));
+
+	assert_strings(&b, "/watchdog@90d0000", "compatible", "arm,sp805\0arm,primecell");
+	assert_cells(&b, "/watchdog@90d0000", "reg", 0, 0x090d0000, 0, 0x1000);
+	assert_cells(&b, "/watchdog@90d0000", "interrupts", 0, 10, 4);
+	assert_cells(&b, "/watchdog@90d0000", "clocks", clock, clock);
+	assert_strings(&b, "/watchdog@90d0000", "clock-names", "wdog_clk\0apb_pclk");
+	/* It takes no place among virtio's. */
+	assert_cells(&b, "/virtio_mmio@a000000", "interrupts", 0, 16, 1);
+	assert_node(&b, "/virtio_mmio@a000400", false);
+	assert_node(&b, "/dog", false);
+	finish(&b);
+	b = build(good_machine, machine, &input);
+	assert_node(&b, "/watchdog@90d0000", false);
+	finish(&b);
+}
+
 static void stripped(void **state)
 {
 	static const char *const gone[] = { "/vmem0", "/vmem1", "/gone", "/options", "/__symbols__",
@@ -424,6 +448,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST(provided),
 		TEST(virtio),
+		TEST(watchdog),
 		TEST(stripped),
 		TEST(phandles),
 		TEST(gicv2),

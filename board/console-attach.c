@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `sluice console`: this terminal, or a pipe, on a running machine's console. Nothing here waits for the
+ * guest: what it does not take of a terminal's input is dropped, so that one can always detach.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "board/client.h"
+#include "board/commandline.h"
+#include "board/console.h"
+#include "board/errors.h"
+#include "board/terminal.h"
+#include "hyp/util.h"
+
+#define DETACH	   0x1d /* Ctrl-] */
+#define READ_BYTES 1024
+
+static const char usage[] = "Usage: sluice console NAME\n"
+			    "       sluice console --control PATH\n"
+			    "\n"
+			    "Attaches to a running machine's console, whatever its back end is, "
+			    "and shows the last of what\n"
+			    "it said. Ctrl-] detaches; the machine runs on. One at a time is "
+			    "attached: the newest takes\n"
+			    "over, and the one before is told so. Input that ends is not the end: "
+			    "output goes on until the\n"
+			    "machine ends.\n"
+			    "\n"
+			    "  --control PATH  the machine's control socket\n"
+			    "  -h, --help      this text\n";
+
+struct attached {
+	int socket;
+	bool tty;
+	bool in_ended, out_ended, detached;
+	uint8_t waiting[4 * READ_BYTES]; /* for the guest */
+	size_t len;
+};
+
+static void read_input(struct attached *a)
+{
+	uint8_t buf[READ_BYTES];
+	ssize_t n = read(STDIN_FILENO, buf, sizeof(buf));
+
+	a->in_ended = n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN);
+	for (ssize_t i = 0; i < n && !a->detached; i++) {
+		a->detached = buf[i] == DETACH;
+		if (!a->detached && a->len < sizeof(a->waiting))
+			a->waiting[a->len++] = buf[i];
+	}
+}
+
+static void send_input(struct attached *a)
+{
+	ssize_t n = send(a->socket, a->waiting, a->len, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n > 0) {
+		a->len -= n;
+		memmove(a->waiting, a->waiting + n, a->len);
+	}
+}
+
+static void show_output(struct attached *a)
+{
+	uint8_t buf[4 * READ_BYTES];
+	ssize_t n = recv(a->socket, buf, sizeof(buf), MSG_DONTWAIT);
+
+	a->out_ended = n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN);
+	for (ssize_t done = 0, m; done < n; done += m) {
+		m = write(STDOUT_FILENO, buf + done, n - done);
+		if (m < 0 && errno != EINTR)
+			a->out_ended = true;
+		if (m <= 0)
+			break;
+	}
+}
+
+static void relay(struct attached *a)
+{
+	bool told_end = false;
+
+	while (!a->out_ended && !(a->detached && !a->len)) {
+		bool room = a->tty || a->len + READ_BYTES <= sizeof(a->waiting);
+		struct pollfd fds[] = {
+			{ .fd = a->in_ended || !room ? -1 : STDIN_FILENO, .events = POLLIN },
+			{ .fd = a->socket, .events = POLLIN | (a->len ? POLLOUT : 0) },
+		};
+
+		if (poll(fds, ARRAY_SIZE(fds), -1) < 0)
+			continue;
+		if (fds[0].revents)
+			read_input(a);
+		if (fds[1].revents & (POLLIN | POLLHUP | POLLERR))
+			show_output(a);
+		if (a->len)
+			send_input(a);
+		if (a->detached && a->tty)
+			return; /* a guest that takes nothing keeps nobody */
+		if (a->in_ended && !a->len && !told_end)
+			told_end = !shutdown(a->socket, SHUT_WR);
+	}
+}
+
+static int attach(const char *control, struct errors *errors)
+{
+	struct attached a = { .tty = isatty(STDIN_FILENO) };
+	char *path = console_port_path(control);
+
+	a.socket = path ? client_connect(path, errors) : -ENOMEM;
+	free(path);
+	if (a.socket < 0)
+		return 1;
+	signal(SIGPIPE, SIG_IGN);
+	if (a.tty && !terminal_raw(STDIN_FILENO))
+		fputs("Ctrl-] detaches.\r\n", stderr);
+	relay(&a);
+	terminal_restore();
+	if (a.tty)
+		fputs(a.detached ? "\r\n[detached]\r\n" : "\r\n[closed by the machine]\r\n",
+			stderr);
+	close(a.socket);
+	return 0;
+}
+
+int console_command(int argc, char **argv)
+{
+	return client_without_qmp(argc, argv, usage, attach);
+}

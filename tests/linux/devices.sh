@@ -1,0 +1,79 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# hosts: 6.12
+# memory: 2048
+# timeout: 400
+# The small devices: the watchdog's actions with bare-metal guests; then the host's random numbers and the watchdog as a
+# Linux guest's drivers see them.
+
+. "$(dirname "$0")/lib.bash"
+
+bitten() { until_true 60 seen "$1" ".event == \"WATCHDOG\" and .data.action == \"$2\""; }
+never_bitten() { ! seen "$1" '.event == "WATCHDOG"'; }
+# quits NAME: it is ended from outside, and its guest no longer takes a CPU.
+quits() {
+	qmp "$1" '{"execute":"quit"}' >/dev/null
+	check "$1-ends" ended "$1" 60 0
+	unwatch "$1"
+}
+# dog NAME ACTION BOOTARGS [NODES]: a guest that will be bitten, and what its control socket tells of it.
+dog() {
+	bare "$1" watchdog 1 "watchdog { compatible = \"sluice,watchdog\"; action = \"$2\"; }; ${4:-}" "$3"
+	run "$1"
+	check "$1-comes-to-arm-it" until_true 60 grep -q 'arm it?' "$work/$1.out"
+	watch "$1"
+	send "$1" arm
+}
+linux_ram=$ram ram='0x0 0x4000000'
+dog still event 'stage=2000 stray=0x80000000' 'options { sluice { compatible = "sluice,options"; stray-access = "pause"; }; };'
+check "still-is-paused" until_true 60 seen still '.event == "STOP"'
+paused_at=$SECONDS
+dog reset reset stage=300
+check "reset-is-told" bitten reset reset
+check "reset-happens" until_true 60 eval "[ \$(grep -c 'arm it?' $work/reset.out) -ge 2 ]"
+quits reset
+dog poweroff power-off stage=300
+check "power-off-is-told" bitten poweroff poweroff
+check "power-off-happens" ended poweroff 60 3
+unwatch poweroff
+check "power-off-says-why" grep -x 'sluice: stopped: the guest did not feed its watchdog' "$work/poweroff.err"
+dog pause pause stage=300
+check "pause-is-told" bitten pause pause
+check "pause-happens" eval "qmp pause '{\"execute\":\"query-status\"}' | jq -e '.return.status == \"paused\"'"
+quits pause
+# Fed for longer than it waits.
+dog event event 'stage=2000 feeds=12'
+check "event-is-told" bitten event none
+check "event-not-while-it-is-fed" grep -q 'fed 12 times' "$work/event.out"
+send event go
+check "event-is-all" ended event 60 0
+unwatch event
+points event
+sleep $((paused_at + 6 > SECONDS ? paused_at + 6 - SECONDS : 0)) # both stages and half as much again
+check "still-has-no-time" never_bitten still
+quits still
+ram=$linux_ram
+
+tree linux 1 6.12 'rng0 { compatible = "sluice,virtio-rng"; }; watchdog { compatible = "sluice,watchdog"; };'
+run linux
+check "boots" booted linux
+check "rng-is-the-guests" guest linux 60 'grep -x virtio_rng.0 /sys/class/misc/hw_random/rng_current'
+check "rng-gives" eval "[ \"\$(guest linux 60 'head -c 65536 /dev/hwrng | wc -c')\" = 65536 ]"
+draw() { guest linux 60 'head -c 32 /dev/hwrng | sha256sum'; }
+drawn=("$(draw)" "$(draw)")
+# Fed for longer than it waits, then no more.
+watch linux
+check "watchdog-is-there" guest linux 60 'grep -x sp805-wdt /sys/class/watchdog/watchdog0/identity'
+send linux 'watchdog -T 4 -t 1 /dev/watchdog'
+check "watchdog-is-fed" eval "guest linux 60 'sleep 6; pidof watchdog' && never_bitten linux"
+send linux 'killall -STOP watchdog'
+check "watchdog-bites" bitten linux reset
+check "watchdog-resets" booted linux 2
+check "watchdog-says-so" eval "[ \$(grep -cx 'sluice: warning: watchdog: the guest did not feed its watchdog: reset' $work/linux.err) = 1 ]"
+check "watchdog-is-off-again" guest linux 60 '[ "$(cat /sys/class/watchdog/watchdog0/state)" = inactive ]'
+drawn+=("$(draw)")
+check "rng-never-repeats" eval "[ $(printf '%s\n' "${drawn[@]}" | grep -cE '^[0-9a-f]{64}') = 3 ] && [ $(printf '%s\n' "${drawn[@]}" | sort -u | wc -l) = 3 ]"
+send linux 'poweroff -f'
+check "powers-off" ended linux 60 0
+unwatch linux
+done_testing

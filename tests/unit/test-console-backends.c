@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A console on each back end but stdio, and the sockets to attach to it: who reads, who does not, who leaves. */
+#include "tests/unit/unit.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "board/console.h"
+#include "board/errors.h"
+#include "devices/chardev.h"
+#include "hyp/log.h"
+#include "hyp/loop.h"
+#include "hyp/util.h"
+
+#define RING	    (64 * KiB)
+#define PATIENCE_MS 60000
+
+static struct loop *loop;
+static struct console *console;
+static struct chardev *chardev;
+static char folder[] = "/tmp/console-XXXXXX", path[64], logged[256];
+
+static char got[4096];
+static size_t got_len, room, wanted;
+static unsigned writable;
+
+static size_t receive(struct chardev_client *client, const uint8_t *buf, size_t len)
+{
+	size_t n = len < room ? len : room;
+
+	memcpy(got + got_len, buf, n);
+	got_len += n;
+	room -= n;
+	if (wanted && got_len >= wanted)
+		loop_stop(loop);
+	return n;
+}
+
+static void on_writable(struct chardev_client *client)
+{
+	writable++;
+}
+
+static struct chardev_client client = { .receive = receive, .writable = on_writable };
+
+static void leave(void *opaque)
+{
+	fail_msg("Ctrl-A x is nobody's but stdin's");
+}
+
+static const struct console_callbacks callbacks = { .leave = leave };
+
+static void keep_log(enum log_level level, const char *line)
+{
+	snprintf(logged, sizeof(logged), "%s", line);
+}
+
+static int setup(void **state)
+{
+	strcpy(folder + strlen(folder) - 6, "XXXXXX");
+	assert_non_null(mkdtemp(folder));
+	snprintf(path, sizeof(path), "%s/it", folder);
+	log_set_sink(keep_log);
+	got_len = writable = wanted = 0;
+	room = sizeof(got);
+	console = NULL;
+	return loop_create(&loop);
+}
+
+static int teardown(void **state)
+{
+	console_destroy(console);
+	loop_destroy(loop);
+	unlink(path);
+	return rmdir(folder); /* fails where a socket was left */
+}
+
+static void start(const char *text)
+{
+	struct console_spec spec;
+	char slash[64];
+
+	snprintf(slash, sizeof(slash), "%s/", folder);
+	assert_true(console_spec_read(text, slash, &spec));
+	assert_int_equal(console_create(loop, &spec, &callbacks, &console), 0);
+	free(spec.path);
+	chardev = console_chardev(console);
+	chardev->client = &client;
+	chardev->ops->resume(chardev);
+}
+
+static void stop(struct loop_timer *timer)
+{
+	loop_stop(loop);
+}
+
+static void run(unsigned ms)
+{
+	static struct loop_timer timer = { .fired = stop };
+
+	loop_timer_arm(loop, &timer, ms);
+	assert_int_equal(loop_run(loop), 0);
+	loop_timer_cancel(&timer);
+}
+
+/* Until the guest has got this. */
+static void run_until_got(const char *text)
+{
+	wanted = strlen(text);
+	if (got_len < wanted)
+		run(PATIENCE_MS);
+	assert_int_equal(got_len, wanted);
+	assert_memory_equal(got, text, wanted);
+	got_len = wanted = 0;
+}
+
+static size_t say(const char *text)
+{
+	return chardev->ops->write(chardev, (const uint8_t *)text, strlen(text));
+}
+
+/* Reads `len` bytes, the loop running meanwhile. */
+static void take(int fd, char *buf, size_t len)
+{
+	uint64_t end = loop_now_ms() + PATIENCE_MS;
+
+	for (size_t done = 0; done < len;) {
+		ssize_t n = read(fd, buf + done, len - done);
+
+		assert_true(n > 0 || (n < 0 && errno == EAGAIN));
+		if (n > 0)
+			done += n;
+		else
+			run(5);
+		assert_true(loop_now_ms() < end);
+	}
+}
+
+static void assert_said(int fd, const char *text)
+{
+	char buf[4096];
+
+	take(fd, buf, strlen(text));
+	assert_memory_equal(buf, text, strlen(text));
+	assert_int_equal(read(fd, buf, 1), -1);
+	assert_int_equal(errno, EAGAIN);
+}
+
+static void assert_idle(void)
+{
+	struct timespec from, to;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
+	run(200);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
+	assert_in_range(
+		(to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000, 0, 15);
+}
+
+static void listen_here(void)
+{
+	struct errors errors = { 0 };
+
+	assert_int_equal(console_listen(console, path, &errors), 0);
+}
+
+static int attach(void)
+{
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	strcpy(address.sun_path, path);
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
+/* Says n KiB, each byte telling which KiB it is of. */
+static size_t flood(unsigned kib)
+{
+	size_t taken = 0;
+	char text[KiB + 1];
+
+	for (unsigned i = 0; i < kib; i++) {
+		memset(text, 'a' + i % 26, KiB);
+		text[KiB] = '\0';
+		taken += say(text);
+		if (i % 32 == 0)
+			run(1);
+	}
+	return taken;
+}
+
+static void specs(void **state)
+{
+	static const struct {
+		const char *text;
+		int kind; /* -1: none */
+		const char *path;
+	} cases[] = {
+		{ "stdio", CONSOLE_STDIO },
+		{ "null", CONSOLE_NULL },
+		{ "pty", CONSOLE_PTY },
+		{ "file:log", CONSOLE_FILE, "/here/log" },
+		{ "file:/log", CONSOLE_FILE, "/log" },
+		{ "socket:a:b", CONSOLE_SOCKET, "/here/a:b" },
+		{ "file", -1 },
+		{ "file:", -1 },
+		{ "socket", -1 },
+		{ "pty:x", -1 },
+		{ "stdio:", -1 },
+		{ "nul", -1 },
+		{ "nulls", -1 },
+		{ "", -1 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct console_spec spec = { .kind = -1 };
+
+		assert_int_equal(
+			console_spec_read(cases[i].text, "/here/", &spec), cases[i].kind >= 0);
+		assert_int_equal((int)spec.kind, cases[i].kind);
+		if (cases[i].path)
+			assert_string_equal(spec.path, cases[i].path);
+		else
+			assert_null(spec.path);
+		free(spec.path);
+	}
+	for (unsigned i = 0; i < 2; i++) {
+		char *port = console_port_path(i ? "/run/x" : "/run/x.sock");
+
+		assert_string_equal(port, "/run/x.console");
+		free(port);
+	}
+}
+
+static void null_takes_all(void **state)
+{
+	start("null");
+	assert_int_equal(flood(1024), MiB);
+	assert_idle();
+	assert_int_equal(writable, 0);
+}
+
+static void file_is_appended(void **state)
+{
+	char buf[32] = { 0 };
+
+	for (unsigned i = 0; i < 2; i++) {
+		start("file:it");
+		assert_int_equal(say(i ? "two" : "one\n"), i ? 3 : 4);
+		console_destroy(console);
+	}
+	console = NULL;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+
+	assert_int_equal(fstat(fd, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(read(fd, buf, sizeof(buf)), 7);
+	assert_string_equal(buf, "one\ntwo");
+	close(fd);
+}
+
+static void files_that_are_none(void **state)
+{
+	char full[] = "/dev/full";
+	struct console_spec spec = { .kind = CONSOLE_FILE, .path = folder };
+
+	assert_int_equal(console_create(loop, &spec, &callbacks, &console), -EISDIR);
+	assert_int_equal(mkfifo(path, 0600), 0);
+	spec.path = path; /* with nobody who reads it: would wait for ever */
+	assert_int_equal(console_create(loop, &spec, &callbacks, &console), -ENXIO);
+	spec.path = full;
+	assert_int_equal(console_create(loop, &spec, &callbacks, &console), 0);
+	chardev = console_chardev(console);
+	assert_int_equal(flood(256), 256 * KiB);
+	assert_idle();
+}
+
+static void pty(void **state)
+{
+	int fd;
+
+	start("pty");
+	assert_memory_equal(logged, "the console is /dev/pts/", 24);
+	assert_int_equal(say("before anyone came\n"), 19);
+	run(20);
+	assert_idle();
+	for (unsigned i = 0; i < 2; i++) { /* the second time after a hang-up */
+		fd = open(strchr(logged, '/'), O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+		assert_true(fd >= 0);
+		if (!i)
+			assert_said(fd, "before anyone came\n");
+		assert_int_equal(say("login: "), 7);
+		assert_said(fd, "login: ");
+		assert_int_equal(write(fd, "\001xroot\003\r", 8), 8);
+		run_until_got("\001xroot\003\r");
+		close(fd);
+		assert_idle();
+	}
+	/* Nobody reads: the guest never waits. */
+	assert_int_equal(flood(1024), MiB);
+	assert_idle();
+	assert_int_equal(writable, 0);
+}
+
+static void attached_both_ways(void **state)
+{
+	char *buf = malloc(RING + 1);
+	int fd;
+
+	start("null");
+	listen_here();
+	say("before; ");
+	fd = attach();
+	assert_said(fd, "before; ");
+	say("after");
+	assert_said(fd, "after");
+	assert_int_equal(write(fd, "\001x\035\n", 4), 4);
+	run_until_got("\001x\035\n");
+	close(fd);
+	run(20);
+	assert_idle();
+	/* What the ring remembers of much more, to the byte. */
+	flood(256);
+	say("end");
+	fd = attach();
+	take(fd, buf, RING);
+	assert_memory_equal(buf + RING - 3, "end", 3);
+	assert_int_equal(buf[RING - 4], 'a' + 255 % 26);
+	assert_int_equal(buf[0], 'a' + 192 % 26);
+	assert_int_equal(read(fd, buf, 1), -1);
+	close(fd);
+	free(buf);
+}
+
+static void newest_takes_over(void **state)
+{
+	char text[80];
+	int first, second;
+
+	start("null");
+	listen_here();
+	first = attach();
+	say("one");
+	assert_said(first, "one");
+	second = attach();
+	assert_said(second, "one");
+	snprintf(text, sizeof(text), "\r\n[taken over by process %d]\r\n", (int)getpid());
+	take(first, got, strlen(text));
+	assert_memory_equal(got, text, strlen(text));
+	assert_int_equal(read(first, got, 1), 0);
+	say("two");
+	assert_said(second, "two");
+	assert_int_equal(write(second, "in", 2), 2);
+	run_until_got("in");
+	close(first);
+	close(second);
+}
+
+/* One that never reads, nor takes what it is told at the end. */
+static void deaf(void **state)
+{
+	int fd;
+
+	start("null");
+	listen_here();
+	fd = attach();
+	run(20);
+	assert_int_equal(flood(4096), 4 * MiB);
+	assert_idle();
+	assert_int_equal(write(fd, "heard", 5), 5); /* it may still speak */
+	run_until_got("heard");
+	close(attach());
+	run(20);
+	assert_idle();
+	close(fd);
+}
+
+/* A guest that does not listen makes the peer wait, whatever it sends, and no one else. */
+static void guest_does_not_listen(void **state)
+{
+	char text[KiB];
+	size_t sent = 0;
+	ssize_t n;
+	int fd;
+
+	room = 0;
+	memset(text, 'x', sizeof(text));
+	start("null");
+	listen_here();
+	fd = attach();
+	while ((n = write(fd, text, sizeof(text))) > 0) {
+		sent += n;
+		run(1);
+	}
+	assert_int_equal(errno, EAGAIN);
+	assert_true(sent > 4096);
+	assert_idle();
+	say("still here");
+	assert_said(fd, "still here");
+	close(fd); /* what it sent is the guest's still */
+	assert_idle();
+	for (uint64_t end = loop_now_ms() + PATIENCE_MS; sent; sent -= got_len) {
+		assert_true(loop_now_ms() < end);
+		got_len = 0;
+		room = sizeof(got);
+		chardev->ops->resume(chardev);
+		run(5);
+	}
+	fd = attach();
+	assert_int_equal(write(fd, "next", 4), 4);
+	got_len = 0;
+	room = sizeof(got);
+	run_until_got("next");
+	close(fd);
+}
+
+static void half_closed_still_listens(void **state)
+{
+	int fd;
+
+	start("null");
+	listen_here();
+	fd = attach();
+	assert_int_equal(write(fd, "bye", 3), 3);
+	shutdown(fd, SHUT_WR);
+	run_until_got("bye");
+	assert_idle();
+	say("still");
+	assert_said(fd, "still");
+	console_destroy(console);
+	console = NULL;
+	assert_int_equal(read(fd, got, 1), 0);
+	assert_int_equal(access(path, F_OK), -1);
+	close(fd);
+}
+
+static void the_end_is_heard(void **state)
+{
+	int fd;
+
+	start("null");
+	listen_here();
+	fd = attach();
+	run(20);
+	say("last words");
+	console_destroy(console);
+	console = NULL;
+	assert_int_equal(read(fd, got, sizeof(got)), 10);
+	assert_memory_equal(got, "last words", 10);
+	close(fd);
+}
+
+static void place_is_taken(void **state)
+{
+	struct errors errors = { 0 };
+	struct stat st;
+
+	start("null");
+	listen_here();
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(console_listen(console, path, &errors), -EADDRINUSE);
+	assert_int_equal(errors.count, 1);
+	errors_finish(&errors);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(specs),
+		T(null_takes_all),
+		T(file_is_appended),
+		T(files_that_are_none),
+		T(pty),
+		T(attached_both_ways),
+		T(newest_takes_over),
+		T(deaf),
+		T(guest_does_not_listen),
+		T(half_closed_still_listens),
+		T(the_end_is_heard),
+		T(place_is_taken),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

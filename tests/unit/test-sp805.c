@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The watchdog, driven as Linux' sp805_wdt drives it. */
+#include "tests/unit/pl0xx.h"
+
+#include "devices/sp805.h"
+
+enum { LOAD = 0, VALUE = 4, CONTROL = 8, INTCLR = 0xc, RIS = 0x10, MIS = 0x14, LOCK = 0xc00 };
+
+#define UNLOCK 0x1acce551
+#define KHZ    24000u /* counts a millisecond */
+#define LONG   (60000 * KHZ)
+
+static struct bench b;
+static unsigned bites;
+static enum sp805_action last_action;
+
+static void on_bite(struct device *device, enum sp805_action action, void *opaque)
+{
+	assert_ptr_equal(device, b.device);
+	assert_ptr_equal(opaque, &bites);
+	last_action = action;
+	bites++;
+	loop_stop(b.loop);
+}
+
+/* So that a slow machine sees the interrupt before the bite. */
+static void on_irq(struct irq_line *line, bool level)
+{
+	bench_irq_set(line, level);
+	if (level)
+		loop_stop(b.loop);
+}
+
+static int setup(void **state)
+{
+	static const uint32_t config[4]; /* more than the node's struct: action 0 is "reset" */
+
+	assert_true(sp805_class.config_bytes <= sizeof(config));
+	bench_start_node(&b, &sp805_class, config, NULL);
+	b.irq.set = on_irq;
+	bites = 0;
+	sp805_watch(b.device, on_bite, &bites);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	bench_end(&b);
+	return 0;
+}
+
+static void arm(uint32_t counts)
+{
+	put(&b, LOCK, UNLOCK);
+	put(&b, LOAD, counts);
+	put(&b, INTCLR, 1);
+	put(&b, CONTROL, 3);
+	put(&b, LOCK, 0);
+}
+
+static void at_reset(void **state)
+{
+	check_ids(&b, 0x00141805);
+	assert_int_equal(get(&b, LOAD), UINT32_MAX);
+	assert_int_equal(get(&b, VALUE), UINT32_MAX);
+	assert_int_equal(get(&b, CONTROL), 0);
+	assert_int_equal(get(&b, LOCK), 0);
+	put(&b, LOAD, 1); /* does not count before it is enabled */
+	bench_run(&b, 30);
+	assert_int_equal(get(&b, VALUE), 1);
+	assert_int_equal(get(&b, RIS) + bites, 0);
+}
+
+static void lock(void **state)
+{
+	arm(LONG);
+	assert_int_equal(get(&b, LOCK), 1);
+	put(&b, LOAD, 1);
+	put(&b, CONTROL, 0);
+	put(&b, INTCLR, 1);
+	put(&b, LOCK, UNLOCK + 1);
+	put(&b, LOAD, 1);
+	assert_int_equal(get(&b, LOAD), LONG);
+	assert_int_equal(get(&b, CONTROL), 3);
+	put(&b, LOCK, UNLOCK);
+	assert_int_equal(get(&b, LOCK), 0);
+	put(&b, LOAD, 2 * LONG);
+	put(&b, CONTROL, UINT32_MAX);
+	assert_int_equal(get(&b, LOAD), 2 * LONG);
+	assert_int_equal(get(&b, CONTROL), 3);
+}
+
+static void counts_down(void **state)
+{
+	uint32_t first;
+
+	arm(LONG);
+	first = get(&b, VALUE);
+	assert_true(first <= LONG && first > LONG / 2);
+	bench_run(&b, 20);
+	assert_true(get(&b, VALUE) <= first - 19 * KHZ);
+	put(&b, LOCK, UNLOCK);
+	put(&b, CONTROL, 2); /* stands while it is disabled */
+	first = get(&b, VALUE);
+	assert_true(first < LONG && first > LONG / 2);
+	bench_run(&b, 20);
+	assert_int_equal(get(&b, VALUE), first);
+}
+
+static void interrupt_then_bite(void **state)
+{
+	arm(50 * KHZ);
+	assert_false(b.level);
+	bench_run(&b, 60000);
+	assert_true(b.level);
+	assert_int_equal(get(&b, RIS), 1);
+	assert_int_equal(get(&b, MIS), 1);
+	assert_int_equal(bites, 0);
+	bench_run(&b, 60000);
+	assert_int_equal(bites, 1);
+	assert_int_equal(last_action, SP805_RESET);
+	assert_int_equal(get(&b, VALUE), 0);
+	bench_run(&b, 200); /* once, until it is fed */
+	assert_int_equal(bites, 1);
+}
+
+/* Each stage has all of its time: it comes late at worst. */
+static void not_before_its_time(void **state)
+{
+	uint64_t begin = loop_now_ms();
+
+	arm(300 * KHZ);
+	bench_run(&b, 60000);
+	assert_true(loop_now_ms() - begin >= 299);
+	bench_run(&b, 60000);
+	assert_int_equal(bites, 1);
+	assert_true(loop_now_ms() - begin >= 599);
+}
+
+static void fed(void **state)
+{
+	uint32_t stood;
+
+	arm(LONG);
+	put(&b, LOCK, UNLOCK);
+	bench_run(&b, 500);
+	stood = get(&b, VALUE);
+	put(&b, INTCLR, 1);
+	assert_true(get(&b, VALUE) > stood);
+	put(&b, LOAD, 30 * KHZ);
+	bench_run(&b, 60000);
+	assert_true(b.level);
+	put(&b, LOAD, LONG); /* Linux feeds so: then clears */
+	put(&b, INTCLR, 1);
+	assert_false(b.level);
+	bench_run(&b, 100);
+	assert_int_equal(get(&b, RIS) + bites, 0);
+}
+
+static void interrupt_only(void **state)
+{
+	put(&b, LOAD, 0);
+	put(&b, CONTROL, 1);
+	bench_run(&b, 50);
+	assert_true(b.level);
+	bench_run(&b, 50);
+	assert_int_equal(bites, 0);
+	put(&b, CONTROL, 0); /* masks it */
+	assert_false(b.level);
+	assert_int_equal(get(&b, RIS), 1);
+}
+
+static void stopped(void **state)
+{
+	arm(20 * KHZ);
+	put(&b, LOCK, UNLOCK);
+	put(&b, CONTROL, 0);
+	bench_run(&b, 100);
+	assert_int_equal(get(&b, RIS) + bites, 0);
+	arm(20 * KHZ);
+	b.device->class->reset(b.device); /* with the task still waiting */
+	bench_run(&b, 100);
+	assert_int_equal(get(&b, RIS) + bites, 0);
+	assert_int_equal(get(&b, LOCK), 0);
+	assert_int_equal(get(&b, LOAD), UINT32_MAX);
+}
+
+static void stands_still_while_paused(void **state)
+{
+	uint32_t before;
+
+	arm(LONG);
+	b.device->class->pause(b.device, true);
+	before = get(&b, VALUE);
+	bench_run(&b, 1500);
+	b.device->class->pause(b.device, false);
+	assert_in_range(get(&b, VALUE), before - 1400 * KHZ, before);
+	arm(50 * KHZ);
+	put(&b, LOCK, UNLOCK);
+	b.device->class->pause(b.device, true);
+	put(&b, LOAD, 50 * KHZ);
+	bench_run(&b, 300);
+	assert_int_equal(get(&b, RIS), 0);
+	b.device->class->pause(b.device, false);
+	bench_run(&b, 60000); /* to the interrupt */
+	bench_run(&b, 60000);
+	assert_int_equal(bites, 1);
+}
+
+/* A guest that wants nothing but bites gets one a second. */
+static void no_flood(void **state)
+{
+	uint64_t begin = loop_now_ms();
+
+	for (unsigned i = 0; i < 3; i++) {
+		arm(0);
+		bench_run(&b, 60000); /* to the interrupt */
+		bench_run(&b, 60000);
+		assert_int_equal(bites, i + 1);
+		put(&b, LOCK, UNLOCK);
+		put(&b, CONTROL, 0);
+	}
+	assert_true(loop_now_ms() - begin >= 1990);
+}
+
+static void every_offset(void **state)
+{
+	check_every_offset(&b);
+	bench_run(&b, 20);
+	check_ids(&b, 0x00141805);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(at_reset),
+		T(lock),
+		T(counts_down),
+		T(interrupt_then_bite),
+		T(not_before_its_time),
+		T(fed),
+		T(interrupt_only),
+		T(stopped),
+		T(stands_still_while_paused),
+		T(no_flood),
+		T(every_offset),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

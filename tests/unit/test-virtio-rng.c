@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* virtio-rng: what is filled, how much of it in one turn, and what a hostile driver offers. */
+#include <linux/virtio_ring.h>
+
+#include "devices/virtio-rng.h"
+#include "fake-window.h"
+#include "hyp/irq.h"
+#include "hyp/log.h"
+#include "mmio-driver.h"
+#include "unit.h"
+
+#define QUEUE_SIZE  8
+#define WINDOW_GPA  UINT64_C(0x100000000)
+#define BLOCK	    4096
+#define CHAIN_BYTES 4096 /* as many as a buffer gets at most */
+
+static uint8_t blocks[2 * BLOCK];
+static struct window window = {
+	.config = { .gpa = WINDOW_GPA, .size = sizeof(blocks), .block_bytes = BLOCK },
+	.plugged = { true, false },
+};
+
+static void count_interrupt(struct irq_line *line, bool level)
+{
+	interrupts += level;
+}
+
+static struct irq_line irq = { .set = count_interrupt };
+static const struct device_env env = {
+	.id = "rng0",
+	.loop = (struct loop *)&driver,
+	.mem = &driver.mem,
+	.irq = &irq,
+};
+
+static void no_log(enum log_level level, const char *line)
+{
+}
+
+static void start(void)
+{
+	driver_init(&driver, QUEUE_SIZE);
+	driver_run(UINT64_C(1) << VIRTIO_F_VERSION_1 | 1 << VIRTIO_RING_F_INDIRECT_DESC);
+	driver.mem.ranges[1] = (struct guestmem_range){
+		.gpa = WINDOW_GPA, .size = sizeof(blocks), .hva = blocks, .window = &window
+	};
+	driver.mem.count = 2;
+	memset(blocks, 0, sizeof(blocks));
+}
+
+static int setup(void **unused)
+{
+	log_set_sink(no_log);
+	assert_int_equal(virtio_rng_class.create(NULL, &env, &device), 0);
+	start();
+	return 0;
+}
+
+static int teardown(void **unused)
+{
+	virtio_rng_class.destroy(device);
+	assert_int_equal(fake_loop_watches(), 0);
+	return 0;
+}
+
+static void notify(void)
+{
+	mmio(VIRTIO_MMIO_QUEUE_NOTIFY, 4, true, 0);
+	fake_loop_serve();
+}
+
+/* Offers the chain that starts at descriptor 0; what came back in it. */
+static uint32_t ask(void)
+{
+	driver_offer(&driver, 0);
+	notify();
+	assert_int_equal(driver_used(&driver)->idx, driver.next_avail);
+	return driver_used(&driver)->ring[(driver.next_avail - 1) % driver.size].len;
+}
+
+static bool zeros(const uint8_t *at, size_t len)
+{
+	while (len && !*at)
+		at++, len--;
+	return !len;
+}
+
+static void fills(void **unused)
+{
+	uint8_t before[64];
+
+	assert_int_equal(mmio(VIRTIO_MMIO_DEVICE_ID, 4, false, 0), 4);
+	driver_set(&driver, 0, RAM_GPA + FREE_AT, 40, VRING_DESC_F_WRITE | VRING_DESC_F_NEXT, 1);
+	driver_set(&driver, 1, RAM_GPA + FREE_AT + 40, 24, VRING_DESC_F_WRITE, 0);
+	assert_int_equal(ask(), 64);
+	assert_int_equal(interrupts, 1);
+	/* 16 bytes all zero by chance: once in 2^128. */
+	assert_false(zeros(driver.ram + FREE_AT, 16));
+	assert_false(zeros(driver.ram + FREE_AT + 48, 16));
+	assert_true(zeros(driver.ram + FREE_AT + 64, 64));
+	memcpy(before, driver.ram + FREE_AT, 64);
+	assert_int_equal(ask(), 64);
+	assert_memory_not_equal(before, driver.ram + FREE_AT, 64);
+}
+
+static void much_is_filled_in_part(void **unused)
+{
+	driver_set(&driver, 0, RAM_GPA + FREE_AT, 2 * CHAIN_BYTES, VRING_DESC_F_WRITE, 0);
+	assert_int_equal(ask(), CHAIN_BYTES);
+	assert_false(zeros(driver.ram + FREE_AT + CHAIN_BYTES - 16, 16));
+	assert_true(zeros(driver.ram + FREE_AT + CHAIN_BYTES, CHAIN_BYTES));
+}
+
+static void readable_parts_stay(void **unused)
+{
+	memset(driver.ram + FREE_AT, 7, 128);
+	driver_set(&driver, 0, RAM_GPA + FREE_AT, 64, VRING_DESC_F_NEXT, 1);
+	driver_set(&driver, 1, RAM_GPA + FREE_AT + 64, 64, VRING_DESC_F_WRITE, 0);
+	assert_int_equal(ask(), 64);
+	for (unsigned i = 0; i < 64; i++)
+		assert_int_equal(driver.ram[FREE_AT + i], 7);
+	/* Nothing to write to. */
+	driver_set(&driver, 0, RAM_GPA + FREE_AT, 64, 0, 0);
+	assert_int_equal(ask(), 0);
+	for (unsigned i = 0; i < 64; i++)
+		assert_int_equal(driver.ram[FREE_AT + i], 7);
+}
+
+/* Into and across what is not there; then it goes on. */
+static void unplugged_or_nowhere(void **unused)
+{
+	static const uint64_t wrong[] = { WINDOW_GPA + BLOCK, WINDOW_GPA + BLOCK - 8, 0,
+		RAM_GPA + RAM_BYTES - 8, UINT64_MAX - 8 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+		driver_set(&driver, 0, wrong[i], 16, VRING_DESC_F_WRITE, 0);
+		assert_int_equal(ask(), 0);
+		assert_true(zeros(blocks, sizeof(blocks)));
+	}
+	driver_set(&driver, 0, WINDOW_GPA, BLOCK, VRING_DESC_F_WRITE, 0);
+	assert_int_equal(ask(), BLOCK);
+	assert_false(zeros(blocks + BLOCK - 16, 16));
+	assert_true(zeros(blocks + BLOCK, BLOCK));
+	/* An indirect table that is in an unplugged block. */
+	driver_set(&driver, 0, WINDOW_GPA + BLOCK, 16, VRING_DESC_F_INDIRECT, 0);
+	assert_int_equal(ask(), 0);
+	assert_int_equal(mmio(VIRTIO_MMIO_STATUS, 4, false, 0), 15);
+}
+
+static void empty_segment_breaks_the_ring(void **unused)
+{
+	driver_set(&driver, 0, RAM_GPA + FREE_AT, 0, VRING_DESC_F_WRITE, 0);
+	driver_offer(&driver, 0);
+	notify();
+	assert_int_equal(driver_used(&driver)->idx, 0);
+	assert_true(mmio(VIRTIO_MMIO_STATUS, 4, false, 0) & VIRTIO_CONFIG_S_NEEDS_RESET);
+	start();
+	driver_set(&driver, 0, RAM_GPA + FREE_AT, 8, VRING_DESC_F_WRITE, 0);
+	assert_int_equal(ask(), 8);
+}
+
+/* A driver that offers on and on gets a ring's worth, and the loop goes to others in between. */
+static void one_turn_is_a_ring(void **unused)
+{
+	driver_set(&driver, 0, RAM_GPA + FREE_AT, CHAIN_BYTES, VRING_DESC_F_WRITE, 0);
+	for (unsigned i = 0; i < QUEUE_SIZE; i++)
+		driver_offer(&driver, 0);
+	notify();
+	assert_int_equal(driver_used(&driver)->idx, QUEUE_SIZE);
+	assert_int_equal(interrupts, 1);
+	assert_true(QUEUE_SIZE >= mmio(VIRTIO_MMIO_QUEUE_NUM_MAX, 4, false, 0));
+}
+
+static void reset_forgets(void **unused)
+{
+	driver_set(&driver, 0, RAM_GPA + FREE_AT, 8, VRING_DESC_F_WRITE, 0);
+	driver_offer(&driver, 0);
+	mmio(VIRTIO_MMIO_QUEUE_NOTIFY, 4, true, 0);
+	virtio_rng_class.reset(device);
+	fake_loop_serve();
+	assert_int_equal(driver_used(&driver)->idx, 0);
+	assert_int_equal(mmio(VIRTIO_MMIO_STATUS, 4, false, 0), 0);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(fills),
+		T(much_is_filled_in_part),
+		T(readable_parts_stay),
+		T(unplugged_or_nowhere),
+		T(empty_segment_breaks_the_ring),
+		T(one_turn_is_a_ring),
+		T(reset_forgets),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
