@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# hosts: 6.1 6.12 7.3
+# hosts: 6.1 7.3
 # memory: 4096
 # timeout: 300
 # Three CPUs of a guest store to blocks without pause while the fourth plugs and unplugs them, thousands of times, with

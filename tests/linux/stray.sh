@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# hosts: 6.1 6.12 7.3
+# hosts: 6.12
 # memory: 2048
 # timeout: 300
 # A Linux guest whose process stores where nothing is plugged: the process dies, not the guest, and Sluice says so, at a
