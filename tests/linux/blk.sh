@@ -33,7 +33,7 @@ found() {
 used() {
 	# A flush brings to the disk what the host has only in its cache: behind the loop device, whose cache is another.
 	check "$machine: writes" in_guest 'guest-tool blk /dev/vdc 20 1 && dd if=/dev/vdd of=/dev/vdc bs=1M conv=fsync'
-	check "$machine: what is flushed is on the disk" cmp -n $((8 << 20)) "$work/device.img" "$work/given.img"
+	check "$machine: what is flushed is on the disk" cmp -s -n $((8 << 20)) "$work/device.img" "$work/given.img"
 
 	# While memory comes and goes.
 	in_guest '{ guest-tool blk /dev/vda 100 2 >/tmp/a; echo $? >>/tmp/a; } & { guest-tool blk /dev/vdb 100 3 >/tmp/b; echo $? >>/tmp/b; } & :'

@@ -4,8 +4,8 @@
 
 #include "bare.h"
 
-#define DEVICE_MEM  24
-#define ANSWER_US   60000000
+#define DEVICE_MEM 24
+#define ANSWER_US  60000000
 
 #define FEATURE_UNPLUGGED_INACCESSIBLE 1
 #define FEATURE_VERSION_1	       32
