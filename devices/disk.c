@@ -30,7 +30,7 @@ struct disk {
 };
 
 /* Never written; read from, it is the page of zeroes that all processes share. */
-static uint8_t zeroes[ZERO_BYTES] __attribute__((aligned(64 * KiB)));
+static uint8_t zeroes[ZERO_BYTES] __attribute__((aligned(4096)));
 
 int disk_look(const struct disk_config *config, bool lock, char *ret_why, size_t len)
 {

@@ -242,6 +242,28 @@ static void bad_memory(void **state)
 	assert_int_equal(end(&asked), -EFAULT);
 }
 
+int __real_fdatasync(int fd);
+int __wrap_fdatasync(int fd);
+static bool sync_fails;
+
+int __wrap_fdatasync(int fd)
+{
+	errno = EIO;
+	return sync_fails ? -1 : __real_fdatasync(fd);
+}
+
+/* The kernel says it once. */
+static void lost_stays_lost(void **state)
+{
+	assert_int_equal(simple(DISK_FLUSH, 0, 0, false), 0);
+	sync_fails = true;
+	assert_int_equal(simple(DISK_FLUSH, 0, 0, false), -EIO);
+	sync_fails = false;
+	assert_int_equal(simple(DISK_FLUSH, 0, 0, false), -EIO);
+	assert_int_equal(transfer(DISK_WRITE, 0, 0, 4096, 4096), -EIO); /* a durable one */
+	assert_int_equal(transfer(DISK_READ, 0, 0, 4096, 4096), 0);
+}
+
 static void stop(struct disk_request *request, int err)
 {
 	done(request, err);
@@ -353,6 +375,7 @@ int main(void)
 		BOTH(bad_memory),
 		BOTH(loop_hears_of_it),
 		BOTH(locks),
+		{ "lost_stays_lost", lost_stays_lost, setup, teardown, &(bool){ true } },
 		cmocka_unit_test(refused),
 	};
 
