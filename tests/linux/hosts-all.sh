@@ -5,5 +5,5 @@
 # timeout: 1800
 # all
 # The whole of the main job with each guest kernel on one vCPU and on eight, and the machines of dts/ with their overlays,
-# on each kind of host.
+# on each kind of host: four to six minutes each.
 HOSTS_ALL=1 exec "$(dirname "$0")/hosts.sh"
