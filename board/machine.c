@@ -111,11 +111,12 @@ static void on_bite(struct device *device, enum sp805_action action, void *opaqu
 		[SP805_EVENT] = "none",
 	};
 	static const char why[] = "the guest did not feed its watchdog";
+	static struct log_limit bites = LOG_LIMIT(5); /* an event may come each second, for ever */
 	struct machine *machine = opaque;
 
 	if (machine->state != MACHINE_RUNNING)
 		return;
-	log_print(LOG_WARNING, "%s: %s: %s", device->id, why, names[action]);
+	log_limited(&bites, LOG_WARNING, "%s: %s: %s", device->id, why, names[action]);
 	notify(machine, MACHINE_WATCHDOG, names[action]);
 	if (action == SP805_RESET)
 		machine_reset(machine, "guest-reset");

@@ -40,8 +40,9 @@ struct tap {
 
 static void watch(struct tap *tap)
 {
-	loop_fd_set_events(
-		&tap->watch, (tap->listening ? EPOLLIN : 0) | (tap->blocked ? EPOLLOUT : 0));
+	if (tap->watch.loop) /* else the interface has gone */
+		loop_fd_set_events(&tap->watch,
+			(tap->listening ? EPOLLIN : 0) | (tap->blocked ? EPOLLOUT : 0));
 }
 
 static void ready(struct loop_fd *loop_fd, uint32_t events)
@@ -107,8 +108,9 @@ static void tap_set_offloads(struct netdev *netdev, uint64_t features)
 	for (size_t i = 0; i < ARRAY_SIZE(offloads); i++)
 		if (features >> offloads[i].feature & 1)
 			flags |= offloads[i].offload;
-	/* Refused, frames come as if none was set: slower, and right. */
-	(void)ioctl(tap->watch.fd, TUNSETOFFLOAD, flags);
+	/* Refused, as segments without checksums are, frames come with nothing left to do. */
+	if (ioctl(tap->watch.fd, TUNSETOFFLOAD, flags))
+		(void)ioctl(tap->watch.fd, TUNSETOFFLOAD, 0);
 }
 
 static void tap_destroy(struct netdev *netdev)

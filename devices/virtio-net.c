@@ -24,10 +24,10 @@
 
 enum { RECEIVE, TRANSMIT, QUEUES };
 
-#define MTU_MIN 68 /* of IPv4; 5.1.4.1 */
-#define MTU_MAX 65535
-#define MERGED_MAX                                                                                 \
-	64 /* buffers for one frame; a driver that offers smaller ones gets only shorter frames */
+#define MTU_MIN	   68 /* of IPv4; 5.1.4.1 */
+#define MTU_MAX	   65535
+#define STALE_MAX  1024 /* frames that a tap may have kept: more than its queue's usual length */
+#define MERGED_MAX 64	/* buffers for one frame; with smaller ones only shorter frames come */
 
 #define HAS(net, feature) ((net)->virtio.state.driver_features >> (feature)&1)
 
@@ -72,8 +72,11 @@ static bool deliver(struct virtio_net *net)
 		struct virtq_chain *chain = count ? &net->chain : &net->first;
 
 		if (!virtio_pop(virtio, RECEIVE, chain)) {
+			/* All that the driver can have offered, and too small for this frame: it is lost. */
+			bool never = count == virtio->state.queues[RECEIVE].size;
+
 			virtio_unpop(virtio, RECEIVE, count);
-			return false;
+			return never;
 		}
 		used[count] = (struct virtq_used){ .head = chain->head,
 			.written = fill(net, chain, at) };
@@ -103,6 +106,7 @@ static void update_offloads(struct virtio_net *net)
 	if (features == net->offloads)
 		return;
 	net->offloads = features;
+	net->held = 0; /* made for what another driver took */
 	net->netdev->ops->set_offloads(net->netdev, features);
 }
 
@@ -113,7 +117,7 @@ static void receive(struct virtio_net *net)
 	bool room = true;
 
 	update_offloads(net);
-	while (room) {
+	for (unsigned frames = 0; room && frames < net->virtio.class->queue_size_max; frames++) {
 		if (!net->held) {
 			int n = ops->receive(net->netdev, net->frame, sizeof(net->frame));
 
@@ -138,6 +142,7 @@ static void receive(struct virtio_net *net)
 static int send_chain(struct virtio_net *net, const struct virtq_chain *chain)
 {
 	struct iovec iov[VIRTQ_SIZE_MAX];
+	unsigned count = 0;
 
 	if (chain->writable || chain->readable_bytes <= NETDEV_HEADER ||
 		chain->readable_bytes > NETDEV_FRAME_MAX ||
@@ -146,12 +151,14 @@ static int send_chain(struct virtio_net *net, const struct virtq_chain *chain)
 	for (unsigned i = 0; i < chain->readable; i++) {
 		const struct virtq_segment *segment = &chain->segments[i];
 
-		iov[i].iov_base = guestmem_at(net->virtio.env->mem, segment->gpa, segment->len);
-		iov[i].iov_len = segment->len;
-		if (!iov[i].iov_base)
+		int parts = guestmem_parts(net->virtio.env->mem, segment->gpa, segment->len,
+			iov + count, ARRAY_SIZE(iov) - count);
+
+		if (parts < 0)
 			return 0;
+		count += (unsigned)parts;
 	}
-	return net->netdev->ops->send(net->netdev, iov, chain->readable);
+	return net->netdev->ops->send(net->netdev, iov, count);
 }
 
 static void transmit(struct virtio_net *net)
@@ -345,8 +352,15 @@ static void virtio_net_quiesce(struct device *device)
 {
 	struct virtio_net *net = container_of(device, struct virtio_net, virtio.base);
 
-	net->netdev->ops->listen(net->netdev, false);
+	const struct netdev_ops *ops = net->netdev->ops;
+
+	ops->listen(net->netdev, false);
 	virtio_system_reset(&net->virtio);
+	/* What has come for this guest, and in the form that it could take, is not for the next. */
+	update_offloads(net);
+	for (unsigned i = 0; i < STALE_MAX; i++)
+		if (ops->receive(net->netdev, net->frame, sizeof(net->frame)) < 0)
+			break;
 	net->held = 0;
 }
 

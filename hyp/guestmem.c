@@ -45,6 +45,34 @@ void *guestmem_at(const struct guestmem *mem, uint64_t gpa, uint64_t len)
 	return range->hva + (gpa - range->gpa);
 }
 
+/* How many bytes there are from `gpa` to the end of its range. */
+static uint64_t left_of_range(const struct guestmem *mem, uint64_t gpa)
+{
+	const struct guestmem_range *range = find(mem, gpa, 1);
+
+	return range ? range->size - (gpa - range->gpa) : 0;
+}
+
+int guestmem_parts(
+	const struct guestmem *mem, uint64_t gpa, uint64_t len, struct iovec *ret, unsigned room)
+{
+	int count = 0;
+
+	while (len) {
+		uint64_t part = left_of_range(mem, gpa);
+		void *at;
+
+		part = part < len ? part : len;
+		at = room-- ? guestmem_at(mem, gpa, part) : NULL;
+		if (!at)
+			return -EFAULT;
+		ret[count++] = (struct iovec){ .iov_base = at, .iov_len = part };
+		gpa += part;
+		len -= part;
+	}
+	return count;
+}
+
 int guestmem_read(const struct guestmem *mem, uint64_t gpa, void *ret_buf, size_t len)
 {
 	const void *from = guestmem_at(mem, gpa, len);

@@ -43,6 +43,13 @@ int guestmem_add(struct guestmem *mem, const struct guestmem_range *range);
 /* The pointer to `len` bytes at `gpa`, or NULL if any of them is not memory the guest has. len 0 is NULL. */
 void *guestmem_at(const struct guestmem *mem, uint64_t gpa, uint64_t len);
 
+/*
+ * The same as parts, one for each range that it touches (the guest sees no seam between two): how many, or
+ * -EFAULT, also where `room` is too small.
+ */
+int guestmem_parts(
+	const struct guestmem *mem, uint64_t gpa, uint64_t len, struct iovec *ret, unsigned room);
+
 /* Copy in or out. -EFAULT, with nothing copied, where guestmem_at() would give NULL. */
 int guestmem_read(const struct guestmem *mem, uint64_t gpa, void *ret_buf, size_t len);
 int guestmem_write(const struct guestmem *mem, uint64_t gpa, const void *buf, size_t len);

@@ -35,6 +35,7 @@ void loop_fd_remove(struct loop_fd *watch)
 	for (unsigned i = 0; i < ARRAY_SIZE(watches); i++)
 		if (watches[i] == watch)
 			watches[i] = NULL;
+	watch->loop = NULL;
 }
 
 void loop_timer_cancel(struct loop_timer *timer)

@@ -47,6 +47,7 @@ static struct network {
 	struct netdev netdev;
 	uint8_t coming[4096]; /* one frame, with its header */
 	int coming_len, sent_len;
+	unsigned comes_again; /* so many more like it, at once */
 	unsigned sent;
 	uint8_t last[4096];
 	bool full, listening;
@@ -74,7 +75,10 @@ static int network_receive(struct netdev *netdev, void *buf, size_t size)
 	if (!len)
 		return -EAGAIN;
 	memcpy(buf, network.coming, (size_t)len);
-	network.coming_len = 0;
+	if (network.comes_again)
+		network.comes_again--;
+	else
+		network.coming_len = 0;
 	return len;
 }
 
@@ -274,6 +278,30 @@ static void it_waits_for_buffers(void **unused)
 	assert_memory_equal(at(RECEIVE, FREE_AT + BUFFER), network.coming + 100, 50);
 }
 
+/* One that all the buffers of the ring together are too small for is lost, not kept for ever. */
+static void what_can_never_fit_is_lost(void **unused)
+{
+	for (unsigned i = 0; i < QUEUE_SIZE; i++)
+		offer(i, 50);
+	notify(RECEIVE);
+	comes(QUEUE_SIZE * 50 + 1);
+	assert_int_equal(used(RECEIVE)->idx, 0);
+	assert_true(network.listening);
+	comes(QUEUE_SIZE * 50);
+	assert_int_equal(used(RECEIVE)->idx, QUEUE_SIZE);
+}
+
+/* However fast they come, others have their turn. */
+static void a_flood_is_bounded(void **unused)
+{
+	virtio_net_set_link(device, false);
+	notify(RECEIVE);
+	network.comes_again = 100000;
+	comes(90);
+	assert_true(network.comes_again > 90000);
+	assert_true(network.listening);
+}
+
 static void without_merging_it_is_one_or_none(void **unused)
 {
 	start(0);
@@ -397,9 +425,13 @@ static void only_what_the_driver_took_is_offloaded(void **unused)
 /* What was kept for one guest is not the next one's. */
 static void a_reset_forgets(void **unused)
 {
+	start(MRG | 1ull << VIRTIO_NET_F_GUEST_CSUM);
 	notify(RECEIVE);
+	network.comes_again = 3;
 	comes(90);
 	virtio_net_class.quiesce(device);
+	assert_int_equal(network.coming_len, 0);
+	assert_int_equal(network.offloads, 0);
 	virtio_net_class.reset(device);
 	assert_false(network.listening);
 	start(MRG);
@@ -473,6 +505,8 @@ int main(void)
 		TEST(a_frame_comes),
 		TEST(it_takes_several_buffers),
 		TEST(it_waits_for_buffers),
+		TEST(what_can_never_fit_is_lost),
+		TEST(a_flood_is_bounded),
 		TEST(without_merging_it_is_one_or_none),
 		TEST(bad_buffers),
 		TEST(a_frame_goes),
