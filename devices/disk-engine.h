@@ -19,9 +19,9 @@ struct disk_io {
 	enum disk_call call;
 	const struct iovec *iov;
 	unsigned iov_count;
-	int mode; /* of fallocate */
-	uint64_t offset, bytes;
-	int result; /* the threads' */
+	int mode;		/* of fallocate */
+	uint64_t offset, bytes; /* of all but fdatasync */
+	int result;		/* the threads' */
 	struct disk_io *next;
 };
 

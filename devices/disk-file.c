@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A disk's file; see disk-file.h. A writer locks all of it for itself, readers share it, by the kind
- * of lock that QEMU takes too, so that the two keep out of each other's way. A block device that is
+ * of lock that QEMU takes too, so that no two write. (A reader does not see a QEMU that writes: that one's locks are shared.) A block device that is
  * written is taken exclusively: not while it is mounted here.
  */
 #include "devices/disk-file.h"

@@ -21,6 +21,8 @@
 
 /* The kernel was short of something: when it is asked again. */
 #define RETRY_MS 10
+/* What is in the page cache is copied at once, on the loop's thread: no more than this of a request. */
+#define INLINE_MAX (64 * KiB)
 
 struct uring {
 	struct disk_engine engine;
@@ -39,7 +41,7 @@ static const uint8_t opcodes[] = {
 
 static int restrict_ring(struct io_uring *ring, int fd)
 {
-	struct io_uring_restriction allowed[ARRAY_SIZE(opcodes) + 1];
+	struct io_uring_restriction allowed[ARRAY_SIZE(opcodes) + 2];
 	int err;
 
 	memset(allowed, 0, sizeof(allowed));
@@ -49,6 +51,8 @@ static int restrict_ring(struct io_uring *ring, int fd)
 	}
 	allowed[ARRAY_SIZE(opcodes)].opcode = IORING_RESTRICTION_SQE_FLAGS_REQUIRED;
 	allowed[ARRAY_SIZE(opcodes)].sqe_flags = IOSQE_FIXED_FILE;
+	allowed[ARRAY_SIZE(opcodes) + 1].opcode = IORING_RESTRICTION_SQE_FLAGS_ALLOWED;
+	allowed[ARRAY_SIZE(opcodes) + 1].sqe_flags = IOSQE_FIXED_FILE | IOSQE_ASYNC;
 	err = io_uring_register_files(ring, &fd, 1);
 	if (!err)
 		err = io_uring_register_restrictions(ring, allowed, ARRAY_SIZE(allowed));
@@ -94,7 +98,9 @@ static void uring_start(struct disk_engine *engine, struct disk_io *io)
 		sqe->addr = io->bytes;
 		sqe->len = (unsigned)io->mode;
 	}
-	io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE);
+	io_uring_sqe_set_flags(sqe,
+		IOSQE_FIXED_FILE |
+			(io->call <= DISK_CALL_WRITEV && io->bytes > INLINE_MAX ? IOSQE_ASYNC : 0));
 	io_uring_sqe_set_data(sqe, io);
 }
 
@@ -118,15 +124,25 @@ static void retry(struct loop_timer *timer)
 static void take_completions(struct uring *uring)
 {
 	struct io_uring_cqe *cqe;
+	bool short_of = false;
 
 	while (!io_uring_peek_cqe(&uring->ring, &cqe)) {
 		struct disk_io *io = io_uring_cqe_get_data(cqe);
 		int result = cqe->res;
 
 		io_uring_cqe_seen(&uring->ring, cqe);
-		disk_io_done(io, result);
+		/* The kernel had no thread for it: nothing was done, and it is asked again. */
+		if (result == -ECANCELED || result == -EAGAIN) {
+			uring_start(&uring->engine, io);
+			short_of = true;
+		} else {
+			disk_io_done(io, result);
+		}
 	}
-	uring_submit(&uring->engine);
+	if (short_of)
+		loop_timer_arm(uring->loop, &uring->retry, RETRY_MS);
+	else
+		uring_submit(&uring->engine);
 }
 
 static void ready(struct loop_fd *watch, uint32_t events)

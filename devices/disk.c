@@ -18,12 +18,15 @@
 
 #define BUFFER_BYTES (256 * KiB)
 #define ZERO_BYTES   (1 * MiB)
+#define CALL_BYTES                                                                                 \
+	(1 * MiB) /* that one call reads or writes at most: what is under way ends soon */
 
 struct disk {
 	struct disk_file file;
 	struct disk_engine *engine;
 	const char *path; /* for messages */
 	bool lost;	  /* the host did not get to the disk what it had taken */
+	bool ending;	  /* what is in flight ends with the call that it is at */
 
 	uint8_t *buffer; /* of a disk with O_DIRECT */
 	struct disk_request *has_buffer, *want_buffer, **want_end;
@@ -113,20 +116,40 @@ static void call(struct disk_request *request, enum disk_call what)
 	engine->ops->start(engine, &request->io);
 }
 
+/* As many whole parts as one call takes, or a piece of the first. */
+static void take_parts(struct disk_request *request)
+{
+	struct disk_io *io = &request->io;
+
+	io->iov = request->iov;
+	io->iov_count = 0;
+	io->bytes = 0;
+	while (io->iov_count < request->iov_count &&
+		io->bytes + io->iov[io->iov_count].iov_len <= CALL_BYTES)
+		io->bytes += io->iov[io->iov_count++].iov_len;
+	if (io->iov_count)
+		return;
+	io->bytes = CALL_BYTES;
+	request->part = (struct iovec){ .iov_base = request->iov->iov_base, .iov_len = CALL_BYTES };
+	io->iov = &request->part;
+	io->iov_count = 1;
+}
+
 static void read_or_write(struct disk_request *request)
 {
 	struct disk_io *io = &request->io;
 
 	io->offset = request->offset;
-	io->iov = request->iov;
-	io->iov_count = request->iov_count;
-	if (request->bounced) {
+	if (!request->bounced) {
+		take_parts(request);
+	} else {
 		uint64_t len = request->bytes < BUFFER_BYTES ? request->bytes : BUFFER_BYTES;
 		uint8_t *to = request->disk->buffer;
 
 		request->part = (struct iovec){ .iov_base = to, .iov_len = len };
 		io->iov = &request->part;
 		io->iov_count = 1;
+		io->bytes = len;
 		for (struct iovec *from = request->iov; request->op == DISK_WRITE && len; from++) {
 			size_t some = from->iov_len < len ? from->iov_len : len;
 
@@ -178,7 +201,9 @@ static void finish(struct disk_request *request, int err)
 /* The next call, or the end. */
 static void go_on(struct disk_request *request)
 {
-	if (request->bytes && request->op <= DISK_WRITE)
+	if (request->bytes && request->disk->ending)
+		finish(request, -EIO);
+	else if (request->bytes && request->op <= DISK_WRITE)
 		read_or_write(request);
 	else if (request->bytes)
 		make_zeroes(request);
@@ -221,9 +246,11 @@ void disk_submit(struct disk *disk)
 	disk->engine->ops->submit(disk->engine);
 }
 
-void disk_wait(struct disk *disk)
+void disk_wait(struct disk *disk, bool ending)
 {
+	disk->ending = ending;
 	disk->engine->ops->wait(disk->engine);
+	disk->ending = false;
 }
 
 /* ---- What comes of a call ---- */

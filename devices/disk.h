@@ -71,7 +71,10 @@ const struct disk_info *disk_info(const struct disk *disk);
 /* Takes a request in; the range is inside the disk. It gets under way with disk_submit(). */
 void disk_start(struct disk *disk, struct disk_request *request);
 void disk_submit(struct disk *disk);
-/* Waits until something has got on, and calls `done` of those that are. Some request is in flight. */
-void disk_wait(struct disk *disk);
+/*
+ * Waits until something has got on, and calls `done` of those that are. Some request is in flight.
+ * `ending`: what would take another call fails, so that it takes no longer than one.
+ */
+void disk_wait(struct disk *disk, bool ending);
 
 #endif

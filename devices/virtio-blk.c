@@ -25,6 +25,7 @@
 /* Linux takes as many as it has CPUs; more than these few does not help one thread that serves all. */
 #define QUEUES_DEFAULT 4
 /* Of one discard or write of zeroes; Linux splits larger ones. */
+#define SEAMS_MAX	16 /* between ranges of memory, in one request */
 #define RANGE_MAX_BYTES (1 * GiB)
 
 struct virtio_blk_node {
@@ -53,6 +54,7 @@ struct request {
 	unsigned queue;
 	uint16_t head;
 	uint32_t writable_bytes;
+	unsigned room;	      /* for the data's parts */
 	struct iovec parts[]; /* the data's, and the status's */
 };
 
@@ -103,27 +105,30 @@ static uint8_t *find_status(const struct virtio_blk *blk, const struct virtq_cha
 }
 
 /*
- * `bytes` of the segments from `segment` on, `skip` bytes in: into `ret`, which has room. How many
- * parts, or -EFAULT where one is not memory.
+ * `bytes` of the segments from `segment` on, `skip` bytes in: into `request`. How many parts, or -EFAULT
+ * where one is not memory.
  */
 static int map(const struct virtio_blk *blk, const struct virtq_segment *segment, uint64_t skip,
-	uint64_t bytes, struct iovec *ret)
+	uint64_t bytes, struct request *request)
 {
 	int count = 0;
 
 	for (; bytes; segment++) {
 		uint64_t len = segment->len, gpa = segment->gpa + skip;
-		void *at;
+		int parts;
 
 		if (skip >= len) {
 			skip -= len;
 			continue;
 		}
 		len = len - skip < bytes ? len - skip : bytes;
-		at = gpa < segment->gpa ? NULL : guestmem_at(blk->virtio.env->mem, gpa, len);
-		if (!at)
-			return -EFAULT;
-		ret[count++] = (struct iovec){ .iov_base = at, .iov_len = len };
+		parts = gpa < segment->gpa
+				? -EFAULT
+				: guestmem_parts(blk->virtio.env->mem, gpa, len,
+					  request->parts + count, request->room - (unsigned)count);
+		if (parts < 0)
+			return parts;
+		count += parts;
 		bytes -= len;
 		skip = 0;
 	}
@@ -158,9 +163,9 @@ static int transfer(struct virtio_blk *blk, struct request *request,
 	if (err)
 		return err;
 	if (disk->op == DISK_READ)
-		count = map(blk, chain->segments + chain->readable, 0, disk->bytes, request->parts);
+		count = map(blk, chain->segments + chain->readable, 0, disk->bytes, request);
 	else
-		count = map(blk, chain->segments, sizeof(*header), disk->bytes, request->parts);
+		count = map(blk, chain->segments, sizeof(*header), disk->bytes, request);
 	if (count < 0)
 		return count;
 	disk->iov = request->parts;
@@ -198,7 +203,7 @@ static int clear(struct virtio_blk *blk, struct request *request, const struct v
 		return -ENOTSUP;
 	bytes = (uint64_t)all.range.num_sectors * SECTOR;
 	request->disk.op = discard ? DISK_DISCARD : DISK_WRITE_ZEROES;
-	request->disk.unmap = all.range.flags;
+	request->disk.unmap = all.range.flags && blk->config.write_zeroes_may_unmap;
 	request->disk.offset = all.range.sector * SECTOR;
 	request->disk.bytes = bytes;
 	return bytes > RANGE_MAX_BYTES ? -EINVAL : check_range(blk, all.range.sector, bytes);
@@ -220,7 +225,7 @@ static const struct {
 static int start(struct virtio_blk *blk, unsigned queue, const struct virtq_chain *chain,
 	const struct virtio_blk_outhdr *header, uint8_t *status)
 {
-	size_t most = (size_t)chain->readable + chain->writable + 1, kind = 0;
+	size_t most = (size_t)chain->readable + chain->writable + SEAMS_MAX, kind = 0;
 	struct request *request;
 	int err;
 
@@ -228,10 +233,11 @@ static int start(struct virtio_blk *blk, unsigned queue, const struct virtq_chai
 		kind++;
 	if (kind == ARRAY_SIZE(kinds))
 		return -ENOTSUP;
-	request = calloc(1, sizeof(*request) + most * sizeof(request->parts[0]));
+	request = calloc(1, sizeof(*request) + (most + 1) * sizeof(request->parts[0]));
 	if (!request)
 		return -ENOMEM;
 	request->blk = blk;
+	request->room = (unsigned)most;
 	request->queue = queue;
 	request->head = chain->head;
 	request->writable_bytes = chain->writable_bytes;
@@ -303,7 +309,7 @@ static void serve(struct virtio_device *virtio, unsigned index)
 
 static void wait_for_disk(struct virtio_device *virtio)
 {
-	disk_wait(container_of(virtio, struct virtio_blk, virtio)->disk);
+	disk_wait(container_of(virtio, struct virtio_blk, virtio)->disk, true);
 }
 
 /* ---- The node ---- */
@@ -367,8 +373,8 @@ static const struct virtio_class virtio_class = {
 	.wait = wait_for_disk,
 };
 
-static void fill_config(
-	struct virtio_blk_config *config, const struct disk_info *info, uint32_t queues)
+static void fill_config(struct virtio_blk_config *config, const struct disk_info *info,
+	uint32_t queues, bool discard)
 {
 	uint32_t factor = info->physical_bytes / info->block_bytes;
 
@@ -384,7 +390,7 @@ static void fill_config(
 		.discard_sector_alignment = info->physical_bytes / SECTOR,
 		.max_write_zeroes_sectors = RANGE_MAX_BYTES / SECTOR,
 		.max_write_zeroes_seg = 1,
-		.write_zeroes_may_unmap = 1,
+		.write_zeroes_may_unmap = discard,
 	};
 }
 
@@ -414,7 +420,7 @@ static int virtio_blk_create(const void *config, const struct device_env *env, s
 	blk->complaints = (struct log_limit)LOG_LIMIT(5);
 	blk->class = virtio_class;
 	blk->class.queue_count = node->queues;
-	fill_config(&blk->config, disk_info(blk->disk), node->queues);
+	fill_config(&blk->config, disk_info(blk->disk), node->queues, !node->discard);
 	err = virtio_init(
 		&blk->virtio, &virtio_blk_class, &blk->class, env, features_of(node), &blk->config);
 	if (err)

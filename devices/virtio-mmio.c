@@ -67,9 +67,12 @@ static uint32_t read_queue_ready(const struct virtio_device *device, const struc
 
 static void write_queue_ready(struct virtio_device *device, struct virtq *queue, uint32_t value)
 {
+	unsigned index = (unsigned)(queue - device->state.queues);
+
 	if (!(value & 1))
-		queue->ready = false;
-	else if (!queue->ready && device->state.status & VIRTIO_CONFIG_S_FEATURES_OK)
+		virtio_stop_queue(device, index);
+	else if (!queue->ready && !device->in_flight[index] &&
+		 device->state.status & VIRTIO_CONFIG_S_FEATURES_OK)
 		/* Where it is refused, QueueReady goes on reading 0. */
 		(void)!virtq_start(
 			queue, device->class->queue_size_max, device->state.driver_features);

@@ -98,6 +98,13 @@ static void driver_reset(struct virtio_device *device)
 	};
 }
 
+void virtio_stop_queue(struct virtio_device *device, unsigned index)
+{
+	device->state.queues[index].ready = false;
+	while (device->in_flight[index])
+		pthread_cond_wait(&device->drained, &device->base.lock);
+}
+
 /* Which bits a driver may set (2.1), and what must be set before each; in the order of 3.1.1. */
 static const struct {
 	uint32_t bit, after;
@@ -206,7 +213,8 @@ void virtio_end(struct virtio_device *device, unsigned index, uint16_t head, uin
 	virtio_interrupt(device, index);
 	if (full)
 		virtio_kick(device, index);
-	if (!--device->all_in_flight)
+	device->all_in_flight--;
+	if (!device->in_flight[index])
 		pthread_cond_broadcast(&device->drained);
 }
 

@@ -123,6 +123,8 @@ bool virtio_config_changed(struct virtio_device *device);
 void virtio_needs_reset(struct virtio_device *device, const char *why);
 
 /* For the transport. */
+/* Returns once nothing of the queue is in flight (4.2.2.2); none of that is pushed any more. */
+void virtio_stop_queue(struct virtio_device *device, unsigned index);
 void virtio_write_status(struct virtio_device *device, uint32_t status);
 /* Notifies queue `index`, below class->queue_count, as its doorbell does. */
 void virtio_kick(struct virtio_device *device, unsigned index);

@@ -67,7 +67,7 @@ void disk_submit(struct disk *disk)
 {
 }
 
-void disk_wait(struct disk *disk)
+void disk_wait(struct disk *disk, bool ending)
 {
 	CHECK(count);
 	fake_disk_end(0, 0);

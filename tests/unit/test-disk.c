@@ -83,7 +83,7 @@ static int end(struct asked *asked)
 {
 	disk_submit(disk);
 	while (!asked->ended)
-		disk_wait(disk);
+		disk_wait(disk, false);
 	return asked->err;
 }
 
@@ -205,6 +205,22 @@ static void many_at_once(void **state)
 		assert_int_equal(end(&asked[i]), 0);
 		assert_memory_equal(data + i * (block + 512) + 1, model + i * block, block);
 	}
+}
+
+/* A request of several calls ends with the one that it is at, as an error; the disk goes on. */
+static void the_end_takes_one_call(void **state)
+{
+	struct asked asked = { .iov[0] = { data, 3 * MiB }, .request.iov_count = 1 };
+
+	(void)state;
+	start(&asked, DISK_READ, 0, 3 * MiB);
+	disk_submit(disk);
+	while (!asked.ended)
+		disk_wait(disk, true);
+	assert_int_equal(asked.err, -EIO);
+	assert_memory_equal(data, model, MiB);
+	assert_int_equal(transfer(DISK_READ, 0, 0, 3 * MiB, 3 * MiB), 0);
+	assert_memory_equal(data, model, 3 * MiB);
 }
 
 static void cleared_is_given_back(void **state)
@@ -370,6 +386,7 @@ int main(void)
 		BOTH(reads_and_writes),
 		BOTH(direct),
 		BOTH(many_at_once),
+		BOTH(the_end_takes_one_call),
 		BOTH(cleared_is_given_back),
 		BOTH(short_file),
 		BOTH(bad_memory),

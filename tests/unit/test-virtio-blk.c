@@ -431,6 +431,70 @@ static void reset_waits_for_what_is_in_flight(void **unused)
 	assert_int_equal(ask(IN, 0, SECTOR), OK);
 }
 
+static void *stop_by_driver(void *done)
+{
+	mmio(VIRTIO_MMIO_QUEUE_READY, 4, true, 0);
+	__atomic_store_n((bool *)done, true, __ATOMIC_SEQ_CST);
+	return NULL;
+}
+
+/* 4.2.2.2: nor is a stopped queue used any more once it reads as not ready. */
+static void a_stopped_queue_is_left_alone(void **unused)
+{
+	bool done = false;
+	pthread_t thread;
+
+	put(IN, 0, SECTOR);
+	offer(0);
+	pthread_create(&thread, NULL, stop_by_driver, &done);
+	while (mmio(VIRTIO_MMIO_QUEUE_READY, 4, false, 0))
+		;
+	assert_false(__atomic_load_n(&done, __ATOMIC_SEQ_CST));
+	mmio(VIRTIO_MMIO_QUEUE_READY, 4, true, 1);
+	assert_int_equal(mmio(VIRTIO_MMIO_QUEUE_READY, 4, false, 0), 0);
+	fake_disk_end(0, 0);
+	pthread_join(thread, NULL);
+	assert_int_equal(driver_used(&driver)->idx, 0);
+	mmio(VIRTIO_MMIO_QUEUE_READY, 4, true, 1);
+	assert_int_equal(mmio(VIRTIO_MMIO_QUEUE_READY, 4, false, 0), 1);
+}
+
+/* Two ranges of memory that touch are one to the guest. */
+static void a_buffer_over_a_seam(void **unused)
+{
+	const uint64_t seam = DATA_AT + 100;
+
+	driver.mem.ranges[1] = (struct guestmem_range){
+		.gpa = RAM_GPA + seam, .size = RAM_BYTES - seam, .hva = driver.ram + seam
+	};
+	driver.mem.ranges[0].size = seam;
+	driver.mem.count = 2;
+	assert_int_equal(ask(IN, 3, 2 * SECTOR), OK);
+	assert_memory_equal(driver.ram + DATA_AT, fake_disk_contents + 3 * SECTOR, 2 * SECTOR);
+	/* A hole is none. */
+	driver.mem.ranges[1].gpa++;
+	driver.mem.ranges[1].size--;
+	assert_int_equal(ask(IN, 3, 2 * SECTOR), IOERR);
+}
+
+/* What was allocated stays so. */
+static void without_discard_nothing_is_given_back(void **unused)
+{
+	set_property("discard", &(uint32_t){ 1 }, sizeof(uint32_t));
+	create(ALL & ~OFFERED(DISCARD));
+	assert_int_equal(mmio(VIRTIO_MMIO_CONFIG +
+					 offsetof(struct virtio_blk_config, write_zeroes_may_unmap),
+				 1, false, 0),
+		0);
+	put(VIRTIO_BLK_T_WRITE_ZEROES, 0, sizeof(struct virtio_blk_discard_write_zeroes));
+	memcpy(driver.ram + DATA_AT,
+		&(struct virtio_blk_discard_write_zeroes){ .num_sectors = 1, .flags = 1 },
+		sizeof(struct virtio_blk_discard_write_zeroes));
+	offer(0);
+	assert_false(fake_disk_request(0)->unmap);
+	assert_int_equal(answer(), OK);
+}
+
 static void system_reset_drains(void **unused)
 {
 	put(OUT, 0, SECTOR);
@@ -490,6 +554,9 @@ int main(void)
 		RUNNING(never_more_than_a_ring_full),
 		RUNNING(pinned_while_in_flight),
 		RUNNING(reset_waits_for_what_is_in_flight),
+		RUNNING(a_stopped_queue_is_left_alone),
+		RUNNING(a_buffer_over_a_seam),
+		CREATES(without_discard_nothing_is_given_back),
 		RUNNING(system_reset_drains),
 		CREATES(the_node),
 	};
