@@ -26,12 +26,12 @@ sum=$(sha256sum <"$work/data")
 server() { socat -u "$1" "$2" & pid[server]=$!; }
 receives() {
 	server "OPEN:$work/data" TCP-LISTEN:7001,reuseaddr
-	[ "$(guest net 200 'until nc 10.9.0.1 7001 </dev/null >/tmp/data && [ -s /tmp/data ]; do sleep 0.2; done; sha256sum </tmp/data')" = "$sum" ]
+	[ "$(guest net 200 'until nc 10.9.0.1 7001 </dev/null >/tmp/data 2>/dev/null && [ -s /tmp/data ]; do sleep 0.2; done; sha256sum </tmp/data')" = "$sum" ]
 }
 sends() {
 	rm -f "$work/back"
 	server TCP-LISTEN:7002,reuseaddr "OPEN:$work/back,creat"
-	guest net 200 'until nc 10.9.0.1 7002 </tmp/data; do sleep 0.2; done' || return
+	guest net 200 'until nc 10.9.0.1 7002 </tmp/data 2>/dev/null; do sleep 0.2; done' || return
 	wait "${pid[server]}"
 	[ "$(sha256sum <"$work/back")" = "$sum" ]
 }
