@@ -202,7 +202,7 @@ static void finish(struct disk_request *request, int err)
 static void go_on(struct disk_request *request)
 {
 	if (request->bytes && request->disk->ending)
-		finish(request, -EIO);
+		finish(request, -ECANCELED);
 	else if (request->bytes && request->op <= DISK_WRITE)
 		read_or_write(request);
 	else if (request->bytes)

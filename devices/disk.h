@@ -44,7 +44,7 @@ struct disk_request {
 	/* Of reads and writes: as many bytes. Both change on the way. */
 	struct iovec *iov;
 	unsigned iov_count;
-	/* err: 0 or -errno. Never from within disk_start(). */
+	/* err: 0 or -errno; -ECANCELED where disk_wait() cut it short. Never from within disk_start(). */
 	void (*done)(struct disk_request *request, int err);
 
 	/* The disk's own. */

@@ -81,7 +81,7 @@ static void done(struct disk_request *disk, int err)
 	struct virtio_blk *blk = request->blk;
 	uint8_t *status = request->pin.parts[request->pin.count - 1].iov_base;
 
-	if (err)
+	if (err && err != -ECANCELED) /* the end, which is no fault of the host's */
 		log_limited(&blk->complaints, LOG_ERROR, "%s: the host failed a request: %s",
 			blk->virtio.base.id, strerror(-err));
 	*status = status_of(err);

@@ -73,7 +73,7 @@ static bool deliver(struct virtio_net *net)
 
 		if (!virtio_pop(virtio, RECEIVE, chain)) {
 			/* All that the driver can have offered, and too small for this frame: it is lost. */
-			bool never = count == virtio->state.queues[RECEIVE].size;
+			bool never = count && count == virtio->state.queues[RECEIVE].size;
 
 			virtio_unpop(virtio, RECEIVE, count);
 			return never;
@@ -93,8 +93,8 @@ static bool deliver(struct virtio_net *net)
 		header->num_buffers = (uint16_t)count;
 		(void)virtq_chain_write(&net->first, virtio->env->mem, header, sizeof(*header));
 	}
-	virtio_push_many(
-		virtio, RECEIVE, used, count); /* so that the driver finds all of the frame */
+	/* At once, so that the driver finds all of the frame. */
+	virtio_push_many(virtio, RECEIVE, used, count);
 	return true;
 }
 
@@ -150,7 +150,6 @@ static int send_chain(struct virtio_net *net, const struct virtq_chain *chain)
 		return 0;
 	for (unsigned i = 0; i < chain->readable; i++) {
 		const struct virtq_segment *segment = &chain->segments[i];
-
 		int parts = guestmem_parts(net->virtio.env->mem, segment->gpa, segment->len,
 			iov + count, ARRAY_SIZE(iov) - count);
 
@@ -351,7 +350,6 @@ out_free:
 static void virtio_net_quiesce(struct device *device)
 {
 	struct virtio_net *net = container_of(device, struct virtio_net, virtio.base);
-
 	const struct netdev_ops *ops = net->netdev->ops;
 
 	ops->listen(net->netdev, false);

@@ -217,7 +217,7 @@ static void the_end_takes_one_call(void **state)
 	disk_submit(disk);
 	while (!asked.ended)
 		disk_wait(disk, true);
-	assert_int_equal(asked.err, -EIO);
+	assert_int_equal(asked.err, -ECANCELED);
 	assert_memory_equal(data, model, MiB);
 	assert_int_equal(transfer(DISK_READ, 0, 0, 3 * MiB, 3 * MiB), 0);
 	assert_memory_equal(data, model, 3 * MiB);

@@ -291,6 +291,17 @@ static void what_can_never_fit_is_lost(void **unused)
 	assert_int_equal(used(RECEIVE)->idx, QUEUE_SIZE);
 }
 
+/* Without a driver nothing is read away: the network keeps what it has room for. */
+static void without_a_driver_it_is_left_alone(void **unused)
+{
+	notify(RECEIVE);
+	write32(VIRTIO_MMIO_STATUS, 0);
+	network.comes_again = 100;
+	comes(90);
+	assert_false(network.listening);
+	assert_true(network.comes_again >= 99);
+}
+
 /* However fast they come, others have their turn. */
 static void a_flood_is_bounded(void **unused)
 {
@@ -506,6 +517,7 @@ int main(void)
 		TEST(it_takes_several_buffers),
 		TEST(it_waits_for_buffers),
 		TEST(what_can_never_fit_is_lost),
+		TEST(without_a_driver_it_is_left_alone),
 		TEST(a_flood_is_bounded),
 		TEST(without_merging_it_is_one_or_none),
 		TEST(bad_buffers),
