@@ -18,14 +18,13 @@
 
 #include "devices/netdev.h"
 #include "devices/tap.h"
+#include "devices/virtio-net-node.h"
 #include "devices/virtio.h"
 #include "hyp/guestmem.h"
 #include "hyp/util.h"
 
 enum { RECEIVE, TRANSMIT, QUEUES };
 
-#define MTU_MIN	   68 /* of IPv4; 5.1.4.1 */
-#define MTU_MAX	   65535
 #define STALE_MAX  1024 /* frames that a tap may have kept: more than its queue's usual length */
 #define MERGED_MAX 64	/* buffers for one frame; with smaller ones only shorter frames come */
 
@@ -215,58 +214,6 @@ void virtio_net_set_link(struct device *device, bool up)
 	pthread_mutex_unlock(&device->lock);
 }
 
-/* ---- The node ---- */
-
-struct virtio_net_node {
-	const char *tap;
-	uint8_t mac[6];
-	uint32_t mtu;
-};
-
-#define FIELD(member) offsetof(struct virtio_net_node, member)
-
-static const struct property properties[] = {
-	{ "tap", PROPERTY_STRING, FIELD(tap), .required = true },
-	{ "local-mac-address", PROPERTY_BYTES, FIELD(mac), .min = 6, .max = 6 },
-	{ "mtu", PROPERTY_U32, FIELD(mtu), .min = MTU_MIN, .max = MTU_MAX },
-	{ 0 },
-};
-
-static void check(const void *config, struct device_check *check)
-{
-	const struct virtio_net_node *node = config;
-
-	if (node->mac[0] & 1)
-		check->error(check, "local-mac-address", "is a group's: its first byte is odd");
-}
-
-static void look(const void *config, struct device_check *check)
-{
-	const struct virtio_net_node *node = config;
-	static const struct {
-		int err;
-		const char *says;
-	} reasons[] = {
-		{ EPERM, "this user may not have it: ip tuntap add %s mode tap user $USER, as "
-			 "root" },
-		{ EBUSY, "%s is another's: one machine has it at a time" },
-		{ EINVAL, "%s is no tap interface of one queue: ip tuntap add NAME mode tap" },
-		{ ENOENT, "%s: there is no /dev/net/tun: modprobe tun" },
-		{ 0, "%s cannot be opened" },
-	};
-	size_t i = 0;
-	int fd, err;
-
-	err = tap_open(node->tap, &fd);
-	if (!err) {
-		close(fd);
-		return;
-	}
-	while (reasons[i].err && reasons[i].err != -err)
-		i++;
-	check->error(check, "tap", reasons[i].says, node->tap);
-}
-
 /* ---- The class ---- */
 
 /* The same each time, and another for each machine and device: FNV-1a over their names. */
@@ -365,10 +312,10 @@ static void virtio_net_quiesce(struct device *device)
 const struct device_class virtio_net_class = {
 	.compatible = "sluice,virtio-net",
 	.kind = DEVICE_VIRTIO,
-	.properties = properties,
+	.properties = virtio_net_properties,
 	.config_bytes = sizeof(struct virtio_net_node),
-	.check = check,
-	.look = look,
+	.check = virtio_net_check,
+	.look = virtio_net_look,
 	.create = virtio_net_create,
 	.reset = virtio_net_quiesce,
 	.quiesce = virtio_net_quiesce,
