@@ -412,7 +412,8 @@ static uint64_t describe_windows(struct reader *reader, unsigned max_slots, uint
 	return all;
 }
 
-static void slots_error(struct reader *reader, uint64_t asked, uint64_t limit, const char *whose)
+static void slots_error(
+	struct reader *reader, uint64_t asked, uint64_t limit, const char *whose, const char *cure)
 {
 	const char *first = NULL;
 	char *holders = NULL;
@@ -433,15 +434,45 @@ static void slots_error(struct reader *reader, uint64_t asked, uint64_t limit, c
 		fclose(stream);
 	error_add(reader->tree.errors, first ? first : "/", "memslots",
 		"the windows ask for %" PRIu64 " memory slots, and %s %" PRIu64
-		": %s. Lower memslots, or raise slot-size",
-		asked, whose, limit, holders ? holders : "");
+		": %s. Lower memslots, or raise slot-size%s",
+		asked, whose, limit, holders ? holders : "", cure);
 	free(holders);
+}
+
+/* The first device that vhost serves, whose table of slots is the smallest there is; or NULL. */
+static const struct device_config *vhost_user(const struct reader *reader)
+{
+	for (size_t i = 0; i < reader->config->device_count; i++) {
+		const struct device_config *device = &reader->config->devices[i];
+
+		if (device->class->uses_vhost && device->class->uses_vhost(device->config))
+			return device;
+	}
+	return NULL;
+}
+
+/* How many slots are left for windows, and of whose. `*ret_vhost`: of vhost's, which serves that device. */
+static uint64_t slots_for_windows(
+	const struct reader *reader, const struct device_config **ret_vhost)
+{
+	unsigned limit = reader->host->memslots;
+	/* RAM's, and one of stolen time. */
+	unsigned held = (unsigned)reader->config->memory_count +
+			!!(reader->config->cpu_features & reader->host->cpu_features &
+				1u << CPU_STOLEN_TIME);
+
+	*ret_vhost = vhost_user(reader);
+	if (*ret_vhost && reader->host->vhost_regions < limit)
+		limit = reader->host->vhost_regions;
+	else
+		*ret_vhost = NULL;
+	return limit > held ? limit - held : 0;
 }
 
 static void check_slots(struct reader *reader)
 {
-	unsigned kvm = reader->host->memslots, ram = reader->config->memory_count;
-	uint64_t limit = kvm > ram ? kvm - ram : 0, unsized, all;
+	const struct device_config *vhost;
+	uint64_t limit = slots_for_windows(reader, &vhost), unsized, all;
 	unsigned max_slots = SLOTS_CHOSEN_MAX;
 
 	/* Explicit windows do not change; those that choose take less until all fit. */
@@ -449,11 +480,20 @@ static void check_slots(struct reader *reader)
 		all = describe_windows(reader, max_slots, &unsized);
 		max_slots /= 2;
 	} while ((all > limit || unsized > SLOTS_ALL_WINDOWS) && max_slots);
-	if (all > limit)
-		slots_error(reader, all, limit, "KVM on this host has, besides those of RAM,");
+	if (all > limit && vhost) {
+		char whose[320];
+
+		snprintf(whose, sizeof(whose),
+			"vhost on this host, which serves %s, takes, besides those of RAM,",
+			vhost->path);
+		slots_error(reader, all, limit, whose,
+			", or raise vhost's limit (\"options vhost max_mem_regions=N\" in "
+			"/etc/modprobe.d/vhost.conf)");
+	} else if (all > limit)
+		slots_error(reader, all, limit, "KVM on this host has, besides those of RAM,", "");
 	else if (unsized > SLOTS_ALL_WINDOWS)
 		slots_error(reader, unsized, SLOTS_ALL_WINDOWS,
-			"all windows without a slot-size may have");
+			"all windows without a slot-size may have", "");
 	for (size_t i = 0; i < reader->config->device_count; i++) {
 		const struct device_config *device = &reader->config->devices[i];
 

@@ -39,6 +39,7 @@ struct host_limits {
 	bool gicv2, gicv3, its; /* interrupt controllers for guests; none: not known (no KVM) */
 	unsigned cpu_features;	/* a bit 1 << enum cpu_feature each */
 	unsigned cpus;		/* of the host: 0 to cpus - 1; 0: not known */
+	unsigned vhost_regions; /* slots that vhost takes */
 	struct kvm_limits
 		kvm; /* all that KVM said, for the machine: asking makes a VM, which takes time */
 };

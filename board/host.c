@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "board/config.h"
+#include "devices/vhost.h"
 #include "hyp/kvm.h"
 #include "hyp/util.h"
 
@@ -72,6 +73,7 @@ int host_probe(struct host_limits *ret)
 		.ipa_bits = kvm.ipa_bits ? kvm.ipa_bits : 40,
 		.page_bytes = sysconf(_SC_PAGESIZE),
 		.memslots = kvm.memslots,
+		.vhost_regions = vhost_regions(),
 		.vcpus = kvm.vcpus,
 		.gicv2 = kvm.gicv2,
 		.gicv3 = kvm.gicv3,

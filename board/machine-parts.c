@@ -73,13 +73,13 @@ static int create_stolen_time(struct machine *machine)
 
 /* What was asked, what is free, who has the rest, and what to change. */
 static void add_budget_error(struct machine *machine, const struct device_config *config,
-	unsigned asked, struct errors *errors)
+	const struct listener *listener, unsigned asked, struct errors *errors)
 {
 	char text[512];
 
-	slots_explain(&machine->slots, asked, text, sizeof(text));
+	slots_explain(&machine->slots, listener, asked, text, sizeof(text));
 	error_add(errors, config->path, NULL,
-		"%s; give it larger slots (slot-size), or fewer (memslots)", text);
+		"%s; give windows larger slots (slot-size), or fewer (memslots)", text);
 }
 
 static int window_error(const struct device_config *config, int err, struct errors *errors)
@@ -112,7 +112,8 @@ static int create_window(struct machine *machine, const struct device_config *co
 		return window_error(config, err, errors);
 	err = slots_reserve(&machine->slots, config->id, window_slot_count(device->window));
 	if (err) {
-		add_budget_error(machine, config, window_slot_count(device->window), errors);
+		add_budget_error(machine, config, slots_tightest(&machine->slots),
+			window_slot_count(device->window), errors);
 		return err;
 	}
 	range.hva = window_hva(device->window);
@@ -139,6 +140,23 @@ static int create_device(struct machine *machine, struct machine_device *device,
 		return err;
 	device->device->region.gpa = gpa;
 	return mmio_bus_add(&machine->bus, &device->device->region);
+}
+
+static int add_listeners(struct machine *machine, const struct device_config *config,
+	struct device *device, struct errors *errors)
+{
+	struct listener *listener;
+	int err = 0;
+
+	if (!config->class->listener)
+		return 0;
+	for (unsigned i = 0; (listener = config->class->listener(device, i)) && !err; i++) {
+		err = slots_add_listener(&machine->slots, listener);
+		if (err)
+			add_budget_error(
+				machine, config, listener, machine->slots.reserved, errors);
+	}
+	return err;
 }
 
 static int create_devices(struct machine *machine, struct errors *errors)
@@ -168,6 +186,8 @@ static int create_devices(struct machine *machine, struct errors *errors)
 			(int)from->spi, from->class->kind == DEVICE_VIRTIO);
 		if (err)
 			error_add(errors, from->path, NULL, "cannot be made: %s", strerror(-err));
+		else
+			err = add_listeners(machine, from, device->device, errors);
 	}
 	return err;
 }

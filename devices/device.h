@@ -21,6 +21,7 @@
 struct chardev;
 struct guestmem;
 struct irq_line;
+struct listener;
 struct loop;
 struct window;
 struct window_config;
@@ -107,8 +108,13 @@ struct device_class {
 	void (*window)(
 		const void *config, const struct window_limits *limits, struct window_config *ret);
 
+	/* Whether the host's kernel will serve it, whose table of memory has a limit of its own. May be NULL. */
+	bool (*uses_vhost)(const void *config);
+
 	/* Makes the device; `config` lives as long as it does. 0 or -errno, with nothing left. */
 	int (*create)(const void *config, const struct device_env *env, struct device **ret);
+	/* The tables of guest memory kept for it (vhost.h): number `index`, or NULL. May be NULL. */
+	struct listener *(*listener)(struct device *device, unsigned index);
 	/* System reset: back to the state after create. vCPUs are parked, guest memory is new. */
 	void (*reset)(struct device *device);
 	/* Ends what is in flight, before the loop waits for the vCPUs. They may run. May be NULL. */

@@ -85,6 +85,18 @@ static void write_queue_notify(struct virtio_device *device, struct virtq *queue
 		virtio_kick(device, value);
 }
 
+/*
+ * Who serves queues elsewhere signals the line and no more, so a used buffer is always possible; a
+ * driver that finds none goes on.
+ */
+static uint32_t read_interrupt_status(const struct virtio_device *device, const struct virtq *queue)
+{
+	return device->state.interrupt_status |
+	       (device->served_elsewhere && device->state.status & VIRTIO_CONFIG_S_DRIVER_OK
+			       ? VIRTIO_MMIO_INT_VRING
+			       : 0);
+}
+
 static void write_interrupt_ack(struct virtio_device *device, struct virtq *queue, uint32_t value)
 {
 	device->state.interrupt_status &= ~value;
@@ -117,7 +129,7 @@ static const struct mmio_register registers[VIRTIO_MMIO_CONFIG / 4] = {
 		.read = read_queue_ready,
 		.write = write_queue_ready },
 	AT(QUEUE_NOTIFY) = { .write = write_queue_notify },
-	AT(INTERRUPT_STATUS) = { .readable = true, STATE(interrupt_status) },
+	AT(INTERRUPT_STATUS) = { .read = read_interrupt_status },
 	AT(INTERRUPT_ACK) = { .write = write_interrupt_ack },
 	AT(STATUS) = { .readable = true, STATE(status), .write = write_status },
 	AT(QUEUE_DESC_LOW) = { .writable = true, QUEUE(desc_gpa) },

@@ -87,8 +87,17 @@ static bool features_fit(const struct virtio_device *device)
 	return !(taken & ~device->features) && !(required & ~taken);
 }
 
+/* Who else serves the queue lets go of it. */
+static void halt(struct virtio_device *device, unsigned index)
+{
+	if (device->class->halt)
+		device->class->halt(device, index);
+}
+
 static void driver_reset(struct virtio_device *device)
 {
+	for (unsigned i = 0; i < device->class->queue_count; i++)
+		halt(device, i);
 	device->resets++;
 	while (device->all_in_flight)
 		pthread_cond_wait(&device->drained, &device->base.lock);
@@ -100,6 +109,7 @@ static void driver_reset(struct virtio_device *device)
 
 void virtio_stop_queue(struct virtio_device *device, unsigned index)
 {
+	halt(device, index);
 	device->state.queues[index].ready = false;
 	while (device->in_flight[index])
 		pthread_cond_wait(&device->drained, &device->base.lock);
@@ -140,7 +150,7 @@ void virtio_write_status(struct virtio_device *device, uint32_t status)
 			virtio_kick(device, i);
 }
 
-static bool queue_runs(const struct virtio_device *device, unsigned index)
+bool virtio_queue_runs(const struct virtio_device *device, unsigned index)
 {
 	return !device->resets && device->state.status & VIRTIO_CONFIG_S_DRIVER_OK &&
 	       !(device->state.status & VIRTIO_CONFIG_S_NEEDS_RESET) &&
@@ -151,7 +161,7 @@ bool virtio_pop(struct virtio_device *device, unsigned index, struct virtq_chain
 {
 	int got;
 
-	if (!queue_runs(device, index) ||
+	if (!virtio_queue_runs(device, index) ||
 		device->in_flight[index] >= device->state.queues[index].size)
 		return false;
 	if (!device->budget || loop_now_ms() > device->turn_ends_ms) {
@@ -168,14 +178,14 @@ bool virtio_pop(struct virtio_device *device, unsigned index, struct virtq_chain
 
 void virtio_unpop(struct virtio_device *device, unsigned index, unsigned count)
 {
-	if (queue_runs(device, index))
+	if (virtio_queue_runs(device, index))
 		virtq_unpop(&device->state.queues[index], count);
 }
 
 void virtio_push_many(
 	struct virtio_device *device, unsigned index, const struct virtq_used *used, unsigned count)
 {
-	if (!queue_runs(device, index))
+	if (!virtio_queue_runs(device, index))
 		return;
 	if (virtq_push_many(&device->state.queues[index], device->env->mem, used, count))
 		virtio_needs_reset(device, "its used ring is not in memory");
@@ -190,7 +200,7 @@ void virtio_interrupt(struct virtio_device *device, unsigned index)
 {
 	int wanted;
 
-	if (!queue_runs(device, index))
+	if (!virtio_queue_runs(device, index))
 		return;
 	wanted = virtq_wants_interrupt(&device->state.queues[index], device->env->mem);
 	if (wanted < 0)

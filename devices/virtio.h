@@ -21,7 +21,7 @@
 #include "hyp/log.h"
 #include "hyp/loop.h"
 
-#define VIRTIO_QUEUES_MAX 8
+#define VIRTIO_QUEUES_MAX 17 /* of a network card: eight pairs, and one for control */
 
 #define VIRTIO_FEATURE(bit) (UINT64_C(1) << (bit))
 
@@ -39,6 +39,11 @@ struct virtio_class {
 	void (*serve)(struct virtio_device *device, unsigned index);
 	/* Of a device that has chains in flight: waits for one to end, and ends it. Without the lock. */
 	void (*wait)(struct virtio_device *device);
+	/*
+	 * Of a device whose queues others serve (vhost.h): once it returns, nothing of theirs touches queue
+	 * `index`. With the lock, on any thread. May be NULL.
+	 */
+	void (*halt)(struct virtio_device *device, unsigned index);
 };
 
 /* What the driver has set up: plain data, all zero after a reset but for config_generation. */
@@ -75,6 +80,7 @@ struct virtio_device {
 	unsigned budget;       /* chains virtio_pop() may still give in this call of `serve` */
 	uint64_t turn_ends_ms; /* nor does it give any after this */
 	struct log_limit complaints;
+	bool served_elsewhere; /* by who interrupts without us: a used buffer may be there at any time */
 };
 
 /*
@@ -94,6 +100,9 @@ void virtio_system_reset(struct virtio_device *device);
 void virtio_drain(struct virtio_device *device);
 
 /* What follows is called with device->lock held. */
+
+/* Whether the driver has set up queue `index`, and the device runs. */
+bool virtio_queue_runs(const struct virtio_device *device, unsigned index);
 
 /*
  * Takes the next chain of queue `index`. False when there is none or the device does not run. At

@@ -99,7 +99,7 @@ static void set_edge(struct irq_line *line, bool level)
 {
 	struct irq_pin *pin = container_of(line, struct irq_pin, line);
 	uint64_t one = 1;
-	ssize_t n = level ? write(pin->event_fd, &one, sizeof(one)) : 0;
+	ssize_t n = level ? write(pin->line.event_fd, &one, sizeof(one)) : 0;
 
 	(void)n; /* EAGAIN at 2^64 - 2 unread pulses: it interrupts anyway */
 }
@@ -124,22 +124,22 @@ int irq_pin_init(struct irq_pin *pin, int spi, bool edge)
 		.line.set = edge ? set_edge : set_level,
 		.spi = spi,
 		.edge = edge,
-		.event_fd = edge ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1,
+		.line.event_fd = edge ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1,
 		.vm_fd = -1,
 	};
-	return edge && pin->event_fd < 0 ? -errno : 0;
+	return edge && pin->line.event_fd < 0 ? -errno : 0;
 }
 
 void irq_pin_finish(struct irq_pin *pin)
 {
-	if (pin->edge && pin->event_fd >= 0)
-		close(pin->event_fd);
-	pin->event_fd = -1;
+	if (pin->edge && pin->line.event_fd >= 0)
+		close(pin->line.event_fd);
+	pin->line.event_fd = -1;
 }
 
 int irq_pin_connect(struct irq_pin *pin, struct vm *vm)
 {
-	struct kvm_irqfd irqfd = { .fd = (uint32_t)pin->event_fd, .gsi = (uint32_t)pin->spi };
+	struct kvm_irqfd irqfd = { .fd = (uint32_t)pin->line.event_fd, .gsi = (uint32_t)pin->spi };
 	uint64_t count;
 	ssize_t n;
 
@@ -147,7 +147,7 @@ int irq_pin_connect(struct irq_pin *pin, struct vm *vm)
 		pin->vm_fd = vm->fd;
 		return 0;
 	}
-	n = read(pin->event_fd, &count, sizeof(count)); /* what was meant for the VM before */
+	n = read(pin->line.event_fd, &count, sizeof(count)); /* what was meant for the VM before */
 	(void)n;
 	return kvm_ioctl(vm->fd, KVM_IRQFD, &irqfd);
 }

@@ -11,6 +11,11 @@
 struct irq_line {
 	/* Level lines follow `level`; edge lines interrupt each time it is set to true. */
 	void (*set)(struct irq_line *line, bool level);
+	/*
+	 * Of edge lines: an eventfd, and to signal it is to set the line, for who is not in this process.
+	 * Not owned by who reads it here.
+	 */
+	int event_fd;
 };
 
 static inline void irq_line_set(struct irq_line *line, bool level)

@@ -63,11 +63,13 @@ int slots_reserve(struct slots *slots, const char *holder, unsigned count)
 	return 0;
 }
 
-void slots_explain(const struct slots *slots, unsigned asked, char *ret_text, size_t len)
+void slots_explain(const struct slots *slots, const struct listener *listener, unsigned asked,
+	char *ret_text, size_t len)
 {
-	const struct listener *tightest = slots_tightest(slots);
+	unsigned unreserved = listener->limit > slots->reserved ? listener->limit - slots->reserved
+								: 0;
 	int at = snprintf(ret_text, len, "%u slots asked for, and of the %u of %s %u are free",
-		asked, tightest->limit, tightest->name, slots_free(slots));
+		asked, listener->limit, listener->name, unreserved);
 
 	for (unsigned i = 0; i < slots->holder_count && at >= 0 && (size_t)at < len; i++)
 		at += snprintf(ret_text + at, len - (size_t)at, "%s%s %u%s",

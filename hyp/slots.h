@@ -63,8 +63,9 @@ const struct listener *slots_tightest(const struct slots *slots);
 /* How many more can be reserved. */
 unsigned slots_free(const struct slots *slots);
 
-/* What stands against `asked` more: whose limit it is, what is free, who holds how many. */
-void slots_explain(const struct slots *slots, unsigned asked, char *ret_text, size_t len);
+/* What stands against `asked` more: the listener's limit, what is free, who holds how many. */
+void slots_explain(const struct slots *slots, const struct listener *listener, unsigned asked,
+	char *ret_text, size_t len);
 
 /* Every slot is gone at once, with the VM. */
 void slots_forget(struct slots *slots);

@@ -60,7 +60,6 @@ struct irq_pin {
 	struct irq_line line;
 	int spi; /* interrupt id less 32 */
 	bool edge;
-	int event_fd;	   /* edge pins */
 	_Atomic int vm_fd; /* level pins; -1 while unconnected */
 };
 

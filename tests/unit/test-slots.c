@@ -43,11 +43,11 @@ static void the_tightest_limit_is_the_budget(void **state)
 	assert_int_equal(slots_free(&slots), 20);
 	assert_int_equal(slots_reserve(&slots, "vmem1", 21), -ENOSPC);
 	assert_int_equal(slots_free(&slots), 20);
-	slots_explain(&slots, 21, text, sizeof(text));
+	slots_explain(&slots, slots_tightest(&slots), 21, text, sizeof(text));
 	assert_string_equal(text,
 		"21 slots asked for, and of the 64 of vhost-net 20 are free (held: "
 		"memory 1, vmem0 43)");
-	slots_explain(&slots, 21, text, 30); /* cut, and ended */
+	slots_explain(&slots, slots_tightest(&slots), 21, text, 30); /* cut, and ended */
 	assert_int_equal(strlen(text), 29);
 	assert_int_equal(slots_reserve(&slots, "vmem1", 20), 0);
 	assert_int_equal(slots_reserve(&slots, "vmem2", 1), -ENOSPC);
