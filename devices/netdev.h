@@ -28,6 +28,11 @@ struct netdev_ops {
 	void (*listen)(struct netdev *netdev, bool on);
 	/* Which features VIRTIO_NET_F_GUEST_* the driver took: what it can be sent. */
 	void (*set_offloads)(struct netdev *netdev, uint64_t features);
+	/*
+	 * Of one that several make up, each for a pair of queues: whether it takes part. They begin with
+	 * all that do. 0 or -errno. NULL of those that are alone.
+	 */
+	int (*set_active)(struct netdev *netdev, bool active);
 	void (*destroy)(struct netdev *netdev);
 };
 
@@ -39,6 +44,7 @@ struct netdev_client {
 
 struct netdev {
 	const struct netdev_ops *ops;
+	int fd; /* of a tap, which vhost-net can take */
 	struct netdev_client *client;
 	uint64_t
 		features; /* of VIRTIO_NET_F_{,GUEST_,HOST_}* about checksums and segments, what it can do */

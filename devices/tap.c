@@ -34,6 +34,7 @@ static const struct {
 
 struct tap {
 	struct netdev netdev;
+	struct loop *loop;
 	struct loop_fd watch;
 	bool listening, blocked; /* what is waited for: a frame, room for one */
 };
@@ -113,6 +114,26 @@ static void tap_set_offloads(struct netdev *netdev, uint64_t features)
 		(void)ioctl(tap->watch.fd, TUNSETOFFLOAD, 0);
 }
 
+/* What the interface still had for a queue that leaves is lost. */
+static int tap_set_active(struct netdev *netdev, bool active)
+{
+	struct tap *tap = container_of(netdev, struct tap, netdev);
+	struct ifreq request = { .ifr_flags = active ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE };
+	struct loop *loop = tap->loop;
+
+	if (active == !!tap->watch.loop)
+		return 0;
+	if (ioctl(tap->watch.fd, TUNSETQUEUE, &request))
+		return -errno;
+	if (active)
+		return loop_fd_add(loop, &tap->watch);
+	/* One that takes no part would be told as an error, over and over. */
+	loop_fd_remove(&tap->watch);
+	tap->listening = tap->blocked = false;
+	tap->watch.events = 0;
+	return 0;
+}
+
 static void tap_destroy(struct netdev *netdev)
 {
 	struct tap *tap = container_of(netdev, struct tap, netdev);
@@ -127,23 +148,57 @@ static const struct netdev_ops tap_ops = {
 	.receive = tap_receive,
 	.listen = tap_listen,
 	.set_offloads = tap_set_offloads,
+	.set_active = tap_set_active,
 	.destroy = tap_destroy,
 };
 
-int tap_open(const char *name, int *ret_fd)
+/* Frames with virtio's header, and as they go over a wire until a driver says what it takes. */
+static int prepare(int fd)
+{
+	int header = NETDEV_HEADER;
+
+	return ioctl(fd, TUNSETVNETHDRSZ, &header) || ioctl(fd, TUNSETOFFLOAD, 0) ? -errno : 0;
+}
+
+int tap_open(const char *name, bool several, int *ret_fd)
 {
 	struct ifreq request = { .ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR };
-	int fd, header = NETDEV_HEADER, err;
+	int fd, err;
 
 	if (!*name || strlen(name) >= sizeof(request.ifr_name))
 		return -EINVAL;
 	strcpy(request.ifr_name, name);
+	if (several)
+		request.ifr_flags |= IFF_MULTI_QUEUE;
 	fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	if (ioctl(fd, TUNSETIFF, &request) || ioctl(fd, TUNSETVNETHDRSZ, &header) ||
-		ioctl(fd, TUNSETOFFLOAD, 0)) {
+	err = ioctl(fd, TUNSETIFF, &request) ? -errno : prepare(fd);
+	if (err) {
+		close(fd);
+		return err;
+	}
+	*ret_fd = fd;
+	return 0;
+}
+
+int tap_adopt(int inherited_fd, int *ret_fd)
+{
+	struct ifreq request = { 0 };
+	int fd = fcntl(inherited_fd, F_DUPFD_CLOEXEC, 0), err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (ioctl(fd, TUNGETIFF, &request))
 		err = -errno;
+	else if ((request.ifr_flags & (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR)) !=
+		 (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR))
+		err = -EINVAL;
+	else if (fcntl(fd, F_SETFL, O_NONBLOCK))
+		err = -errno;
+	if (!err)
+		err = prepare(fd);
+	if (err) {
 		close(fd);
 		return err;
 	}
@@ -158,6 +213,8 @@ int tap_create(int fd, struct loop *loop, struct netdev **ret)
 
 	if (tap) {
 		tap->netdev.ops = &tap_ops;
+		tap->netdev.fd = fd;
+		tap->loop = loop;
 		tap->netdev.features = SENDS;
 		for (size_t i = 0; i < ARRAY_SIZE(offloads); i++)
 			tap->netdev.features |= 1ull << offloads[i].feature;

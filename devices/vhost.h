@@ -18,6 +18,7 @@
 #include "hyp/listener.h"
 #include "hyp/loop.h"
 
+#define VHOST_NET   "/dev/vhost-net"
 #define VHOST_RINGS 2
 
 struct vhost_memory;

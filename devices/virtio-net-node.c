@@ -3,10 +3,13 @@
 #include "devices/virtio-net-node.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stddef.h>
 #include <unistd.h>
 
 #include "devices/tap.h"
+#include "devices/vhost.h"
 
 #define MTU_MIN 68 /* of IPv4; 5.1.4.1 */
 #define MTU_MAX 65535
@@ -14,43 +17,105 @@
 #define FIELD(member) offsetof(struct virtio_net_node, member)
 
 const struct property virtio_net_properties[] = {
-	{ "tap", PROPERTY_STRING, FIELD(tap), .required = true },
+	{ "tap", PROPERTY_STRING, FIELD(tap) },
+	{ "tap-fd", PROPERTY_U32, FIELD(tap_fd), .min = 3, .max = INT_MAX },
+	{ "queue-pairs", PROPERTY_U32, FIELD(queue_pairs), .min = 1, .max = VIRTIO_NET_PAIRS_MAX },
+	{ "vhost", PROPERTY_FLAG, FIELD(vhost) },
 	{ "local-mac-address", PROPERTY_BYTES, FIELD(mac), .min = 6, .max = 6 },
 	{ "mtu", PROPERTY_U32, FIELD(mtu), .min = MTU_MIN, .max = MTU_MAX },
 	{ 0 },
 };
 
+void virtio_net_defaults(void *config)
+{
+	struct virtio_net_node *node = config;
+
+	node->queue_pairs = 1;
+}
+
 void virtio_net_check(const void *config, struct device_check *check)
 {
 	const struct virtio_net_node *node = config;
 
+	if (!node->tap && !node->tap_fd)
+		check->error(check, "tap",
+			"missing: the interface of the host's that frames go to, or tap-fd");
+	if (node->tap && node->tap_fd)
+		check->error(check, "tap-fd", "and tap: one of them");
+	if (node->tap_fd && node->queue_pairs > 1)
+		check->error(check, "queue-pairs", "with tap-fd there is one: use tap");
 	if (node->mac[0] & 1)
 		check->error(check, "local-mac-address", "is a group's: its first byte is odd");
 }
 
-void virtio_net_look(const void *config, struct device_check *check)
+bool virtio_net_uses_vhost(const void *config)
 {
 	const struct virtio_net_node *node = config;
-	static const struct {
-		int err;
-		const char *says;
-	} reasons[] = {
-		{ EPERM, "this user may not have it: ip tuntap add %s mode tap user $USER, as "
-			 "root" },
-		{ EBUSY, "%s is another's: one machine has it at a time" },
-		{ EINVAL, "%s is no tap interface of one queue: ip tuntap add NAME mode tap" },
-		{ ENOENT, "%s: there is no /dev/net/tun: modprobe tun" },
-		{ 0, "%s cannot be opened" },
-	};
-	size_t i = 0;
-	int fd, err;
 
-	err = tap_open(node->tap, &fd);
-	if (!err) {
+	return node->vhost;
+}
+
+int virtio_net_open(const struct virtio_net_node *node, int *ret_fd)
+{
+	return node->tap ? tap_open(node->tap, node->queue_pairs > 1, ret_fd)
+			 : tap_adopt((int)node->tap_fd, ret_fd);
+}
+
+/* What stands against having something of the host's, by errno; the last entry for all else. */
+struct reason {
+	int err;
+	const char *says;
+};
+
+static const char *reason_of(const struct reason *reasons, int err)
+{
+	while (reasons->err && reasons->err != -err)
+		reasons++;
+	return reasons->says;
+}
+
+static void look_for_tap(const struct virtio_net_node *node, struct device_check *check)
+{
+	static const struct reason reasons[] = {
+		{ EPERM, "this user may not have it: ip tuntap add %s mode tap user $USER%s, as "
+			 "root" },
+		{ EBUSY, "%s is another's: one machine has it at a time%.0s" },
+		{ EINVAL, "%s is no tap interface of the kind: ip tuntap add NAME mode tap%s" },
+		{ ENOENT, "%s: there is no /dev/net/tun: modprobe tun%.0s" },
+		{ 0, "%s cannot be opened%.0s" },
+	};
+	static const struct reason inherited[] = {
+		{ EBADF, "is no descriptor that Sluice was started with" },
+		{ EINVAL, "is not a tap interface's with IFF_NO_PI and IFF_VNET_HDR" },
+		{ 0, "is no tap interface's" },
+	};
+	int fd, err = virtio_net_open(node, &fd);
+
+	if (!err)
 		close(fd);
+	else if (node->tap)
+		check->error(check, "tap", reason_of(reasons, err), node->tap,
+			node->queue_pairs > 1 ? " multi_queue" : "");
+	else
+		check->error(check, "tap-fd", "%s", reason_of(inherited, err));
+}
+
+void virtio_net_look(const void *config, struct device_check *check)
+{
+	static const struct reason reasons[] = {
+		{ EACCES, "this user may not open " VHOST_NET ": usermod -aG kvm $USER, as root" },
+		{ ENOENT, "there is no " VHOST_NET ": modprobe vhost_net" },
+		{ 0, VHOST_NET " cannot be opened" },
+	};
+	const struct virtio_net_node *node = config;
+	int fd;
+
+	look_for_tap(node, check);
+	if (!node->vhost)
 		return;
-	}
-	while (reasons[i].err && reasons[i].err != -err)
-		i++;
-	check->error(check, "tap", reasons[i].says, node->tap);
+	fd = open(VHOST_NET, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		check->error(check, "vhost", "%s", reason_of(reasons, -errno));
+	else
+		close(fd);
 }

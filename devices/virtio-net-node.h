@@ -5,15 +5,25 @@
 
 #include "devices/device.h"
 
+#define VIRTIO_NET_PAIRS_MAX 8
+
 struct virtio_net_node {
 	const char *tap;
+	uint32_t tap_fd; /* in place of it; 0: none, as no descriptor of a tap is */
 	uint8_t mac[6];
 	uint32_t mtu;
+	uint32_t queue_pairs;
+	bool vhost;
 };
 
 /* The class's part that concerns the node; see struct device_class. */
 extern const struct property virtio_net_properties[];
+void virtio_net_defaults(void *config);
 void virtio_net_check(const void *config, struct device_check *check);
 void virtio_net_look(const void *config, struct device_check *check);
+bool virtio_net_uses_vhost(const void *config);
+
+/* Opens one of the taps that the node asks for. 0 and a descriptor of the caller's, or -errno as tap_open(). */
+int virtio_net_open(const struct virtio_net_node *node, int *ret_fd);
 
 #endif

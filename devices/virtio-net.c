@@ -1,44 +1,58 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * virtio-net (virtio 1.2, 5.1): a receive and a transmit queue. Frames that the guest sends go to
- * the host from where they are; those that come are read into a buffer of ours, as their length is
- * not known before, and copied into as many of the guest's as they take. A frame that has no place yet
- * is kept, and no other is read until the driver has offered more.
+ * virtio-net (virtio 1.2, 5.1): pairs of a receive and a transmit queue, of which the driver uses as
+ * many as it says (one, to begin with), and where there are several a queue to say so. Frames that
+ * the guest sends go to the host from where they are; those that come are read into a buffer of ours,
+ * as their length is not known before, and copied into as many of the guest's as they take. A frame
+ * that has no place yet is kept, and no other is read until the driver has offered more. With vhost
+ * the host's kernel does all that (vhost.h).
  *
  * All on the event loop's thread.
  */
 #include "devices/virtio-net.h"
 
 #include <errno.h>
+#include <linux/vhost.h>
 #include <linux/virtio_ids.h>
 #include <linux/virtio_net.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/ioctl.h>
 
 #include "devices/netdev.h"
 #include "devices/tap.h"
+#include "devices/vhost.h"
 #include "devices/virtio-net-node.h"
 #include "devices/virtio.h"
 #include "hyp/guestmem.h"
 #include "hyp/util.h"
 
-enum { RECEIVE, TRANSMIT, QUEUES };
+enum { RECEIVE, TRANSMIT, QUEUES }; /* of each pair */
 
 #define STALE_MAX  1024 /* frames that a tap may have kept: more than its queue's usual length */
 #define MERGED_MAX 64	/* buffers for one frame; with smaller ones only shorter frames come */
 
 #define HAS(net, feature) ((net)->virtio.state.driver_features >> (feature)&1)
 
-struct virtio_net {
-	struct virtio_device virtio;
-	struct virtio_net_config config; /* as the driver sees it */
+struct pair {
+	struct virtio_net *net;
+	unsigned receive, transmit; /* its queues */
 	struct netdev_client client;
 	struct netdev *netdev;
-	uint64_t offloads; /* that the netdev was told */
-	int held;	   /* bytes of a frame in `frame` that waits for buffers; 0: none */
-	struct virtq_chain first, chain;
+	struct vhost vhost; /* zero where the kernel does not serve it */
+	int held;	    /* bytes of a frame in `frame` that waits for buffers; 0: none */
 	uint8_t frame[NETDEV_FRAME_MAX];
+};
+
+struct virtio_net {
+	struct virtio_device virtio;
+	struct virtio_class class;
+	struct virtio_net_config config; /* as the driver sees it */
+	uint64_t offloads;		 /* that the netdev was told */
+	unsigned driver_runs;		 /* the driver that `active` and `offloads` are of */
+	struct virtq_chain first, chain;
+	unsigned count, active; /* pairs there are, and in use: the first so many */
+	struct pair pairs[];
 };
 
 /* ---- Frames to the guest (5.1.6.3, 5.1.6.4) ---- */
@@ -47,41 +61,43 @@ struct virtio_net {
  * Fills one chain with the next bytes; how many it took, 0 where it is none that can be received into.
  * The header is written last, by deliver(), once the number of buffers is known.
  */
-static uint32_t fill(struct virtio_net *net, const struct virtq_chain *chain, int at)
+static uint32_t fill(const struct pair *pair, const struct virtq_chain *chain, int at)
 {
-	uint32_t len = (uint32_t)(net->held - at);
+	uint32_t len = (uint32_t)(pair->held - at);
 
 	if (len > chain->writable_bytes)
 		len = chain->writable_bytes;
 	if (chain->readable || (!at && len < NETDEV_HEADER))
 		return 0;
-	return virtq_chain_write(chain, net->virtio.env->mem, net->frame + at, len) ? 0 : len;
+	return virtq_chain_write(chain, pair->net->virtio.env->mem, pair->frame + at, len) ? 0
+											   : len;
 }
 
 /* False: it keeps the frame, as there are too few buffers now. */
-static bool deliver(struct virtio_net *net)
+static bool deliver(struct pair *pair)
 {
+	struct virtio_net *net = pair->net;
 	struct virtio_device *virtio = &net->virtio;
 	unsigned max = HAS(net, VIRTIO_NET_F_MRG_RXBUF) ? MERGED_MAX : 1, count = 0;
-	struct virtio_net_hdr_v1 *header = (void *)net->frame;
+	struct virtio_net_hdr_v1 *header = (void *)pair->frame;
 	struct virtq_used used[MERGED_MAX];
 	bool good = true;
 
-	for (int at = 0; at < net->held && count < max && good; count++) {
+	for (int at = 0; at < pair->held && count < max && good; count++) {
 		struct virtq_chain *chain = count ? &net->chain : &net->first;
 
-		if (!virtio_pop(virtio, RECEIVE, chain)) {
+		if (!virtio_pop(virtio, pair->receive, chain)) {
 			/* All that the driver can have offered, and too small for this frame: it is lost. */
-			bool never = count && count == virtio->state.queues[RECEIVE].size;
+			bool never = count && count == virtio->state.queues[pair->receive].size;
 
-			virtio_unpop(virtio, RECEIVE, count);
+			virtio_unpop(virtio, pair->receive, count);
 			return never;
 		}
 		used[count] = (struct virtq_used){ .head = chain->head,
-			.written = fill(net, chain, at) };
+			.written = fill(pair, chain, at) };
 		at += (int)used[count].written;
 		good = used[count].written != 0;
-		if (count + 1 == max && at < net->held)
+		if (count + 1 == max && at < pair->held)
 			good = false;
 	}
 	if (!good) {
@@ -93,53 +109,42 @@ static bool deliver(struct virtio_net *net)
 		(void)virtq_chain_write(&net->first, virtio->env->mem, header, sizeof(*header));
 	}
 	/* At once, so that the driver finds all of the frame. */
-	virtio_push_many(virtio, RECEIVE, used, count);
+	virtio_push_many(virtio, pair->receive, used, count);
 	return true;
 }
 
-/* The feature bits that concern what may be sent to the driver are settled once it runs. */
-static void update_offloads(struct virtio_net *net)
+static void receive(struct pair *pair)
 {
-	uint64_t features = net->virtio.state.driver_features & net->netdev->features;
-
-	if (features == net->offloads)
-		return;
-	net->offloads = features;
-	net->held = 0; /* made for what another driver took */
-	net->netdev->ops->set_offloads(net->netdev, features);
-}
-
-static void receive(struct virtio_net *net)
-{
-	const struct netdev_ops *ops = net->netdev->ops;
-	struct virtio_net_hdr_v1 *header = (void *)net->frame;
+	struct virtio_net *net = pair->net;
+	const struct netdev_ops *ops = pair->netdev->ops;
+	struct virtio_net_hdr_v1 *header = (void *)pair->frame;
 	bool room = true;
 
-	update_offloads(net);
 	for (unsigned frames = 0; room && frames < net->virtio.class->queue_size_max; frames++) {
-		if (!net->held) {
-			int n = ops->receive(net->netdev, net->frame, sizeof(net->frame));
+		if (!pair->held) {
+			int n = ops->receive(pair->netdev, pair->frame, sizeof(pair->frame));
 
 			if (n < 0)
 				break;
-			net->held = n;
+			pair->held = n;
 			header->num_buffers = 1;
 		}
 		/* With the cable out it goes nowhere. */
-		room = !(net->config.status & VIRTIO_NET_S_LINK_UP) || deliver(net);
+		room = !(net->config.status & VIRTIO_NET_S_LINK_UP) || deliver(pair);
 		if (room)
-			net->held = 0;
+			pair->held = 0;
 	}
 	/* Without room, the driver's next notification goes on. */
-	ops->listen(net->netdev, room);
-	virtio_interrupt(&net->virtio, RECEIVE);
+	ops->listen(pair->netdev, room);
+	virtio_interrupt(&net->virtio, pair->receive);
 }
 
 /* ---- Frames from the guest (5.1.6.2) ---- */
 
 /* -EAGAIN: it has to wait. What is no frame is dropped. */
-static int send_chain(struct virtio_net *net, const struct virtq_chain *chain)
+static int send_chain(const struct pair *pair, const struct virtq_chain *chain)
 {
+	const struct virtio_net *net = pair->net;
 	struct iovec iov[VIRTQ_SIZE_MAX];
 	unsigned count = 0;
 
@@ -156,49 +161,149 @@ static int send_chain(struct virtio_net *net, const struct virtq_chain *chain)
 			return 0;
 		count += (unsigned)parts;
 	}
-	return net->netdev->ops->send(net->netdev, iov, count);
+	return pair->netdev->ops->send(pair->netdev, iov, count);
 }
 
-static void transmit(struct virtio_net *net)
+static void transmit(struct pair *pair)
 {
-	struct virtio_device *virtio = &net->virtio;
+	struct virtio_device *virtio = &pair->net->virtio;
+	struct virtq_chain *chain = &pair->net->chain;
 
-	while (virtio_pop(virtio, TRANSMIT, &net->chain)) {
-		if (send_chain(net, &net->chain) == -EAGAIN) {
-			virtio_unpop(virtio, TRANSMIT, 1);
+	while (virtio_pop(virtio, pair->transmit, chain)) {
+		if (send_chain(pair, chain) == -EAGAIN) {
+			virtio_unpop(virtio, pair->transmit, 1);
 			break;
 		}
-		virtio_push(virtio, TRANSMIT, net->chain.head, 0);
+		virtio_push(virtio, pair->transmit, chain->head, 0);
 	}
-	virtio_interrupt(virtio, TRANSMIT);
+	virtio_interrupt(virtio, pair->transmit);
+}
+
+/* ---- Pairs (5.1.6.5.5) ---- */
+
+/* False where the host does not let some of them go to work: then there are as many as before. */
+static bool use_pairs(struct virtio_net *net, unsigned count)
+{
+	for (; net->active < count; net->active++) {
+		struct pair *pair = &net->pairs[net->active];
+
+		if (pair->netdev->ops->set_active(pair->netdev, true))
+			return false;
+		/* Both have to look at what the driver has offered meanwhile. */
+		virtio_kick(&net->virtio, pair->receive);
+		virtio_kick(&net->virtio, pair->transmit);
+	}
+	while (net->active > count) {
+		struct pair *pair = &net->pairs[--net->active];
+
+		for (unsigned ring = 0; ring < QUEUES; ring++)
+			vhost_stop(&pair->vhost, ring);
+		pair->held = 0;
+		(void)pair->netdev->ops->set_active(pair->netdev, false);
+	}
+	return true;
+}
+
+/* Only the driver's number of pairs can be set. */
+static void control(struct virtio_net *net, unsigned index)
+{
+	struct {
+		struct virtio_net_ctrl_hdr header;
+		struct virtio_net_ctrl_mq mq;
+	} __attribute__((packed)) command;
+	const struct guestmem *mem = net->virtio.env->mem;
+
+	while (virtio_pop(&net->virtio, index, &net->chain)) {
+		virtio_net_ctrl_ack ack = VIRTIO_NET_ERR;
+		unsigned before = net->active, wanted;
+
+		if (!virtq_chain_read(&net->chain, mem, &command, sizeof(command)) &&
+			command.header.class == VIRTIO_NET_CTRL_MQ &&
+			command.header.cmd == VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET) {
+			wanted = command.mq.virtqueue_pairs;
+			if (wanted >= 1 && wanted <= net->count && HAS(net, VIRTIO_NET_F_MQ)) {
+				if (use_pairs(net, wanted))
+					ack = VIRTIO_NET_OK;
+				else
+					(void)use_pairs(net, before);
+			}
+		}
+		virtio_push(&net->virtio, index, net->chain.head,
+			virtq_chain_write(&net->chain, mem, &ack, sizeof(ack)) ? 0 : sizeof(ack));
+	}
+	virtio_interrupt(&net->virtio, index);
+}
+
+/* ---- Serving ---- */
+
+/* A driver begins with one pair; and the features that concern what may be sent to it are settled. */
+static void take_driver(struct virtio_net *net)
+{
+	struct netdev *netdev = net->pairs[0].netdev;
+	uint64_t features = net->virtio.state.driver_features & netdev->features;
+
+	if (net->driver_runs != net->virtio.runs) {
+		net->driver_runs = net->virtio.runs;
+		use_pairs(net, 1);
+	}
+	if (features == net->offloads)
+		return;
+	net->offloads = features;
+	net->pairs[0].held = 0; /* made for what another driver took */
+	netdev->ops->set_offloads(netdev, features);
+}
+
+static void serve_pair(struct pair *pair, unsigned ring)
+{
+	if (pair->net->class.halt) {
+		/* Without a cable the kernel has nothing to do. */
+		if (pair->net->config.status & VIRTIO_NET_S_LINK_UP)
+			vhost_start(&pair->vhost, ring);
+	} else if (ring == RECEIVE) {
+		receive(pair);
+	} else {
+		transmit(pair);
+	}
 }
 
 static void serve(struct virtio_device *virtio, unsigned index)
 {
 	struct virtio_net *net = container_of(virtio, struct virtio_net, virtio);
+	unsigned control_index;
 
 	pthread_mutex_lock(&virtio->base.lock);
-	if (index == RECEIVE)
-		receive(net);
-	else
-		transmit(net);
+	take_driver(net);
+	/* 5.1.2: where it comes depends on whether the driver knows of the other pairs. */
+	control_index = QUEUES * (HAS(net, VIRTIO_NET_F_MQ) ? net->count : 1);
+	if (index == control_index)
+		control(net, index);
+	else if (index / QUEUES < net->active)
+		serve_pair(&net->pairs[index / QUEUES], index % QUEUES);
 	pthread_mutex_unlock(&virtio->base.lock);
+}
+
+static void halt(struct virtio_device *virtio, unsigned index)
+{
+	struct virtio_net *net = container_of(virtio, struct virtio_net, virtio);
+
+	if (index / QUEUES < net->count)
+		vhost_stop(&net->pairs[index / QUEUES].vhost, index % QUEUES);
 }
 
 static void readable(struct netdev_client *client)
 {
-	struct virtio_net *net = container_of(client, struct virtio_net, client);
+	struct pair *pair = container_of(client, struct pair, client);
 
-	virtio_begin_turn(&net->virtio);
-	serve(&net->virtio, RECEIVE);
+	virtio_begin_turn(&pair->net->virtio);
+	serve(&pair->net->virtio, pair->receive);
 }
 
 static void writable(struct netdev_client *client)
 {
-	struct virtio_net *net = container_of(client, struct virtio_net, client);
+	struct pair *pair = container_of(client, struct pair, client);
 
-	virtio_begin_turn(&net->virtio);
-	serve(&net->virtio, TRANSMIT);
+	virtio_begin_turn(&pair->net->virtio);
+	serve(&pair->net->virtio, pair->transmit);
 }
 
 void virtio_net_set_link(struct device *device, bool up)
@@ -210,6 +315,12 @@ void virtio_net_set_link(struct device *device, bool up)
 	if (net->config.status != status) {
 		net->config.status = status;
 		virtio_config_changed(&net->virtio);
+		for (unsigned i = 0; net->class.halt && i < net->class.queue_count; i++) {
+			if (up)
+				virtio_kick(&net->virtio, i);
+			else
+				halt(&net->virtio, i);
+		}
 	}
 	pthread_mutex_unlock(&device->lock);
 }
@@ -249,64 +360,132 @@ static void virtio_net_destroy(struct device *device)
 	if (!device)
 		return;
 	net = container_of(device, struct virtio_net, virtio.base);
-	net->netdev->ops->destroy(net->netdev);
-	virtio_finish(&net->virtio);
+	for (unsigned i = 0; i < net->count; i++) {
+		vhost_finish(&net->pairs[i].vhost);
+		if (net->pairs[i].netdev)
+			net->pairs[i].netdev->ops->destroy(net->pairs[i].netdev);
+	}
+	if (net->virtio.class)
+		virtio_finish(&net->virtio);
 	free(net);
+}
+
+static int set_vhost_backend(struct vhost *vhost, unsigned ring, bool running)
+{
+	const struct pair *pair = container_of(vhost, struct pair, vhost);
+	const struct vhost_vring_file backend = {
+		.index = ring,
+		.fd = running ? pair->netdev->fd : VHOST_FILE_UNBIND,
+	};
+
+	return ioctl(vhost->fd, VHOST_NET_SET_BACKEND, &backend) ? -errno : 0;
+}
+
+static int create_pair(struct virtio_net *net, const struct virtio_net_node *node, unsigned index)
+{
+	struct pair *pair = &net->pairs[index];
+	int fd, err = virtio_net_open(node, &fd);
+
+	pair->net = net;
+	pair->receive = QUEUES * index + RECEIVE;
+	pair->transmit = QUEUES * index + TRANSMIT;
+	pair->client = (struct netdev_client){ .readable = readable, .writable = writable };
+	if (!err)
+		err = tap_create(fd, net->virtio.env->loop, &pair->netdev);
+	if (err)
+		return err;
+	pair->netdev->client = &pair->client;
+	return index ? pair->netdev->ops->set_active(pair->netdev, false) : 0;
+}
+
+static int create_vhost(struct virtio_net *net, unsigned index)
+{
+	const struct vhost_config config = {
+		.path = VHOST_NET,
+		.device = &net->virtio,
+		.first = QUEUES * index,
+		.ring_count = QUEUES,
+		.features = VIRTIO_FEATURE(VIRTIO_F_VERSION_1) |
+			    VIRTIO_FEATURE(VIRTIO_RING_F_INDIRECT_DESC) |
+			    VIRTIO_FEATURE(VIRTIO_RING_F_EVENT_IDX) |
+			    VIRTIO_FEATURE(VIRTIO_NET_F_MRG_RXBUF),
+		.set_running = set_vhost_backend,
+	};
+
+	return vhost_init(&net->pairs[index].vhost, &config);
 }
 
 static int virtio_net_create(const void *config, const struct device_env *env, struct device **ret)
 {
 	static const uint8_t none[6];
 	const struct virtio_net_node *node = config;
-	struct virtio_net *net = calloc(1, sizeof(*net));
-	uint64_t features;
-	int fd, err;
+	struct virtio_net *net = calloc(
+		1, sizeof(*net) + node->queue_pairs * sizeof(net->pairs[0]));
+	uint64_t features = 0;
+	int err = 0;
 
 	if (!net)
 		return -ENOMEM;
-	net->client = (struct netdev_client){ .readable = readable, .writable = writable };
+	net->virtio.env = env;
+	net->count = node->queue_pairs;
+	net->active = 1;
+	net->class = virtio_class;
 	net->config.status = VIRTIO_NET_S_LINK_UP;
 	net->config.mtu = (uint16_t)node->mtu;
+	net->config.max_virtqueue_pairs = (uint16_t)net->count;
 	if (memcmp(node->mac, none, sizeof(none)))
 		memcpy(net->config.mac, node->mac, sizeof(node->mac));
 	else
 		stable_mac(env, net->config.mac);
-	err = tap_open(node->tap, &fd);
-	if (!err)
-		err = tap_create(fd, env->loop, &net->netdev);
-	if (err)
-		goto out_free;
-	net->netdev->client = &net->client;
-	features = net->netdev->features;
+	if (net->count > 1) {
+		net->class.queue_count = QUEUES * net->count + 1;
+		features |= VIRTIO_FEATURE(VIRTIO_NET_F_MQ) | VIRTIO_FEATURE(VIRTIO_NET_F_CTRL_VQ);
+	}
+	if (node->vhost)
+		net->class.halt = halt;
 	if (node->mtu)
 		features |= VIRTIO_FEATURE(VIRTIO_NET_F_MTU);
-	err = virtio_init(
-		&net->virtio, &virtio_net_class, &virtio_class, env, features, &net->config);
-	if (err)
-		goto out_netdev;
+	for (unsigned i = 0; i < net->count && !err; i++)
+		err = create_pair(net, node, i);
+	if (!err)
+		err = virtio_init(&net->virtio, &virtio_net_class, &net->class, env,
+			features | net->pairs[0].netdev->features, &net->config);
+	if (err) {
+		net->virtio.class = NULL;
+		virtio_net_destroy(&net->virtio.base);
+		return err;
+	}
+	for (unsigned i = 0; node->vhost && i < net->count && !err; i++)
+		err = create_vhost(net, i);
+	if (err) {
+		virtio_net_destroy(&net->virtio.base);
+		return err;
+	}
 	*ret = &net->virtio.base;
 	return 0;
+}
 
-out_netdev:
-	net->netdev->ops->destroy(net->netdev);
-out_free:
-	free(net);
-	return err;
+static struct listener *virtio_net_listener(struct device *device, unsigned index)
+{
+	struct virtio_net *net = container_of(device, struct virtio_net, virtio.base);
+
+	return net->class.halt && index < net->count ? &net->pairs[index].vhost.listener : NULL;
 }
 
 static void virtio_net_quiesce(struct device *device)
 {
 	struct virtio_net *net = container_of(device, struct virtio_net, virtio.base);
-	const struct netdev_ops *ops = net->netdev->ops;
 
-	ops->listen(net->netdev, false);
+	for (unsigned i = 0; i < net->active; i++)
+		net->pairs[i].netdev->ops->listen(net->pairs[i].netdev, false);
 	virtio_system_reset(&net->virtio);
 	/* What has come for this guest, and in the form that it could take, is not for the next. */
-	update_offloads(net);
+	take_driver(net);
 	for (unsigned i = 0; i < STALE_MAX; i++)
-		if (ops->receive(net->netdev, net->frame, sizeof(net->frame)) < 0)
+		if (net->pairs[0].netdev->ops->receive(net->pairs[0].netdev, net->pairs[0].frame,
+			    sizeof(net->pairs[0].frame)) < 0)
 			break;
-	net->held = 0;
+	net->pairs[0].held = 0;
 }
 
 const struct device_class virtio_net_class = {
@@ -314,9 +493,12 @@ const struct device_class virtio_net_class = {
 	.kind = DEVICE_VIRTIO,
 	.properties = virtio_net_properties,
 	.config_bytes = sizeof(struct virtio_net_node),
+	.defaults = virtio_net_defaults,
 	.check = virtio_net_check,
 	.look = virtio_net_look,
+	.uses_vhost = virtio_net_uses_vhost,
 	.create = virtio_net_create,
+	.listener = virtio_net_listener,
 	.reset = virtio_net_quiesce,
 	.quiesce = virtio_net_quiesce,
 	.destroy = virtio_net_destroy,

@@ -99,6 +99,7 @@ static void driver_reset(struct virtio_device *device)
 	for (unsigned i = 0; i < device->class->queue_count; i++)
 		halt(device, i);
 	device->resets++;
+	device->runs++;
 	while (device->all_in_flight)
 		pthread_cond_wait(&device->drained, &device->base.lock);
 	device->resets--;

@@ -73,6 +73,7 @@ struct virtio_device {
 
 	/* Chains in flight, of each queue and of all; and how many resets wait until there are none. */
 	unsigned in_flight[VIRTIO_QUEUES_MAX], all_in_flight, resets;
+	unsigned runs; /* goes up with each reset: another driver */
 	pthread_cond_t drained;
 
 	struct virtio_kick kicks[VIRTIO_QUEUES_MAX];

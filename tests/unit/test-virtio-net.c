@@ -10,6 +10,7 @@
 #include "devices/device.h"
 #include "devices/netdev.h"
 #include "devices/tap.h"
+#include "devices/virtio-net-node.h"
 #include "devices/virtio-net.h"
 #include "driver.h"
 #include "fake-loop.h"
@@ -55,6 +56,14 @@ static struct network {
 	int open_result;
 } network;
 
+/* Those of the second pair and on, of which only this is asked: whether they take part. */
+#define PAIRS 3
+static struct other {
+	struct netdev netdev;
+	bool active;
+} others[PAIRS - 1];
+static unsigned made, refuse_active;
+
 static int network_send(struct netdev *netdev, const struct iovec *iov, unsigned count)
 {
 	if (network.full)
@@ -92,8 +101,19 @@ static void network_set_offloads(struct netdev *netdev, uint64_t features)
 	network.offloads = features;
 }
 
+static int network_set_active(struct netdev *netdev, bool on)
+{
+	struct other *other = container_of(netdev, struct other, netdev);
+
+	if (on && refuse_active && other == &others[refuse_active - 1])
+		return -ENOMEM;
+	other->active = on;
+	return 0;
+}
+
 static void network_destroy(struct netdev *netdev)
 {
+	made--;
 }
 
 static const struct netdev_ops network_ops = {
@@ -101,23 +121,31 @@ static const struct netdev_ops network_ops = {
 	network_receive,
 	network_listen,
 	network_set_offloads,
+	network_set_active,
 	network_destroy,
 };
 
-int __wrap_tap_open(const char *name, int *ret_fd);
-int __wrap_tap_open(const char *name, int *ret_fd)
+int __wrap_tap_open(const char *name, bool several, int *ret_fd);
+int __wrap_tap_open(const char *name, bool several, int *ret_fd)
 {
 	*ret_fd = network.open_result ? -1 : dup(0);
 	return network.open_result;
+}
+
+int __wrap_tap_adopt(int fd, int *ret_fd);
+int __wrap_tap_adopt(int fd, int *ret_fd)
+{
+	return __wrap_tap_open("", false, ret_fd);
 }
 
 int __wrap_tap_create(int fd, struct loop *loop, struct netdev **ret);
 int __wrap_tap_create(int fd, struct loop *loop, struct netdev **ret)
 {
 	close(fd);
-	network.netdev.ops = &network_ops;
-	network.netdev.features = 1ull << VIRTIO_NET_F_GUEST_CSUM;
-	*ret = &network.netdev;
+	*ret = made ? &others[made - 1].netdev : &network.netdev;
+	made++;
+	(*ret)->ops = &network_ops;
+	(*ret)->features = 1ull << VIRTIO_NET_F_GUEST_CSUM;
 	return 0;
 }
 
@@ -216,12 +244,14 @@ static const struct vring_used *used(unsigned queue)
 	return (const void *)at(queue, USED_AT);
 }
 
-static void *node;
+static struct virtio_net_node *node;
 
 static int setup(void **unused)
 {
 	memset(&network, 0, sizeof(network));
-	node = calloc(1, virtio_net_class.config_bytes);
+	node = calloc(1, sizeof(*node));
+	virtio_net_class.defaults(node);
+	node->tap = "tap0";
 	assert_int_equal(virtio_net_class.create(node, &env, &device), 0);
 	start(MRG);
 	return 0;
@@ -231,6 +261,7 @@ static int teardown(void **unused)
 {
 	virtio_net_class.destroy(device);
 	free(node);
+	assert_int_equal(made, 0);
 	assert_int_equal(fake_loop_watches() + fake_loop_timers(), 0);
 	return 0;
 }
@@ -451,6 +482,116 @@ static void a_reset_forgets(void **unused)
 	assert_int_equal(used(RECEIVE)->idx, 0);
 }
 
+/* ---- Pairs ---- */
+
+#define MQ	   (1ull << VIRTIO_NET_F_MQ | 1ull << VIRTIO_NET_F_CTRL_VQ)
+#define CONTROL(n) (2 * (n))
+
+static unsigned active(void)
+{
+	unsigned count = 1;
+
+	for (unsigned i = 0; i < PAIRS - 1; i++)
+		count += others[i].active;
+	return count;
+}
+
+/* A queue of control at `queue`, in the place of the transmit queue's memory. */
+static void start_pairs(uint64_t features, unsigned queue)
+{
+	virtio_net_class.destroy(device);
+	node->queue_pairs = PAIRS;
+	for (unsigned i = 0; i < PAIRS - 1; i++)
+		others[i].active = true; /* as the host makes them */
+	assert_int_equal(virtio_net_class.create(node, &env, &device), 0);
+	start(MRG | features);
+	write32(VIRTIO_MMIO_QUEUE_SEL, TRANSMIT);
+	write32(VIRTIO_MMIO_QUEUE_READY, 0);
+	write32(VIRTIO_MMIO_QUEUE_SEL, queue);
+	write32(VIRTIO_MMIO_QUEUE_NUM, QUEUE_SIZE);
+	write32(VIRTIO_MMIO_QUEUE_DESC_LOW, RAM_GPA + SECOND);
+	write32(VIRTIO_MMIO_QUEUE_AVAIL_LOW, RAM_GPA + SECOND + AVAIL_AT);
+	write32(VIRTIO_MMIO_QUEUE_USED_LOW, RAM_GPA + SECOND + USED_AT);
+	write32(VIRTIO_MMIO_QUEUE_READY, 1);
+}
+
+/* The answer to a command of control, of so many bytes. */
+static uint8_t command(unsigned queue, const uint8_t bytes[4], uint32_t len)
+{
+	struct vring_desc *desc = (void *)at(TRANSMIT, 0);
+	uint16_t *avail = (uint16_t *)at(TRANSMIT, AVAIL_AT);
+	uint8_t *ack = at(TRANSMIT, FREE_AT + BUFFER);
+
+	memcpy(at(TRANSMIT, FREE_AT), bytes, 4);
+	*ack = 0xff;
+	desc[0] = (struct vring_desc){ RAM_GPA + SECOND + FREE_AT, len, VRING_DESC_F_NEXT, 1 };
+	desc[1] = (struct vring_desc){ RAM_GPA + SECOND + FREE_AT + BUFFER, 1, VRING_DESC_F_WRITE,
+		0 };
+	avail[2 + rings[TRANSMIT].next_avail++ % QUEUE_SIZE] = 0;
+	avail[1] = rings[TRANSMIT].next_avail;
+	notify(queue);
+	return *ack;
+}
+
+static uint8_t use(unsigned count)
+{
+	const uint8_t bytes[4] = { VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET,
+		(uint8_t)count, (uint8_t)(count >> 8) };
+
+	return command(CONTROL(PAIRS), bytes, 4);
+}
+
+static void pairs_are_used_as_the_driver_says(void **unused)
+{
+	start_pairs(MQ, CONTROL(PAIRS));
+	assert_int_equal(
+		mmio(VIRTIO_MMIO_CONFIG + offsetof(struct virtio_net_config, max_virtqueue_pairs),
+			2, false, 0),
+		PAIRS);
+	assert_int_equal(active(), 1);
+	assert_int_equal(use(3), VIRTIO_NET_OK);
+	assert_int_equal(active(), 3);
+	assert_int_equal(use(2), VIRTIO_NET_OK);
+	assert_int_equal(active(), 2);
+	/* The next driver begins with one, whatever this one had. */
+	start(MRG);
+	assert_int_equal(active(), 1);
+}
+
+static void no_other_number_of_pairs(void **unused)
+{
+	static const struct {
+		uint8_t bytes[4];
+		uint32_t len;
+	} bad[] = {
+		{ { VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, 0, 0 }, 4 },
+		{ { VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, PAIRS + 1, 0 }, 4 },
+		{ { VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, 2, 1 }, 4 },
+		{ { VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, 2, 0 }, 3 },
+		{ { VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET + 1, 2, 0 }, 4 },
+		{ { VIRTIO_NET_CTRL_RX, 0, 2, 0 }, 4 },
+	};
+
+	start_pairs(MQ, CONTROL(PAIRS));
+	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++)
+		assert_int_equal(command(CONTROL(PAIRS), bad[i].bytes, bad[i].len), VIRTIO_NET_ERR);
+	assert_int_equal(active(), 1);
+	refuse_active = PAIRS - 1;
+	assert_int_equal(use(PAIRS), VIRTIO_NET_ERR);
+	refuse_active = 0;
+	assert_int_equal(active(), 1);
+}
+
+/* 5.1.2: the queue of control is the third then. */
+static void a_driver_without_pairs(void **unused)
+{
+	const uint8_t bytes[4] = { VIRTIO_NET_CTRL_MQ, VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET, 2, 0 };
+
+	start_pairs(1ull << VIRTIO_NET_F_CTRL_VQ, CONTROL(1));
+	assert_int_equal(command(CONTROL(1), bytes, 4), VIRTIO_NET_ERR);
+	assert_int_equal(active(), 1);
+}
+
 static uint64_t mac(void)
 {
 	uint64_t mac = 0;
@@ -527,6 +668,9 @@ int main(void)
 		TEST(the_cable_is_pulled),
 		TEST(only_what_the_driver_took_is_offloaded),
 		TEST(a_reset_forgets),
+		TEST(pairs_are_used_as_the_driver_says),
+		TEST(no_other_number_of_pairs),
+		TEST(a_driver_without_pairs),
 		TEST(addresses_are_stable),
 		TEST(the_tap_that_cannot_be_had),
 	};
