@@ -1,0 +1,109 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# hosts: 6.12
+# memory: 3072
+# timeout: 400
+# A network card that the host's kernel serves (vhost-net), with two pairs of queues: its table of memory within the
+# budget of slots, TCP both ways while memory comes and goes with every byte compared, the cable, a reset, a reboot.
+
+. "$(dirname "$0")/lib.bash"
+
+ram='0x0 0x10000000'
+[ -c /dev/vhost-net ] || { echo '1..0 # SKIP this host has no /dev/vhost-net'; exit; }
+regions=$(cat /sys/module/vhost/parameters/max_mem_regions)
+card() { echo "$1 { compatible = \"sluice,virtio-net\"; tap = \"tap0\"; ${2:-} };"; }
+
+# ---- The budget ----
+
+# Sixty-four slots are one too many beside RAM's, whichever comes first in the tree.
+many="slot-size = /bits/ 64 <0x8000000>;" # of 128 MiB
+says_budget() {
+	tree "$1" 1 6.12 "$2 $(window_of $((regions * 128 << 20)) "$many")"
+	! "$SLUICE" check "$work/$1.dts" 2>"$work/err" && cat "$work/err" &&
+		grep -q "windows ask for $regions memory slots, and vhost on this host, which serves /$3, takes, besides those of RAM, $((regions - 2)): /vmem0 $regions of 128 MiB. Lower memslots, or raise slot-size, or raise vhost's limit" "$work/err"
+}
+check "card-first-is-refused" says_budget first "$(card a0 'vhost;')" a0
+check "window-first-is-refused" says_budget last "$(card zz0 'vhost;')" zz0
+without_it() { tree without 1 6.12 "$(card a0) $(window_of $((regions * 128 << 20)) "$many")" && "$SLUICE" check "$work/without.dts"; }
+check "without-vhost-it-fits" without_it
+
+# ---- A machine: 64 GiB of window, cut by what vhost takes ----
+
+tree net 2 6.12 "$(window_of $((64 << 30))) $(card net0 'vhost; queue-pairs = <2>; local-mac-address = [02 53 4c 55 00 01];')"
+run net
+check "makes-its-interface" until_true 60 ip addr add 10.9.0.1/24 dev tap0
+ip link set tap0 up
+check "boots" booted net
+budget() { "$SLUICE" slots net | tee /dev/fd/2 | grep -q "vhost (net0)"; }
+check "slots-name-vhost" budget
+cut() { map_json net | jq -e ".[0].slots <= $regions - 2 and .[0].slots > 16"; }
+check "chosen-slots-fit" cut
+# Kernels from 6.4 on have the worker as a thread of the process; before, as one of their own in its cgroup.
+workers() { [ "$(cat /proc/"${pid[net]}"/task/*/comm | grep -c "^vhost-")" -eq 2 ]; }
+check "two-workers-of-the-process" workers
+check "two-pairs" guest net 60 'ip link set eth0 up; [ -d /sys/class/net/eth0/queues/rx-1 ]'
+both_used() { [ -d /sys/class/net/tap0/queues/tx-1 ]; }
+check "both-used" until_true 30 both_used
+up='ip addr add 10.9.0.2/24 dev eth0 && ip link set eth0 up && until ping -c 1 -W 1 10.9.0.1; do :; done'
+check "comes-up" guest net 60 "$up"
+
+head -c 16M /dev/urandom >"$work/data"
+sum=$(sha256sum <"$work/data")
+server() { socat -u "$1" "$2" & pid[server]=$!; }
+receives() {
+	server "OPEN:$work/data" TCP-LISTEN:7001,reuseaddr
+	[ "$(guest net 200 'until nc 10.9.0.1 7001 </dev/null >/tmp/data 2>/dev/null && [ -s /tmp/data ]; do sleep 0.2; done; sha256sum </tmp/data')" = "$sum" ]
+}
+check "receives" receives
+
+# The guest sends without end, and what comes is compared; memory grows and shrinks beside it.
+send net 'while :; do nc 10.9.0.1 7002 </tmp/data 2>/dev/null || sleep 0.1; done & sending=$!'
+rounds() {
+	local i
+	for i in 1 2 3; do
+		"$SLUICE" mem net 1GiB && "$SLUICE" mem net 0 || return
+	done
+}
+rounds >"$work/rounds" 2>&1 & rounds=$!
+transfers=0
+while [ "$transfers" -lt 3 ] || kill -0 "$rounds" 2>/dev/null; do
+	server TCP-LISTEN:7002,reuseaddr "OPEN:$work/back,creat,trunc"
+	wait "${pid[server]}"
+	transfers=$((transfers + 1))
+	[ "$(sha256sum <"$work/back")" = "$sum" ] || break
+done
+whole() { wait "$rounds"; cat "$work/rounds"; echo "$transfers transfers"; [ "$(sha256sum <"$work/back")" = "$sum" ]; }
+check "every-byte-while-memory-comes-and-goes" whole
+rounds_ended() { grep -c . "$work/rounds" && wait "$rounds"; }
+check "memory-came-and-went" rounds_ended
+nothing_lost() { guest net 60 'kill $sending; grep -H . /sys/class/net/eth0/statistics/*_errors /sys/class/net/eth0/statistics/*_dropped; ! grep -q "[1-9]" /sys/class/net/eth0/statistics/*_errors'; }
+check "nothing-lost" nothing_lost
+
+# ---- The cable, a driver's reset, a reboot ----
+
+link() { qmp net "{\"execute\": \"set_link\", \"arguments\": {\"name\": \"net0\", \"up\": $1}}" | grep -q return; }
+check "cable-out" link false
+check "guest-sees-it" guest net 60 'until [ "$(cat /sys/class/net/eth0/carrier)" = 0 ]; do sleep 0.1; done'
+check "cable-in" link true
+check "goes-on" guest net 60 'until [ "$(cat /sys/class/net/eth0/carrier)" = 1 ]; do sleep 0.1; done; until ping -c 1 -W 1 10.9.0.1; do :; done'
+rebind='cd /sys/bus/virtio/drivers/virtio_net; card=$(basename $(readlink -f /sys/class/net/eth0/device)); echo $card >unbind; echo $card >bind; cd /'
+check "driver-comes-again" guest net 60 "$rebind; $up"
+send net 'reboot -f'
+check "boots-again" booted net 2
+check "comes-up-again" guest net 60 "$up"
+check "grows-again" "$SLUICE" mem net 512MiB
+check "receives-again" receives
+send net 'poweroff -f'
+check "powers-off" ended net 60 0
+no_complaint() { ! grep -E "needs a reset|vhost" "$work/net.err"; }
+check "nothing-was-wrong" no_complaint
+
+# ---- A tap as an open descriptor ----
+
+adopted() {
+	tree fd 1 6.12 "net0 { compatible = \"sluice,virtio-net\"; tap-fd = <9>; };"
+	! "$SLUICE" check "$work/fd.dts" 2>"$work/err" && cat "$work/err" && grep -q "/net0: tap-fd: is no descriptor that Sluice was started with" "$work/err" &&
+		! "$SLUICE" check "$work/fd.dts" 9</dev/null 2>"$work/err" && cat "$work/err" && grep -q "/net0: tap-fd: is no tap interface's" "$work/err"
+}
+check "no-such-descriptor" adopted
+done_testing
