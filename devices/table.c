@@ -6,12 +6,14 @@
 #include "devices/virtio-mem.h"
 #include "devices/virtio-net.h"
 #include "devices/virtio-rng.h"
+#include "devices/virtio-vsock.h"
 
 const struct device_class *const device_table[] = {
 	&virtio_blk_class,
 	&virtio_mem_class,
 	&virtio_net_class,
 	&virtio_rng_class,
+	&virtio_vsock_class,
 	&sp805_class,
 	NULL,
 };

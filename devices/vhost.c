@@ -40,6 +40,23 @@ unsigned vhost_regions(void)
 	return regions ? regions : REGIONS_DEFAULT;
 }
 
+int vhost_look(
+	const char *path, const char *module, const char *property, struct device_check *check)
+{
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+
+	if (fd >= 0)
+		return fd;
+	if (errno == EACCES)
+		check->error(check, property,
+			"this user may not open %s: usermod -aG kvm $USER, as root", path);
+	else if (errno == ENOENT || errno == ENODEV)
+		check->error(check, property, "there is no %s: modprobe %s", path, module);
+	else
+		check->error(check, property, "%s cannot be opened: %s", path, strerror(errno));
+	return -1;
+}
+
 /* ---- The table of memory: a listener ---- */
 
 /*

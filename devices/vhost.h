@@ -21,6 +21,7 @@
 #define VHOST_NET   "/dev/vhost-net"
 #define VHOST_RINGS 2
 
+struct device_check;
 struct vhost_memory;
 struct virtio_device;
 struct vhost;
@@ -48,6 +49,13 @@ struct vhost {
 
 /* How many slots a worker's table takes on this host: its module's max_mem_regions. */
 unsigned vhost_regions(void);
+
+/*
+ * For a class's `look`: opens "/dev/vhost-..." of the module, or says of `property` why that cannot be.
+ * The descriptor, or -1.
+ */
+int vhost_look(
+	const char *path, const char *module, const char *property, struct device_check *check);
 
 /*
  * Fills a zeroed struct, after virtio_init() of the device whose doorbells it takes over.

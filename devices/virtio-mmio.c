@@ -74,8 +74,10 @@ static void write_queue_ready(struct virtio_device *device, struct virtq *queue,
 	else if (!queue->ready && !device->in_flight[index] &&
 		 device->state.status & VIRTIO_CONFIG_S_FEATURES_OK)
 		/* Where it is refused, QueueReady goes on reading 0. */
-		(void)!virtq_start(
-			queue, device->class->queue_size_max, device->state.driver_features);
+		if (!virtq_start(
+			    queue, device->class->queue_size_max, device->state.driver_features) &&
+			device->state.status & VIRTIO_CONFIG_S_DRIVER_OK)
+			virtio_kick(device, index); /* who serves it may not have heard of it */
 }
 
 /* The one notification that is not a selected queue's: its value names the queue. */

@@ -3,7 +3,6 @@
 #include "devices/virtio-net-node.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stddef.h>
 #include <unistd.h>
@@ -102,20 +101,11 @@ static void look_for_tap(const struct virtio_net_node *node, struct device_check
 
 void virtio_net_look(const void *config, struct device_check *check)
 {
-	static const struct reason reasons[] = {
-		{ EACCES, "this user may not open " VHOST_NET ": usermod -aG kvm $USER, as root" },
-		{ ENOENT, "there is no " VHOST_NET ": modprobe vhost_net" },
-		{ 0, VHOST_NET " cannot be opened" },
-	};
 	const struct virtio_net_node *node = config;
 	int fd;
 
 	look_for_tap(node, check);
-	if (!node->vhost)
-		return;
-	fd = open(VHOST_NET, O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		check->error(check, "vhost", "%s", reason_of(reasons, -errno));
-	else
+	fd = node->vhost ? vhost_look(VHOST_NET, "vhost_net", "vhost", check) : -1;
+	if (fd >= 0)
 		close(fd);
 }

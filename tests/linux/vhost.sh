@@ -3,15 +3,18 @@
 # hosts: 6.12
 # memory: 3072
 # timeout: 400
-# A network card that the host's kernel serves (vhost-net), with two pairs of queues: its table of memory within the
-# budget of slots, TCP both ways while memory comes and goes with every byte compared, the cable, a reset, a reboot.
+# What the host's kernel serves: a network card (vhost-net) with two pairs of queues, and sockets (vhost-vsock). Their
+# tables of memory within the budget of slots, TCP both ways while memory comes and goes with every byte compared, the
+# cable, a reset, a reboot, a vsock both ways, and who else may have the machine's context id.
 
 . "$(dirname "$0")/lib.bash"
 
 ram='0x0 0x10000000'
-[ -c /dev/vhost-net ] || { echo '1..0 # SKIP this host has no /dev/vhost-net'; exit; }
+[ -c /dev/vhost-net ] && [ -c /dev/vhost-vsock ] || { echo '1..0 # SKIP this host has no /dev/vhost-net and -vsock'; exit; }
 regions=$(cat /sys/module/vhost/parameters/max_mem_regions)
 card() { echo "$1 { compatible = \"sluice,virtio-net\"; tap = \"tap0\"; ${2:-} };"; }
+
+vsock='vsock0 { compatible = "sluice,virtio-vsock"; cid = <7>; };'
 
 # ---- The budget ----
 
@@ -29,7 +32,7 @@ check "without-vhost-it-fits" without_it
 
 # ---- A machine: 64 GiB of window, cut by what vhost takes ----
 
-tree net 2 6.12 "$(window_of $((64 << 30))) $(card net0 'vhost; queue-pairs = <2>; local-mac-address = [02 53 4c 55 00 01];')"
+tree net 2 6.12 "$(window_of $((64 << 30))) $(card net0 'vhost; queue-pairs = <2>; local-mac-address = [02 53 4c 55 00 01];') $vsock"
 run net
 check "makes-its-interface" until_true 60 ip addr add 10.9.0.1/24 dev tap0
 ip link set tap0 up
@@ -39,8 +42,8 @@ check "slots-name-vhost" budget
 cut() { map_json net | jq -e ".[0].slots <= $regions - 2 and .[0].slots > 16"; }
 check "chosen-slots-fit" cut
 # Kernels from 6.4 on have the worker as a thread of the process; before, as one of their own in its cgroup.
-workers() { [ "$(cat /proc/"${pid[net]}"/task/*/comm | grep -c "^vhost-")" -eq 2 ]; }
-check "two-workers-of-the-process" workers
+workers() { [ "$(cat /proc/"${pid[net]}"/task/*/comm | grep -c "^vhost-")" -eq 3 ]; }
+check "three-workers-of-the-process" workers
 check "two-pairs" guest net 60 'ip link set eth0 up; [ -d /sys/class/net/eth0/queues/rx-1 ]'
 both_used() { [ -d /sys/class/net/tap0/queues/tx-1 ]; }
 check "both-used" until_true 30 both_used
@@ -93,6 +96,27 @@ check "boots-again" booted net 2
 check "comes-up-again" guest net 60 "$up"
 check "grows-again" "$SLUICE" mem net 512MiB
 check "receives-again" receives
+
+# ---- Sockets ----
+
+to_guest() {
+	send net 'guest-tool vsock listen 9 </dev/null >/tmp/came; sha256sum </tmp/came'
+	until socat -u "OPEN:$work/data" VSOCK-CONNECT:7:9 2>/dev/null; do sleep 0.2; done
+	until_true 60 grep -q "$sum" "$work/net.out"
+}
+from_guest() {
+	server VSOCK-LISTEN:9 "OPEN:$work/back,creat,trunc"
+	guest net 100 'until guest-tool vsock 2 9 </tmp/came 2>/dev/null; do sleep 0.2; done' && wait "${pid[server]}" &&
+		[ "$(sha256sum <"$work/back")" = "$sum" ]
+}
+check "vsock-to-the-guest" to_guest
+check "vsock-from-the-guest" from_guest
+taken() {
+	tree other 1 6.12 "$vsock"
+	! "$SLUICE" check "$work/other.dts" 2>"$work/err" && cat "$work/err" && grep -q "/vsock0: cid: 7 is another machine's on this host" "$work/err"
+}
+check "its-id-is-taken" taken
+
 send net 'poweroff -f'
 check "powers-off" ended net 60 0
 no_complaint() { ! grep -E "needs a reset|vhost" "$work/net.err"; }

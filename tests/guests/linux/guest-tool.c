@@ -13,6 +13,8 @@
  * vmcore MIB SEED reads the whole dump of a guest that panicked: 0 if what it had filled is there
  * blk FILE COUNT SEED
  *                 so many reads and writes of random sizes on a disk or file: 0 if each read what was written
+ * vsock CID|listen PORT
+ *                 stdin to, and then from, one connection over a vsock
  * kernel-store ADDRESS
  *                 has the kernel, not the process, store a word at a physical address
  * ptp             the seconds of the first PTP clock, and its name
@@ -359,10 +361,12 @@ int main(int argc, char **argv)
 		return vmcore_search(argv[2], argv[3]);
 	if (!strcmp(command, "blk") && argc == 5)
 		return blk_exercise(argv[2], argv[3], argv[4]);
+	if (!strcmp(command, "vsock") && argc == 4)
+		return vsock_talk(argv[2], argv[3]);
 	if (!strcmp(command, "gaps") && argc == 3)
 		return gaps(!strcmp(argv[2], "start"));
 	fprintf(stderr, "usage: guest-tool fill MIB SEED | verify | release | memtotal | ptp | button | gaps start|stop |\n"
-			"       kernel-store ADDRESS | blk FILE COUNT SEED |\n"
+			"       kernel-store ADDRESS | blk FILE COUNT SEED | vsock CID|listen PORT |\n"
 			"       kexec next|panic KERNEL INITRD BOOTARGS | kexec-go | vmcore MIB SEED\n");
 	return 2;
 }
