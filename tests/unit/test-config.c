@@ -29,6 +29,8 @@ static const struct host_limits ipa52 = { 52, 8192 * TiB, 0, 4 * KiB, 32767, 512
 static const struct host_limits va39 = { 40, 512 * GiB, 0, 4 * KiB, 32767, 512, .gicv3 = true };
 static const struct host_limits va39_run = { 40, 511 * GiB, 340 * GiB, 4 * KiB, 32767, 512, .gicv3 = true };
 static const struct host_limits few_slots = { 48, 256 * TiB, 0, 4 * KiB, 33, 512, .gicv3 = true };
+static const struct host_limits few_regions = { 48, 256 * TiB, 0, 4 * KiB, 32767, 512, .gicv3 = true,
+	.cpu_features = 1 << CPU_STOLEN_TIME, .vhost_regions = 33 };
 static const struct host_limits four_cpus = { 48, 256 * TiB, 0, 4 * KiB, 32767, 512, .gicv3 = true, .cpus = 4 };
 static const struct host_limits gicv2 = { 48, 256 * TiB, 0, 4 * KiB, 32767, 512, .gicv2 = true };
 
@@ -103,6 +105,14 @@ static const struct wrong {
 	{ "slots-all", "&growth { reg = <0x1 0x0 0x80 0x0>; };" SECOND_WINDOW("size = <0x80 0x0>;", "memslots = <1024>;") "&vmem0 { memslots = <1024>; };"
 		"&reserved { third: third { size = <0x0 0x8000000>; no-map; }; }; / { vmem2 { compatible = \"sluice,virtio-mem\"; memory-region = <&third>; }; };", NULL,
 		{ "/vmem0: memslots: the windows ask for 2049 memory slots, and all windows without a slot-size may have 2048: /vmem0 1024 of 512 MiB, /vmem1 1024 of 512 MiB, /vmem2 1 of 128 MiB" } },
+	{ "slots-vhost-last", "&vmem0 { memslots = <32>; }; / { zz0 { compatible = \"sluice,virtio-vsock\"; cid = <3>; }; };", &few_regions,
+		{ "/vmem0: memslots: the windows ask for 32 memory slots, and vhost on this host, which serves /zz0, takes, besides those of RAM, 31: /vmem0 32 of 128 MiB. Lower memslots, or raise slot-size, or raise vhost's limit" } },
+	{ "slots-vhost-first", "&vmem0 { memslots = <32>; }; / { a0 { compatible = \"sluice,virtio-net\"; tap = \"tap0\"; vhost; }; };", &few_regions,
+		{ "/vmem0: memslots: the windows ask for 32 memory slots, and vhost on this host, which serves /a0, takes, besides those of RAM, 31: /vmem0 32" } },
+	{ "net-nowhere", "/ { net0 { compatible = \"sluice,virtio-net\"; }; };", NULL, { "/net0: tap: missing" } },
+	{ "net-two-taps", "/ { net0 { compatible = \"sluice,virtio-net\"; tap = \"tap0\"; tap-fd = <3>; }; };", NULL, { "/net0: tap-fd: and tap" } },
+	{ "net-pairs-of-one", "/ { net0 { compatible = \"sluice,virtio-net\"; tap-fd = <3>; queue-pairs = <2>; }; };", NULL, { "/net0: queue-pairs: with tap-fd there is one" } },
+	{ "vsock-host's-id", "/ { vsock0 { compatible = \"sluice,virtio-vsock\"; cid = <2>; }; };", NULL, { "/vsock0: cid: " } },
 	{ "slots-of-2M", "&vmem0 { slot-size = /bits/ 64 <0x200000>; };", &few_slots,
 		{ "warning: /vmem0: slot-size: slots of 2 MiB are smaller than Linux's memory block", "/vmem0: memslots: the windows ask for 2048 memory slots" } },
 
@@ -538,6 +548,11 @@ static void slots_fit(void **state)
 	for (size_t i = 0; i < config->device_count; i++)
 		slots += config->devices[i].window.size / config->devices[i].window.slot_bytes;
 	assert_in_range(slots, 17, 32);
+	config_destroy(config);
+	/* Without vhost its limit is nobody's; with it a window that may choose has larger slots. */
+	config_destroy(read_good("", &few_regions));
+	config = read_good("/ { a0 { compatible = \"sluice,virtio-vsock\"; cid = <3>; }; };", &few_regions);
+	assert_int_equal(config->devices[1].window.slot_bytes, 256 * MiB);
 	config_destroy(config);
 }
 

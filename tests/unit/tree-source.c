@@ -34,6 +34,7 @@ const struct host_limits big_host = {
 	.address_space = 256 * TiB,
 	.page_bytes = 4 * KiB,
 	.memslots = 32767,
+	.vhost_regions = 64,
 	.vcpus = 512,
 	.gicv2 = true,
 	.gicv3 = true,
