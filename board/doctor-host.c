@@ -155,6 +155,28 @@ static enum status check_uring(const struct survey *survey, struct finding *find
 	return found(finding, NOTE, "no io_uring: disks are served by threads, slower");
 }
 
+/* The files are there without the modules too, where these can be loaded by opening them. */
+static enum status check_vhost(const struct survey *survey, struct finding *finding)
+{
+	static const char *const names[] = { "vhost-net", "vhost-vsock" };
+	char path[256], line[40], list[40] = "";
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		snprintf(path, sizeof(path), "%s/dev/%s", survey->root, names[i]);
+		if (!access(path, R_OK | W_OK))
+			snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s",
+				*list ? ", " : "", names[i]);
+	}
+	if (!*list) {
+		advise(finding, "for network cards with vhost and for vsock: modprobe vhost_net "
+				"vhost_vsock, and let this user into the group kvm");
+		return found(finding, NOTE, "no /dev/vhost-net or /dev/vhost-vsock that opens");
+	}
+	first_line(survey, "/sys/module/vhost/parameters/max_mem_regions", line, sizeof(line));
+	return found(finding, OK, "%s; machines with one of them have %s memory slots", list,
+		*line ? line : "64");
+}
+
 static enum status check_address_space(const struct survey *survey, struct finding *finding)
 {
 	struct host_limits host;
@@ -200,6 +222,7 @@ const doctor_check doctor_host_checks[] = {
 	check_cgroup,
 	check_landlock,
 	check_uring,
+	check_vhost,
 	check_memory,
 	check_dtc,
 	NULL,

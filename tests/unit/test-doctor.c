@@ -168,6 +168,17 @@ static void memory_cgroup(void **state)
 	assert_true(says("note     memory cgroup, with a limit of 1 GiB"));
 }
 
+static void vhost(void **state)
+{
+	assert_true(says("note     no /dev/vhost-net or /dev/vhost-vsock that opens"));
+	line("/dev/vhost-vsock", "");
+	assert_true(says("ok       vhost-vsock; machines with one of them have 64 memory slots"));
+	line("/dev/vhost-net", "");
+	line("/sys/module/vhost/parameters/max_mem_regions", "509\n");
+	assert_true(says("ok       vhost-net, vhost-vsock; machines with one of them have 509 "
+			 "memory slots"));
+}
+
 static void io_uring(void **state)
 {
 	assert_true(says("ok       io_uring, for disks"));
@@ -218,6 +229,7 @@ int main(void)
 		TEST(cpu_features),
 		TEST(nested),
 		TEST(memory_cgroup),
+		TEST(vhost),
 		TEST(io_uring),
 		TEST(landlock),
 		TEST(systems_of_32_bits),
