@@ -49,13 +49,12 @@ static void watch(struct tap *tap)
 static void ready(struct loop_fd *loop_fd, uint32_t events)
 {
 	struct tap *tap = container_of(loop_fd, struct tap, watch);
+	bool gone = events & EPOLLERR && !(events & (EPOLLIN | EPOLLOUT));
 
-	if (events & EPOLLERR && !(events & (EPOLLIN | EPOLLOUT))) {
-		/* The interface was deleted: nothing comes any more, and what is sent is lost. */
+	/* The interface was deleted: nothing comes any more, and what is sent, from now on, is lost. */
+	if (gone)
 		loop_fd_remove(loop_fd);
-		return;
-	}
-	if (events & EPOLLOUT && tap->blocked) {
+	if ((gone || events & EPOLLOUT) && tap->blocked) {
 		tap->blocked = false;
 		watch(tap);
 		tap->netdev.client->writable(tap->netdev.client);

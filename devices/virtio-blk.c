@@ -98,9 +98,12 @@ static void done(struct disk_request *disk, int err)
 /* The last writable byte (5.2.6), or NULL. */
 static uint8_t *find_status(const struct virtio_blk *blk, const struct virtq_chain *chain)
 {
-	const struct virtq_segment *last = &chain->segments[chain->readable + chain->writable - 1];
+	const struct virtq_segment *last;
 
-	if (!chain->writable || last->gpa + last->len - 1 < last->gpa)
+	if (!chain->writable)
+		return NULL;
+	last = &chain->segments[chain->readable + chain->writable - 1];
+	if (last->gpa + last->len - 1 < last->gpa)
 		return NULL;
 	return guestmem_at(blk->virtio.env->mem, last->gpa + last->len - 1, 1);
 }

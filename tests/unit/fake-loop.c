@@ -13,6 +13,7 @@
 static struct loop_fd *watches[16];
 static struct loop_timer *timers;
 static uint64_t now_ms = 1;
+static bool stopped;
 
 uint64_t loop_now_ms(void)
 {
@@ -79,18 +80,46 @@ unsigned fake_loop_serve(void)
 	return ready;
 }
 
+static void fire_next(void)
+{
+	struct loop_timer *timer = timers;
+
+	now_ms = timer->deadline_ms;
+	loop_timer_cancel(timer);
+	timer->fired(timer);
+}
+
 void fake_loop_advance(uint64_t ms)
 {
 	uint64_t until = now_ms + ms;
 
-	while (timers && timers->deadline_ms <= until) {
-		struct loop_timer *timer = timers;
-
-		now_ms = timer->deadline_ms;
-		loop_timer_cancel(timer);
-		timer->fired(timer);
-	}
+	while (timers && timers->deadline_ms <= until)
+		fire_next();
 	now_ms = until;
+}
+
+int loop_create(struct loop **ret)
+{
+	*ret = (struct loop *)&timers;
+	return 0;
+}
+
+void loop_destroy(struct loop *loop)
+{
+}
+
+void loop_stop(struct loop *loop)
+{
+	stopped = true;
+}
+
+int loop_run(struct loop *loop)
+{
+	for (stopped = false; !stopped;) {
+		CHECK(timers); /* else nothing would ever stop it */
+		fire_next();
+	}
+	return 0;
 }
 
 unsigned fake_loop_watches(void)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * An event loop that a test turns by hand: it takes the place of hyp/loop.c, with the parts of its
- * contract that devices use. Any pointer serves as the loop.
+ * contract that devices use, and time that passes when the test says so: loop_run() goes from timer to
+ * timer, whatever the clock. Any pointer serves as the loop.
  */
 #ifndef SLUICE_TESTS_UNIT_FAKE_LOOP_H
 #define SLUICE_TESTS_UNIT_FAKE_LOOP_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A PrimeCell model on its own: its registers through the bus, its line recorded, a real loop. */
+/* A PrimeCell model on its own: its registers through the bus, its line recorded, a real loop (or fake-loop.c). */
 #ifndef SLUICE_TESTS_UNIT_PL0XX_H
 #define SLUICE_TESTS_UNIT_PL0XX_H
 

@@ -1,55 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A console on each back end but stdio, and the sockets to attach to it: who reads, who does not, who leaves. */
-#include "tests/unit/unit.h"
+#include "tests/unit/console-bench.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "board/console.h"
 #include "board/errors.h"
-#include "devices/chardev.h"
 #include "hyp/log.h"
-#include "hyp/loop.h"
 #include "hyp/util.h"
 
-#define RING	    (64 * KiB)
-#define PATIENCE_MS 60000
+#define RING (64 * KiB)
 
-static struct loop *loop;
-static struct console *console;
-static struct chardev *chardev;
 static char folder[] = "/tmp/console-XXXXXX", path[64], logged[256];
-
-static char got[4096];
-static size_t got_len, room, wanted;
-static unsigned writable;
-
-static size_t receive(struct chardev_client *client, const uint8_t *buf, size_t len)
-{
-	size_t n = len < room ? len : room;
-
-	memcpy(got + got_len, buf, n);
-	got_len += n;
-	room -= n;
-	if (wanted && got_len >= wanted)
-		loop_stop(loop);
-	return n;
-}
-
-static void on_writable(struct chardev_client *client)
-{
-	writable++;
-}
-
-static struct chardev_client client = { .receive = receive, .writable = on_writable };
 
 static void leave(void *opaque)
 {
@@ -69,10 +34,7 @@ static int setup(void **state)
 	assert_non_null(mkdtemp(folder));
 	snprintf(path, sizeof(path), "%s/it", folder);
 	log_set_sink(keep_log);
-	got_len = writable = wanted = 0;
-	room = sizeof(got);
-	console = NULL;
-	return loop_create(&loop);
+	return bench_create();
 }
 
 static int teardown(void **state)
@@ -92,77 +54,7 @@ static void start(const char *text)
 	assert_true(console_spec_read(text, slash, &spec));
 	assert_int_equal(console_create(loop, &spec, &callbacks, &console), 0);
 	free(spec.path);
-	chardev = console_chardev(console);
-	chardev->client = &client;
-	chardev->ops->resume(chardev);
-}
-
-static void stop(struct loop_timer *timer)
-{
-	loop_stop(loop);
-}
-
-static void run(unsigned ms)
-{
-	static struct loop_timer timer = { .fired = stop };
-
-	loop_timer_arm(loop, &timer, ms);
-	assert_int_equal(loop_run(loop), 0);
-	loop_timer_cancel(&timer);
-}
-
-/* Until the guest has got this. */
-static void run_until_got(const char *text)
-{
-	wanted = strlen(text);
-	if (got_len < wanted)
-		run(PATIENCE_MS);
-	assert_int_equal(got_len, wanted);
-	assert_memory_equal(got, text, wanted);
-	got_len = wanted = 0;
-}
-
-static size_t say(const char *text)
-{
-	return chardev->ops->write(chardev, (const uint8_t *)text, strlen(text));
-}
-
-/* Reads `len` bytes, the loop running meanwhile. */
-static void take(int fd, char *buf, size_t len)
-{
-	uint64_t end = loop_now_ms() + PATIENCE_MS;
-
-	for (size_t done = 0; done < len;) {
-		ssize_t n = read(fd, buf + done, len - done);
-
-		assert_true(n > 0 || (n < 0 && errno == EAGAIN));
-		if (n > 0)
-			done += n;
-		else
-			run(5);
-		assert_true(loop_now_ms() < end);
-	}
-}
-
-static void assert_said(int fd, const char *text)
-{
-	char buf[4096];
-
-	take(fd, buf, strlen(text));
-	assert_memory_equal(buf, text, strlen(text));
-	assert_int_equal(read(fd, buf, 1), -1);
-	assert_int_equal(errno, EAGAIN);
-}
-
-static void assert_idle(void)
-{
-	struct timespec from, to;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
-	run(200);
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
-	assert_in_range(
-		(to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000, 0, 15);
+	bench_connect();
 }
 
 static void listen_here(void)
@@ -302,7 +194,7 @@ static void pty(void **state)
 		assert_int_equal(say("login: "), 7);
 		assert_said(fd, "login: ");
 		assert_int_equal(write(fd, "\001xroot\003\r", 8), 8);
-		run_until_got("\001xroot\003\r");
+		assert_got("\001xroot\003\r", sizeof("\001xroot\003\r") - 1);
 		close(fd);
 		assert_idle();
 	}
@@ -325,7 +217,7 @@ static void attached_both_ways(void **state)
 	say("after");
 	assert_said(fd, "after");
 	assert_int_equal(write(fd, "\001x\035\n", 4), 4);
-	run_until_got("\001x\035\n");
+	assert_got("\001x\035\n", sizeof("\001x\035\n") - 1);
 	close(fd);
 	run(20);
 	assert_idle();
@@ -361,7 +253,7 @@ static void newest_takes_over(void **state)
 	say("two");
 	assert_said(second, "two");
 	assert_int_equal(write(second, "in", 2), 2);
-	run_until_got("in");
+	assert_got("in", sizeof("in") - 1);
 	close(first);
 	close(second);
 }
@@ -378,7 +270,7 @@ static void deaf(void **state)
 	assert_int_equal(flood(4096), 4 * MiB);
 	assert_idle();
 	assert_int_equal(write(fd, "heard", 5), 5); /* it may still speak */
-	run_until_got("heard");
+	assert_got("heard", sizeof("heard") - 1);
 	close(attach());
 	run(20);
 	assert_idle();
@@ -420,7 +312,7 @@ static void guest_does_not_listen(void **state)
 	assert_int_equal(write(fd, "next", 4), 4);
 	got_len = 0;
 	room = sizeof(got);
-	run_until_got("next");
+	assert_got("next", sizeof("next") - 1);
 	close(fd);
 }
 
@@ -433,7 +325,7 @@ static void half_closed_still_listens(void **state)
 	fd = attach();
 	assert_int_equal(write(fd, "bye", 3), 3);
 	shutdown(fd, SHUT_WR);
-	run_until_got("bye");
+	assert_got("bye", sizeof("bye") - 1);
 	assert_idle();
 	say("still");
 	assert_said(fd, "still");

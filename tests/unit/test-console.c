@@ -1,15 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The console with every kind of stdin and stdout, and a terminal that comes back from everything. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
+#include "tests/unit/console-bench.h"
 
-#include <cmocka.h>
-
-#include <errno.h>
-#include <fcntl.h>
+#include <poll.h>
 #include <pty.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -19,42 +12,12 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <termios.h>
-#include <time.h>
-#include <unistd.h>
 
-#include "board/console.h"
 #include "board/terminal.h"
-#include "devices/chardev.h"
-#include "hyp/loop.h"
 #include "hyp/util.h"
 
-static struct loop *loop;
-static struct console *console;
-static struct chardev *chardev;
 static int saved_in, saved_out, fds[4]; /* fds: the test's own, closed at its end */
-static unsigned left, pressed, writable;
-
-/* The UART's side: takes `room` bytes. */
-static char got[65536];
-static size_t got_len, room, received;
-
-static size_t receive(struct chardev_client *client, const uint8_t *buf, size_t len)
-{
-	size_t n = len < room ? len : room;
-
-	received++;
-	memcpy(got + got_len, buf, n);
-	got_len += n;
-	room -= n;
-	return n;
-}
-
-static void on_writable(struct chardev_client *client)
-{
-	writable++;
-}
-
-static struct chardev_client client = { .receive = receive, .writable = on_writable };
+static unsigned left, pressed;
 
 static void on_leave(void *opaque)
 {
@@ -75,11 +38,8 @@ static int setup(void **state)
 	saved_out = fcntl(1, F_DUPFD_CLOEXEC, 100);
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		fds[i] = -1;
-	left = pressed = writable = 0;
-	got_len = received = 0;
-	room = sizeof(got);
-	console = NULL;
-	return loop_create(&loop);
+	left = pressed = 0;
+	return bench_create();
 }
 
 static int teardown(void **state)
@@ -111,9 +71,7 @@ static void start(int in, int out)
 	if (out != in)
 		close(out);
 	assert_int_equal(console_create(loop, &stdio, &callbacks, &console), 0);
-	chardev = console_chardev(console);
-	chardev->client = &client;
-	chardev->ops->resume(chardev);
+	bench_connect();
 }
 
 /* fds[0] writes to stdin, fds[1] reads from stdout. */
@@ -158,61 +116,15 @@ static bool is_raw(void)
 	return true;
 }
 
-static void stop(struct loop_timer *timer)
-{
-	loop_stop(loop);
-}
-
-static void run(unsigned ms)
-{
-	static struct loop_timer timer = { .fired = stop };
-
-	loop_timer_arm(loop, &timer, ms);
-	assert_int_equal(loop_run(loop), 0);
-}
-
 static void feed(const char *text, size_t len)
 {
 	assert_int_equal(write(fds[0], text, len), len);
-	run(10);
+	run(1);
 }
 
 #define FEED(text) feed(text, sizeof(text) - 1)
 
-static void assert_got(const char *text, size_t len)
-{
-	assert_int_equal(got_len, len);
-	assert_memory_equal(got, text, len);
-	got_len = 0;
-}
-
 #define GOT(text) assert_got(text, sizeof(text) - 1)
-
-static size_t say(const char *text)
-{
-	return chardev->ops->write(chardev, (const uint8_t *)text, strlen(text));
-}
-
-static void assert_said(int fd, const char *text)
-{
-	char buf[4096];
-	ssize_t n = read(fd, buf, sizeof(buf));
-
-	assert_int_equal(n, strlen(text));
-	assert_memory_equal(buf, text, n);
-}
-
-/* CPU time that serving the loop for 200 ms takes: little, unless something spins. */
-static void assert_idle(void)
-{
-	struct timespec from, to;
-
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &from);
-	run(200);
-	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &to);
-	assert_in_range(
-		(to.tv_sec - from.tv_sec) * 1000 + (to.tv_nsec - from.tv_nsec) / 1000000, 0, 60);
-}
 
 static void pipes_both_ways(void **state)
 {
@@ -220,7 +132,6 @@ static void pipes_both_ways(void **state)
 	FEED("hello\n");
 	GOT("hello\n");
 	assert_int_equal(say("login: "), 7);
-	run(10);
 	assert_said(fds[1], "login: ");
 	assert_idle();
 	assert_int_equal(writable, 0); /* nothing was refused */
@@ -232,10 +143,10 @@ static void escapes(void **state)
 
 	start_pipes();
 	FEED("a\001x");
-	assert_int_equal(left, 1);
+	UNTIL(left == 1);
 	FEED("\001");
 	FEED("x"); /* cut anywhere */
-	assert_int_equal(left, 2);
+	UNTIL(left == 2);
 	FEED("b\001\001c\001ad");
 	FEED("\001pe\001qf");
 	GOT("ab\001c\001def");
@@ -245,10 +156,10 @@ static void escapes(void **state)
 	GOT("x\001x");
 	assert_int_equal(left, 2);
 	FEED("\001h");
-	assert_true(read(fds[1], help, sizeof(help) - 1) > 0);
+	assert_true(take_some(fds[1], help, sizeof(help) - 1) > 0);
 	assert_non_null(strstr(help, "Ctrl-A x"));
 	FEED("\001?");
-	assert_true(read(fds[1], help, sizeof(help) - 1) > 0);
+	assert_true(take_some(fds[1], help, sizeof(help) - 1) > 0);
 	assert_int_equal(got_len, 0);
 }
 
@@ -258,12 +169,10 @@ static void end_of_input(void **state)
 	feed("last", 4);
 	close(fds[0]);
 	fds[0] = -1;
-	run(10);
 	GOT("last");
 	assert_idle();
 	assert_int_equal(left, 0);
 	assert_int_equal(say("still here"), 10);
-	run(10);
 	assert_said(fds[1], "still here");
 }
 
@@ -279,6 +188,7 @@ static void end_of_input_behind_a_guest_that_waits(void **state)
 	feed(data, sizeof(data));
 	close(fds[0]);
 	fds[0] = -1;
+	UNTIL(got_len == 16);
 	assert_idle();
 	assert_int_equal(got_len, 16);
 	while (got_len < sizeof(data)) {
@@ -286,8 +196,7 @@ static void end_of_input_behind_a_guest_that_waits(void **state)
 
 		room = 1000;
 		chardev->ops->resume(chardev);
-		run(5);
-		assert_true(got_len > before);
+		UNTIL(got_len > before);
 	}
 	assert_memory_equal(got, data, sizeof(data));
 	assert_idle();
@@ -302,7 +211,6 @@ static void input_before_the_device(void **state)
 	assert_idle();
 	chardev->client = &client;
 	chardev->ops->resume(chardev);
-	run(10);
 	GOT("early bird");
 }
 
@@ -319,13 +227,14 @@ static void input_from_a_file(void **state)
 	room = 16;
 	start(dup(fileno(file)), open("/dev/null", O_WRONLY));
 	fclose(file);
-	run(10);
-	assert_int_equal(got_len, 16);
+	UNTIL(got_len == 16);
 	assert_idle();
-	for (int i = 0; i < 3000 && got_len < sizeof(data); i++) {
+	while (got_len < sizeof(data)) {
+		size_t before = got_len;
+
 		room = 16;
 		chardev->ops->resume(chardev);
-		run(1);
+		UNTIL(got_len > before);
 	}
 	assert_int_equal(got_len, sizeof(data));
 	assert_memory_equal(got, data, sizeof(data));
@@ -368,39 +277,42 @@ static void output_to_a_file(void **state)
 		if (i % 1000 == 0)
 			run(1);
 	}
-	run(10);
+	UNTIL(lseek(fds[0], 0, SEEK_END) >= 10007);
 	assert_int_equal(lseek(fds[0], 0, SEEK_END), 10007); /* the shared offset went along */
 	assert_int_equal(pread(fds[0], buf, 9, 0), 9);
 	assert_string_equal(buf, "before xx");
 }
 
-/* Writes until it is refused for good; returns how much was taken. */
+/*
+ * Writes until it is refused for good, as the other end is full; a terminal may say that it is not and take
+ * nothing. Returns how much was taken.
+ */
 static size_t fill(void)
 {
-	size_t taken = 0, before;
+	struct pollfd out = { .fd = STDOUT_FILENO, .events = POLLOUT };
+	size_t taken = 0;
 
-	do {
-		before = taken;
-		while (say("0123456789abcdef0123456789abcde\n") == 32)
+	for (unsigned idle = 0; idle < 20; run(1), idle++) {
+		while (say("0123456789abcdef0123456789abcde\n") == 32) {
 			taken += 32;
-		run(5);
-	} while (taken > before);
+			idle = 0;
+		}
+		if (poll(&out, 1, 0) == 0)
+			break;
+	}
 	return taken;
 }
 
-static size_t drain(int fd, size_t want)
+static void drain(int fd, size_t want)
 {
 	static char buf[65536];
-	size_t n = 0;
 
-	fcntl(fd, F_SETFL, O_NONBLOCK);
-	for (int i = 0; i < 2000 && n < want; i++) {
-		ssize_t got_now = read(fd, buf, sizeof(buf));
+	for (size_t n = 0; n < want;) {
+		ssize_t now = take_some(fd, buf, sizeof(buf));
 
-		n += got_now > 0 ? got_now : 0;
-		run(1);
+		assert_true(now > 0);
+		n += now;
 	}
-	return n;
 }
 
 static void output_pressed_back(void **state)
@@ -416,7 +328,7 @@ static void output_pressed_back(void **state)
 	assert_idle();
 	if (say("y") == 0)
 		writable = 0;
-	assert_true(drain(fds[1], taken) >= taken);
+	drain(fds[1], taken);
 	assert_true(writable >= 1);
 	assert_int_equal(say("z"), 1);
 	run(10);
@@ -435,8 +347,8 @@ static void output_to_a_stalled_terminal(void **state)
 	run(50);
 	assert_idle();
 	feed("\001x", 2); /* and still it leaves */
-	assert_int_equal(left, 1);
-	assert_true(drain(fds[0], taken) >= taken);
+	UNTIL(left == 1);
+	drain(fds[0], taken);
 	assert_true(writable);
 }
 
@@ -473,10 +385,10 @@ static void closed_while_pressed_back(void **state)
 	start_pipes();
 	fill();
 	assert_int_equal(say("x"), 0);
+	writable = 0;
 	close(fds[1]);
 	fds[1] = -1;
-	run(50);
-	assert_true(writable);
+	UNTIL(writable);
 	assert_int_equal(say("x"), 1);
 	assert_idle();
 }
@@ -493,7 +405,7 @@ static void output_to_a_socket(void **state)
 	GOT("both");
 	taken = fill();
 	assert_idle();
-	assert_true(drain(fds[0], taken) >= taken);
+	drain(fds[0], taken);
 	close(fds[0]);
 	fds[0] = -1;
 	say("x");
@@ -518,21 +430,17 @@ static void end_is_bounded(void **state)
 	from = loop_now_ms();
 	console_destroy(console);
 	console = NULL;
-	assert_in_range(loop_now_ms() - from, 500, 3000);
+	assert_in_range(loop_now_ms() - from, 500, PATIENCE_MS);
 }
 
 static void terminal(void **state)
 {
-	char buf[100] = { 0 };
-
 	start_terminal();
 	assert_true(is_raw());
 	FEED("\003\032\021\r"); /* Ctrl-C, Ctrl-Z and the rest are the guest's */
 	GOT("\003\032\021\r");
 	say("hi\n");
-	run(10);
-	assert_int_equal(read(fds[0], buf, sizeof(buf)), 4);
-	assert_string_equal(buf, "hi\r\n"); /* and no echo before it */
+	assert_said(fds[0], "hi\r\n"); /* and no echo before it */
 	console_destroy(console);
 	console = NULL;
 	assert_false(is_raw());
@@ -549,10 +457,10 @@ static void leave_a_guest_that_hangs(void **state)
 		     "0123456789012345678901234567890123456789012345678901234567890123456789");
 	assert_int_equal(left, 0);
 	FEED("\001x");
-	assert_int_equal(left, 1);
+	UNTIL(left == 1);
 	room = sizeof(got);
 	chardev->ops->resume(chardev);
-	run(10);
+	UNTIL(got_len >= 4096);
 	assert_int_equal(got_len, 4096);
 }
 

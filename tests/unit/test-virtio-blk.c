@@ -271,6 +271,12 @@ static void addresses_are_checked(void **unused)
 	offer(0);
 	assert_int_equal(answer(), NONE);
 	assert_int_equal(used_len(), 0);
+	/* Nothing at all: its indirect table is nowhere. */
+	put(IN, 0, SECTOR);
+	driver_set(&driver, 0, RAM_GPA - 4096, 48, VRING_DESC_F_INDIRECT, 0);
+	offer(0);
+	assert_int_equal(answer(), NONE);
+	assert_int_equal(used_len(), 0);
 	assert_int_equal(ask(IN, 0, SECTOR), OK);
 }
 
