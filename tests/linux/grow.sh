@@ -3,9 +3,10 @@
 # hosts: 6.1 6.12 7.3
 # memory: 6144
 # timeout: 900
-# The main job with each guest kernel: boot, grow to 3 GiB and back to nothing three times, the guest using what it
-# gets, reboot while grown, power off. It fills a part of it, since that takes most of the time here. Each guest has
-# 1 vCPU on one host and 4 on the next; grow-full.sh takes both on each host, and fills all that it got.
+# The main job with each guest kernel: boot, grow to 3 GiB and back to nothing, three times where guest and host are the
+# same kernel and else once, the guest using what it gets, reboot while grown, power off. It fills a part of it, since that takes
+# most of the time here. Each guest has 1 vCPU on one host and 4 on the next; grow-full.sh takes both on each host, three
+# times, and fills all that it got.
 
 . "$(dirname "$0")/lib.bash"
 
@@ -39,7 +40,9 @@ for guest in 6.1 6.12 7.3; do
 		check "$m-boots" booted "$m"
 		check "$m-cpus" eval "[ \$(guest $m 60 nproc) = $cpus ]"
 		check "$m-nothing-exposed" exposed_is_plugged "$m" 0
-		for round in 1 2 3; do
+		rounds=${GROW_ROUNDS:-1}
+		[[ $(uname -r) != "$guest".* ]] || rounds=3
+		for ((round = 1; round <= rounds; round++)); do
 			check "$m-grows-$round" "$SLUICE" mem "$m" 3GiB
 			check "$m-exposed-is-plugged-$round" exposed_is_plugged "$m" 3221225472
 			check "$m-sees-it-$round" guest_has "$m" 3300 3584

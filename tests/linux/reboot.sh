@@ -3,8 +3,8 @@
 # hosts: 6.12
 # memory: 4096
 # timeout: 600
-# A reset rebuilds the machine in place: ten times with no growth of memory or descriptors, each time with fresh seeds
-# and all blocks unplugged; --no-reboot ends instead.
+# A reset rebuilds the machine in place: six times (reboot-all.sh: ten) with no growth of memory or descriptors, each time
+# with fresh seeds and all blocks unplugged; --no-reboot ends instead.
 
 . "$(dirname "$0")/lib.bash"
 
@@ -16,7 +16,7 @@ bases=()
 # What stays of the guest's first memory differs from boot to boot; what Sluice itself holds must not.
 own_kib() { awk '/^[0-9a-f]+-/ { own = !/ 00000000 00:00 0 *$/ || /heap|stack/ } /^(Private_Dirty|Private_Clean):/ && own { n += $2 } END { print n }' "/proc/${pid[again]}/smaps"; }
 first=$(own_kib)
-for i in $(seq 10); do
+for i in $(seq "${REBOOTS:-6}"); do
 	check "grows-$i" "$SLUICE" mem again 512MiB
 	if [ $((i % 2)) = 0 ]; then
 		send again 'reboot -f'
@@ -30,7 +30,7 @@ for i in $(seq 10); do
 	check "asks-again-$i" "$SLUICE" mem again 512MiB
 done
 # Linux wipes the seeds from its tree once it has read them; where it went tells that they were fresh. Each place is
-# one of thousands: that ten boots share three or fewer does not happen.
+# one of thousands: that six boots share three or fewer does not happen.
 check "fresh-seeds" eval "[ $(printf '%s\n' "${bases[@]}" | sort -u | wc -l) -gt 3 ] || { printf '%s\n' ${bases[*]@Q}; false; }"
 check "no-growth-of-its-own" eval "[ $(own_kib) -le $((first + 256)) ] || { echo $first, then $(own_kib) KiB; false; }"
 send again 'poweroff -f'
