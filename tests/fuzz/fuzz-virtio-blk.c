@@ -1,65 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fuzzes a disk's requests: the input is the guest's memory, its descriptors and rings, which lies as
- * tests/unit/driver.h has it, behind a first byte: features, and in which order requests end, and how.
- *
- *	fuzz-virtio-blk -max_len=65537 CORPUS     (tests/fuzz/corpus-virtio-blk CORPUS makes a first one)
- *
- * The disk holds its callers to its contract (tests/unit/fake-disk.c); the device has to give back what
- * it takes, and to let go of all that it pinned.
+ * Fuzzes a disk's requests, which end in any order and in any way. The disk holds its callers to its
+ * contract (tests/unit/fake-disk.c); the device has to let go of all that it pinned.
  */
 #include <errno.h>
-#include <linux/virtio_blk.h>
-#include <stdlib.h>
+#include <string.h>
 
 #include "devices/virtio-blk.h"
-#include "hyp/irq.h"
+#include "hyp/util.h"
+#include "tests/fuzz/device.h"
 #include "tests/unit/fake-disk.h"
-#include "tests/unit/mmio-driver.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void set_line(struct irq_line *line, bool level)
+static const struct property *find_property(const char *name, enum property_type type)
 {
-	(void)line, (void)level;
+	const struct property *property = virtio_blk_class.properties;
+
+	while (strcmp(property->name, name) || property->type != type)
+		property++;
+	return property;
 }
 
-static struct irq_line line = { set_line };
-static const struct device_env env = { .id = "fuzz", .irq = &line, .mem = &driver.mem };
-
-/* Ends some of what is in flight; the bytes that say how are the guest's own. */
-static void end_some(uint8_t how)
+static void make_node(void *node, uint8_t how)
 {
-	for (unsigned i = 0; fake_disk_flight() && i < (how & 15u); i++)
-		fake_disk_end(driver.ram[i] % fake_disk_flight(), how & 16 ? -EIO : 0);
+	*(bool *)((char *)node + find_property("read-only", PROPERTY_FLAG)->offset) = how & 1;
+	fake_disk_block_bytes = how & 2 ? 4096 : 512;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+/* Ends one of the requests in flight. */
+static void host(struct device *device, struct input *input)
 {
-	static uint8_t node[1024];
-	uint64_t features = UINT64_C(1) << VIRTIO_F_VERSION_1 |
-			    UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC;
-	uint8_t how = size ? data[0] : 0;
+	uint8_t which = input_take(input, 1);
 
-	CHECK(sizeof(node) >= virtio_blk_class.config_bytes);
-	memset(node, 0, sizeof(node));
-	virtio_blk_class.defaults(node);
-	CHECK(!virtio_blk_class.create(node, &env, &device));
-	if (how & 32)
-		features |= 1u << VIRTIO_BLK_F_FLUSH;
-	if (how & 64)
-		features |= 1u << VIRTIO_BLK_F_DISCARD | 1u << VIRTIO_BLK_F_WRITE_ZEROES;
-	driver_init(&driver, 16);
-	driver_run(features);
-	if (size > 1)
-		memcpy(driver.ram, data + 1, size - 1 < RAM_BYTES ? size - 1 : RAM_BYTES);
-	for (unsigned turns = 0; turns < 4; turns++) {
-		mmio(VIRTIO_MMIO_QUEUE_NOTIFY, 4, true, 0);
-		fake_loop_serve();
-		end_some(how);
-	}
-	virtio_blk_class.reset(device);
-	CHECK(!fake_disk_flight() && !driver.mem.pins);
-	virtio_blk_class.destroy(device);
-	return 0;
+	if (fake_disk_flight())
+		fake_disk_end((which & 63) % fake_disk_flight(), which & 128 ? -EIO : 0);
 }
+
+static void check(struct device *device, bool at_rest)
+{
+	CHECK(!at_rest || !fake_disk_flight());
+	CHECK(!fake_disk_flight() == !fuzz_mem.pins);
+}
+
+const struct fuzz_target fuzz_target = { &virtio_blk_class, make_node, host, check };

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
 # memory: 4096
-# timeout: 240
-# The bare-metal guests' library, on a machine of its own; and a hundred such guests in one host.
+# timeout: 400
+# The bare-metal guests' library, on a machine of its own; one that misuses every device; and a hundred such guests in
+# one host.
 
 . "$(dirname "$0")/lib.bash"
 
@@ -12,6 +13,16 @@ ram='0x0 0x4000000'
 bare basics basics 2 "$(usual_window 'block-size = /bits/ 64 <0x200000>; requested-size = /bits/ 64 <0x800000>;')" cpus=2
 forward basics 60
 check "basics-powers-off" eval "[ $status -eq 0 ]"
+
+# Every device there is, misused in every way that a guest has; all of them serve on.
+truncate -s 16M "$work/misuse.img"
+bare misuse misuse 1 "$(usual_window 'block-size = /bits/ 64 <0x200000>; requested-size = /bits/ 64 <0x800000>;')
+	disk0 { compatible = \"sluice,virtio-blk\"; file = \"misuse.img\"; };
+	net0 { compatible = \"sluice,virtio-net\"; tap = \"misuse0\"; };
+	rng0 { compatible = \"sluice,virtio-rng\"; };
+	watchdog { compatible = \"sluice,watchdog\"; action = \"event\"; };" ram=0x4000000
+forward misuse 200
+check "misuse-ends-well" [ "$status" -eq 0 ]
 
 # Three lives in one process: nothing of one is left in the next.
 bare again again 1 "$(usual_window 'block-size = /bits/ 64 <0x200000>; requested-size = /bits/ 64 <0x800000>;')"

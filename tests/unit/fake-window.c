@@ -16,7 +16,7 @@ uint64_t window_plugged_bytes(const struct window *window)
 {
 	uint64_t blocks = 0;
 
-	for (unsigned i = 0; i < FAKE_WINDOW_BLOCKS; i++)
+	for (uint64_t i = 0; i < window->config.size / window->config.block_bytes; i++)
 		blocks += window->plugged[i];
 	return blocks * window->config.block_bytes;
 }
@@ -43,6 +43,8 @@ static int change(struct window *window, uint64_t offset, uint64_t size, bool pl
 		return -EBUSY;
 	memset(window->plugged + offset / block, plug, size / block);
 	window->changes++;
+	if (window->changed)
+		window->changed(window, offset, size, plug);
 	return 0;
 }
 
@@ -62,5 +64,7 @@ int window_unplug_all(struct window *window)
 		return -EBUSY;
 	memset(window->plugged, 0, sizeof(window->plugged));
 	window->changes++;
+	if (window->changed)
+		window->changed(window, 0, window->config.size, false);
 	return 0;
 }

@@ -17,6 +17,8 @@ struct window {
 	bool plugged[FAKE_WINDOW_BLOCKS];
 	bool busy;	  /* the next changes fail */
 	unsigned changes; /* carried out */
+	/* Of some blocks, if not NULL. */
+	void (*changed)(struct window *window, uint64_t offset, uint64_t size, bool plugged);
 };
 
 #endif

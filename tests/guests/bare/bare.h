@@ -75,8 +75,15 @@ void wait_us(uint64_t us);
 
 /* ---- Exceptions (exceptions.c) ---- */
 
-/* A load of 32 bits, besides the kinds that hyp/stray-table.h knows. */
-#define ACCESS_LOAD32 ACCESS_KINDS
+/* Other widths, besides the kinds that hyp/stray-table.h knows: of 32, 8 and 16 bits. */
+enum {
+	ACCESS_LOAD32 = ACCESS_KINDS,
+	ACCESS_LOAD8,
+	ACCESS_LOAD16,
+	ACCESS_STORE8,
+	ACCESS_STORE16,
+	ACCESS_STORE32
+};
 
 /* Makes one access; what it faulted with goes to *fault. The value loaded, or 0. */
 uint64_t access_make(unsigned kind, uint64_t address, uint64_t value, struct fault *fault);
@@ -88,6 +95,8 @@ bool has_atomics(void);
 void mmu_enable(void);
 /* A load at the address that this returns walks a table that lies at `gpa`, a page. */
 uint64_t mmu_walk_through(uint64_t gpa);
+/* Where the GiB at `gpa` is once more, as normal memory: accesses need not be aligned. */
+uint64_t mmu_alias(uint64_t gpa);
 
 /* ---- Interrupts (gic.c) ---- */
 
@@ -97,28 +106,69 @@ void gic_init(void);
 void timer_arm(uint64_t us);
 void gic_interrupt(void);
 
-/* ---- virtio (virtio-mmio.c, virtio-pci.c) ---- */
+/* ---- virtio (virtio-mmio.c, virtio-pci.c, virtq.c) ---- */
 
-struct virtio_start {
-	uint64_t features;
-	unsigned size; /* of queue 0, and where its parts are */
-	const void *desc, *driver, *device;
+#define VIRTQ_SIZE  64 /* of a ring, at most; fewer where the device has no more */
+#define VIRTQ_PARTS 8  /* of a chain, at most */
+
+/* A split queue, in memory of its own; all may be spoilt. */
+struct virtq {
+	struct virtq_desc {
+		uint64_t addr;
+		uint32_t len;
+		uint16_t flags, next;
+	} desc[VIRTQ_SIZE];
+	struct {
+		uint16_t flags;
+		volatile uint16_t index;
+		uint16_t ring[VIRTQ_SIZE];
+	} driver;
+	struct {
+		uint16_t flags;
+		volatile uint16_t index;
+		struct {
+			uint32_t id, len;
+		} ring[VIRTQ_SIZE];
+	} device __attribute__((aligned(4)));
+	unsigned size;
+} __attribute__((aligned(4096)));
+
+/* A descriptor as the caller wants it. */
+struct virtq_part {
+	uint64_t addr;
+	uint32_t len;
+	bool writable;
 };
 
 /* A device on one of the transports. */
 struct virtio {
 	volatile uint32_t *config; /* the device's own */
 	volatile void *regs, *doorbell;
-	/* Reset to DRIVER_OK, with one queue. */
-	void (*start)(struct virtio *virtio, const struct virtio_start *start);
-	void (*notify)(struct virtio *virtio);
+	/* Reset to DRIVER_OK, with the first `count` queues, which are new then. On PCI with one. */
+	void (*start)(
+		struct virtio *virtio, uint64_t features, struct virtq *queues, unsigned count);
+	void (*notify)(struct virtio *virtio, unsigned queue);
+	bool (*needs_reset)(struct virtio *virtio);
 };
 
-/* Finds the first on PCI, as QEMU's virt has it with highmem-ecam=off. False where there is none. */
+/* The device at a place of virtio-mmio, or the first of its kind on PCI, as QEMU's virt has it with highmem-ecam=off. */
+#define VIRTIO_MMIO_PLACES 32
+bool virtio_mmio_open(struct virtio *virtio, unsigned place, uint32_t *ret_device_id);
 bool virtio_pci_open(struct virtio *virtio, unsigned device_id);
-
-/* The first device of this kind, on virtio-mmio, else on PCI. */
+/* The first device of this kind, on virtio-mmio, else on PCI. False where there is none. */
 bool virtio_open(struct virtio *virtio, unsigned device_id);
+
+#define VIRTIO_VERSION_1 (UINT64_C(1) << 32)
+
+/* Empties the rings, of `size` each. */
+void virtq_init(struct virtq *queues, unsigned count, unsigned size);
+/* Puts a chain on the ring, and tells the device. */
+void virtq_offer(struct virtio *virtio, struct virtq *queue, unsigned index,
+	const struct virtq_part *parts, unsigned count);
+/* Waits until all has been given back; false after `us`, or where the device needs a reset. */
+bool virtq_wait(struct virtio *virtio, struct virtq *queue, uint64_t us);
+/* How many bytes the device says that it wrote to the chain given back last. */
+uint32_t virtq_used_len(const struct virtq *queue);
 
 /* ---- virtio-blk (virtio-blk.c) ---- */
 
@@ -126,16 +176,8 @@ bool virtio_open(struct virtio *virtio, unsigned device_id);
 #define VBLK_OUT   1
 #define VBLK_FLUSH 4
 
-#define VBLK_CHAINS 8 /* that may be in flight */
-#define VBLK_PARTS  6 /* that each may have */
+#define VBLK_CHAINS (VIRTQ_SIZE / VIRTQ_PARTS) /* that may be in flight */
 #define VBLK_NONE   0xee
-
-/* A descriptor as the caller wants it. */
-struct vblk_part {
-	uint64_t addr;
-	uint32_t len;
-	bool writable;
-};
 
 struct vblk {
 	struct virtio virtio;
@@ -146,7 +188,7 @@ bool vblk_open(struct vblk *vblk);
 /* Resets it and starts its queue 0; `flushes`: takes the feature to flush. */
 void vblk_start(struct vblk *vblk, bool flushes);
 /* Puts a chain on the ring, and tells the device. */
-void vblk_offer(struct vblk *vblk, const struct vblk_part *parts, unsigned count);
+void vblk_offer(struct vblk *vblk, const struct virtq_part *parts, unsigned count);
 /* How many chains were offered, and given back, since the start. */
 uint16_t vblk_offered(void);
 uint16_t vblk_given_back(void);

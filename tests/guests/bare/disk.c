@@ -70,7 +70,7 @@ static const struct {
 	const char *name;
 	uint32_t type;
 	uint64_t sector;
-	struct vblk_part parts[VBLK_PARTS];
+	struct virtq_part parts[VIRTQ_PARTS];
 	int status;
 } chains[] = {
 	{ "no-status", VBLK_OUT, 0, { HEADER, FROM(AT(BLOCK), SECTOR) }, DROPPED },
@@ -122,13 +122,13 @@ static const struct {
 static void try_chains(void)
 {
 	for (unsigned i = 0; i < sizeof(chains) / sizeof(chains[0]); i++) {
-		struct vblk_part parts[VBLK_PARTS];
+		struct virtq_part parts[VIRTQ_PARTS];
 		unsigned count = 0;
 		int status;
 
 		header.type = chains[i].type;
 		header.sector = chains[i].sector;
-		for (; count < VBLK_PARTS &&
+		for (; count < VIRTQ_PARTS &&
 			(chains[i].parts[count].addr || chains[i].parts[count].len);
 			count++) {
 			parts[count] = chains[i].parts[count];
@@ -195,7 +195,7 @@ static void registers(void)
 	result(works(), "resized-while-ready");
 	/* Not ready and ready again, of another size and elsewhere, while requests are in flight. */
 	for (unsigned i = 0; i < VBLK_CHAINS; i++) {
-		const struct vblk_part parts[] = { HEADER, DATA(AT(i * BUFFER), BUFFER), STATUS };
+		const struct virtq_part parts[] = { HEADER, DATA(AT(i * BUFFER), BUFFER), STATUS };
 
 		header.type = VBLK_IN;
 		header.sector = 0;
@@ -221,7 +221,7 @@ static void read_everywhere(void)
 	} headers[VBLK_CHAINS];
 
 	for (unsigned i = 0; i < VBLK_CHAINS; i++) {
-		const struct vblk_part parts[] = { FROM((uint64_t)&headers[i], 16),
+		const struct virtq_part parts[] = { FROM((uint64_t)&headers[i], 16),
 			DATA(AT(i * BUFFER), BUFFER), DATA((uint64_t)(buffers - 8 + i), 1) };
 
 		headers[i].type = VBLK_IN;
@@ -262,7 +262,7 @@ static void unplugs(void)
 
 	for (unsigned round = 0; round < 20; round++) {
 		uint64_t block = vmem.addr + vmem.block;
-		const struct vblk_part parts[] = { HEADER, DATA(block, (uint32_t)vmem.block),
+		const struct virtq_part parts[] = { HEADER, DATA(block, (uint32_t)vmem.block),
 			STATUS };
 		int answer;
 

@@ -13,6 +13,8 @@
 
 /* The GiB that mmu_walk_through() gives a table of its own. */
 #define WALK_INDEX 500
+/* And the one that mmu_alias() maps elsewhere. */
+#define ALIAS_INDEX 499
 
 static uint64_t table[512] __attribute__((aligned(4096)));
 
@@ -42,6 +44,16 @@ uint64_t mmu_walk_through(uint64_t gpa)
 	uint64_t va = WALK_INDEX * GiB;
 
 	table[WALK_INDEX] = gpa | ENTRY_TABLE;
+	__asm__ volatile("dsb sy; tlbi vaae1is, %0; dsb sy; isb" ::"r"(va >> 12) : "memory");
+	return va;
+}
+
+uint64_t mmu_alias(uint64_t gpa)
+{
+	uint64_t va = ALIAS_INDEX * GiB;
+
+	table[ALIAS_INDEX] = gpa | ENTRY_BLOCK | INNER | ACCESSED | ATTRIBUTE(NORMAL) |
+			     NEVER_EXECUTED;
 	__asm__ volatile("dsb sy; tlbi vaae1is, %0; dsb sy; isb" ::"r"(va >> 12) : "memory");
 	return va;
 }

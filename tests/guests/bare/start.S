@@ -123,6 +123,16 @@ kinds:
 	b	8f
 	ldr	w2, [x1]		/* load of 32 bits */
 	b	8f
+	ldrb	w2, [x1]		/* of 8 */
+	b	8f
+	ldrh	w2, [x1]		/* of 16 */
+	b	8f
+	strb	w2, [x1]		/* stores of 8, 16 and 32 bits */
+	b	8f
+	strh	w2, [x1]
+	b	8f
+	str	w2, [x1]
+	b	8f
 6:	ldxr	x2, [x1]
 7:	stxr	w12, x2, [x1]
 	cbnz	w12, 6b			/* an interrupt took the reservation: it was not tried */

@@ -1,37 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A driver of virtio-mem (virtio 1.3, 5.15): one request at a time, polled. */
-#include <string.h>
-
 #include "bare.h"
 
 #define DEVICE_MEM 24
 #define ANSWER_US  60000000
 
-#define FEATURE_UNPLUGGED_INACCESSIBLE 1
-#define FEATURE_VERSION_1	       32
+#define FEATURE_UNPLUGGED_INACCESSIBLE 2
 
-#define RING 8
-
-struct descriptor {
-	uint64_t addr;
-	uint32_t len;
-	uint16_t flags, next;
-};
-
-static struct {
-	struct descriptor desc[RING];
-	struct {
-		uint16_t flags, index, ring[RING];
-	} driver;
-	struct {
-		uint16_t flags;
-		volatile uint16_t index;
-		struct {
-			uint32_t id, len;
-		} ring[RING];
-	} device __attribute__((aligned(4)));
-	uint16_t made;
-} queue __attribute__((aligned(4096)));
+static struct virtq queue;
 
 struct request {
 	uint16_t type, padding[3];
@@ -67,40 +43,24 @@ uint64_t vmem_requested(struct vmem *vmem)
 
 bool vmem_open(struct vmem *vmem)
 {
-	static const struct virtio_start start = {
-		.features = UINT64_C(1) << FEATURE_VERSION_1 | 1 << FEATURE_UNPLUGGED_INACCESSIBLE,
-		.size = RING,
-		.desc = queue.desc,
-		.driver = &queue.driver,
-		.device = &queue.device,
-	};
-
 	if (!virtio_open(&vmem->virtio, DEVICE_MEM))
 		return false;
 	vmem->block = read64(vmem, 0);
 	vmem->addr = read64(vmem, 16);
 	vmem->region = read64(vmem, 24);
-	memset(&queue, 0, sizeof(queue));
-	vmem->virtio.start(&vmem->virtio, &start);
+	vmem->virtio.start(
+		&vmem->virtio, VIRTIO_VERSION_1 | FEATURE_UNPLUGGED_INACCESSIBLE, &queue, 1);
 	return true;
 }
 
 int vmem_request_at(struct vmem *vmem, uint64_t request, uint64_t response)
 {
-	uint16_t before = queue.device.index;
+	const struct virtq_part parts[] = { { request, sizeof(struct request), false },
+		{ response, 10, true } };
 
-	queue.desc[0] = (struct descriptor){ request, sizeof(struct request), 1, 1 };
-	queue.desc[1] = (struct descriptor){ response, 10, 2, 0 };
-	queue.driver.ring[queue.made % RING] = 0;
-	__asm__ volatile("dmb sy" ::: "memory");
-	queue.driver.index = ++queue.made;
-	__asm__ volatile("dsb sy" ::: "memory");
-	vmem->virtio.notify(&vmem->virtio);
-	for (uint64_t end = now_us() + ANSWER_US; queue.device.index == before;)
-		if (now_us() > end)
-			return -1;
-	__asm__ volatile("dmb sy" ::: "memory");
-	return queue.device.ring[before % RING].len >= 10 ? 0 : -1;
+	virtq_offer(&vmem->virtio, &queue, 0, parts, 2);
+	return virtq_wait(&vmem->virtio, &queue, ANSWER_US) && virtq_used_len(&queue) >= 10 ? 0
+											    : -1;
 }
 
 int vmem_request(struct vmem *vmem, unsigned type, uint64_t addr, unsigned blocks, unsigned *state)

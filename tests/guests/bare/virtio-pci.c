@@ -16,6 +16,7 @@
 /* Configuration space. */
 #define COMMAND		0x04
 #define COMMAND_ENABLED 6 /* memory, bus master */
+#define NEEDS_RESET	64
 #define BAR(i)		(0x10 + (i)*4)
 #define BAR_64		4
 #define CAPABILITIES	0x34
@@ -36,11 +37,11 @@ struct common {
 
 #define AT(function, type, offset) (*(volatile type *)((function) + (offset)))
 
-static void start(struct virtio *virtio, const struct virtio_start *start)
+static void start(struct virtio *virtio, uint64_t features, struct virtq *queue, unsigned count)
 {
 	volatile struct common *common = virtio->regs;
-	uint64_t part[] = { (uint64_t)start->desc, (uint64_t)start->driver,
-		(uint64_t)start->device };
+	uint64_t part[] = { (uint64_t)queue->desc, (uint64_t)&queue->driver,
+		(uint64_t)&queue->device };
 
 	common->device_status = 0;
 	while (common->device_status)
@@ -48,20 +49,26 @@ static void start(struct virtio *virtio, const struct virtio_start *start)
 	common->device_status = 1 | 2; /* ACKNOWLEDGE, DRIVER */
 	for (unsigned word = 0; word < 2; word++) {
 		common->driver_feature_select = word;
-		common->driver_feature = (uint32_t)(start->features >> word * 32);
+		common->driver_feature = (uint32_t)(features >> word * 32);
 	}
 	common->device_status = 1 | 2 | 8; /* FEATURES_OK */
 	common->queue_select = 0;
-	common->queue_size = (uint16_t)start->size;
+	virtq_init(queue, 1, common->queue_size);
+	common->queue_size = (uint16_t)queue->size;
 	for (unsigned i = 0; i < 6; i++)
 		common->queue[i / 2][i % 2] = (uint32_t)(part[i / 2] >> i % 2 * 32);
 	common->queue_enable = 1;
 	common->device_status = 1 | 2 | 8 | 4; /* DRIVER_OK */
 }
 
-static void notify(struct virtio *virtio)
+static void notify(struct virtio *virtio, unsigned queue)
 {
-	*(volatile uint16_t *)virtio->doorbell = 0;
+	*(volatile uint16_t *)virtio->doorbell = (uint16_t)queue;
+}
+
+static bool needs_reset(struct virtio *virtio)
+{
+	return ((volatile struct common *)virtio->regs)->device_status & NEEDS_RESET;
 }
 
 /* Places each BAR that a capability names once; *next is free window. */
@@ -118,6 +125,7 @@ bool virtio_pci_open(struct virtio *virtio, unsigned device_id)
 			.doorbell = (volatile void *)doorbell,
 			.start = start,
 			.notify = notify,
+			.needs_reset = needs_reset,
 		};
 		return true;
 	}
