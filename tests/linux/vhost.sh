@@ -8,6 +8,7 @@
 # cable, a reset, a reboot, a vsock both ways, and who else may have the machine's context id.
 
 . "$(dirname "$0")/lib.bash"
+. "$(dirname "$0")/window.bash"
 
 ram='0x0 0x10000000'
 [ -c /dev/vhost-net ] && [ -c /dev/vhost-vsock ] || { echo '1..0 # SKIP this host has no /dev/vhost-net and -vsock'; exit; }
@@ -121,6 +122,39 @@ send net 'poweroff -f'
 check "powers-off" ended net 60 0
 no_complaint() { ! grep -E "needs a reset|vhost" "$work/net.err"; }
 check "nothing-was-wrong" no_complaint
+
+# ---- A guest that attacks by way of the worker ----
+
+# The worker finds zeros or nothing in what is not plugged, and leaves nothing there. The guest hears the host all the time.
+echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6
+# From the guest's own side: to all, of a type for experiments.
+{ printf '\377\377\377\377\377\377\2\0\0\0\0\1\210\265'; head -c 46 /dev/zero; } >"$work/frame"
+noise() { while :; do socat -u "OPEN:$work/frame" INTERFACE:tap0; sleep 0.02; done; }
+# Frames are made of these bytes, what is plugged of 0x5a, and what is not of zeros.
+nothing_else_went() { [ "$(grep -aco ZZZZ "$work/went")" -gt 0 ] && [ "$(tr -d '\377\2\0\1\210\265Z' <"$work/went" | wc -c)" -eq 0 ]; }
+reach() {
+	local name=reach_$1 slot=$((128 << 20)) abort=0
+	[ "$1" = zero ] || abort=1
+	bare "$name" reach 1 "$(window_of $((1 << 30)) "block-size = $(cell64 $((2 << 20))); requested-size = $(cell64 $((2 << 20)));
+		slot-size = $(cell64 $slot); stray-reads = \"$1\";") $(card net0 'vhost;')" "slot=$slot abort=$abort"
+	run "$name"
+	check "$name: plugs a block" until_true 60 said "$name" "before all"
+	ip link set tap0 up
+	socat -u INTERFACE:tap0 "OPEN:$work/went,creat,trunc" & pid[went]=$!
+	noise 2>/dev/null & pid[noise]=$!
+	send "$name" ''
+	check "$name: tries all" until_true 120 said "$name" "after all"
+	check "$name: exposed is plugged, no page elsewhere" exactly_plugged "$name" "after all"
+	send "$name" ''
+	check "$name: ends well" ended "$name" 60 0
+	kill "${pid[noise]}" "${pid[went]}"
+	wait "${pid[noise]}" "${pid[went]}" 2>/dev/null
+	unset "pid[noise]" "pid[went]"
+	points "$name"
+	check "$name: nothing went but what is plugged" nothing_else_went
+}
+reach zero
+reach abort
 
 # ---- A tap as an open descriptor ----
 
