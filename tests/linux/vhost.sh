@@ -131,7 +131,10 @@ echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6
 { printf '\377\377\377\377\377\377\2\0\0\0\0\1\210\265'; head -c 46 /dev/zero; } >"$work/frame"
 noise() { while :; do socat -u "OPEN:$work/frame" INTERFACE:tap0; sleep 0.02; done; }
 # Frames are made of these bytes, what is plugged of 0x5a, and what is not of zeros.
-nothing_else_went() { [ "$(grep -aco ZZZZ "$work/went")" -gt 0 ] && [ "$(tr -d '\377\2\0\1\210\265Z' <"$work/went" | wc -c)" -eq 0 ]; }
+nothing_else_went() {
+	ls -l "$work/went"; tr -d "\377\2\0\1\210\265Z" <"$work/went" | od -c | head -n 20
+	grep -aq ZZZZ "$work/went" && [ "$(tr -d "\377\2\0\1\210\265Z" <"$work/went" | wc -c)" -eq 0 ]
+}
 reach() {
 	local name=reach_$1 slot=$((128 << 20)) abort=0
 	[ "$1" = zero ] || abort=1
@@ -140,14 +143,16 @@ reach() {
 	run "$name"
 	check "$name: plugs a block" until_true 60 said "$name" "before all"
 	ip link set tap0 up
+	rm -f "$work/went"
 	socat -u INTERFACE:tap0 "OPEN:$work/went,creat,trunc" & pid[went]=$!
 	noise 2>/dev/null & pid[noise]=$!
+	check "$name: who listens hears" until_true 30 [ -s "$work/went" ]
 	send "$name" ''
 	check "$name: tries all" until_true 120 said "$name" "after all"
 	check "$name: exposed is plugged, no page elsewhere" exactly_plugged "$name" "after all"
 	send "$name" ''
 	check "$name: ends well" ended "$name" 60 0
-	kill "${pid[noise]}" "${pid[went]}"
+	kill "${pid[noise]}" "${pid[went]}" 2>/dev/null # the capture ends with the interface
 	wait "${pid[noise]}" "${pid[went]}" 2>/dev/null
 	unset "pid[noise]" "pid[went]"
 	points "$name"
