@@ -492,9 +492,9 @@ static void strip(struct writer *w)
 static void complete(
 	struct writer *w, const struct machine_config *config, const struct guest_tree_input *input)
 {
-	uint32_t phandle = fdt_get_max_phandle(w->fdt);
+	uint32_t phandle = fdt_get_max_phandle(config->fdt);
 
-	/* config_read() leaves room above. */
+	/* Above those of nodes that are gone, too. config_read() leaves room. */
 	w->gic = phandle + 1;
 	w->clock = phandle + 2;
 	w->gpio = phandle + 3;

@@ -266,6 +266,14 @@ static void phandles(void **state)
 	}
 	assert_true(count >= 5);
 	finish(&b);
+	/* What refers to a node that is gone refers to nothing. */
+	b = build(good_machine,
+		"/ { gone: rng0 { compatible = \"sluice,virtio-rng\"; phandle = <64>; }; "
+		"other { friend = <&gone>; }; };",
+		&input);
+	assert_cells(&b, "/other", "friend", 64);
+	assert_true(phandle(&b, "/interrupt-controller@8000000") > 64); /* the least of Sluice's */
+	finish(&b);
 }
 
 static void gicv2(void **state)
