@@ -397,25 +397,26 @@ static int with_client(const struct client_target *target, show_fn *show, struct
 	return result;
 }
 
-static int without_client(const struct client_target *target,
-	int (*run)(const char *control, struct errors *errors), struct errors *errors)
+typedef int run_fn(const char *control, const char *word, struct errors *errors);
+
+static int without_client(
+	const struct client_target *target, const char *word, run_fn *run, struct errors *errors)
 {
 	if (!target->node)
-		return run(target->path, errors);
+		return run(target->path, word, errors);
 	error_add(errors, target->path, target->node, "a machine is meant: leave out /%s",
 		target->node);
 	return 1;
 }
 
-static int command(int argc, char **argv, const char *usage, show_fn *show,
-	int (*run)(const char *control, struct errors *errors))
+static int command(int argc, char **argv, const char *usage, show_fn *show, run_fn *run)
 {
 	static const struct option options[] = {
 		{ "control", required_argument, NULL, 'c' },
 		{ "help", no_argument, NULL, 'h' },
 		{ 0 },
 	};
-	const char *control = NULL;
+	const char *control = NULL, *where = "", *word = NULL;
 	struct client_target target;
 	struct errors errors = { 0 };
 	int option, result = 1;
@@ -430,11 +431,17 @@ static int command(int argc, char **argv, const char *usage, show_fn *show,
 			goto misused;
 		control = optarg;
 	}
-	if (argc - optind > 1 || (argc == optind && !control))
+	if (optind < argc && (show || !control || argv[optind][0] == '/'))
+		where = argv[optind++];
+	else if (!control)
 		goto misused;
-	if (!client_target_read(optind < argc ? argv[optind] : "", control, &errors, &target)) {
+	if (optind < argc && run)
+		word = argv[optind++];
+	if (optind < argc)
+		goto misused;
+	if (!client_target_read(where, control, &errors, &target)) {
 		result = show ? with_client(&target, show, &errors)
-			      : without_client(&target, run, &errors);
+			      : without_client(&target, word, run, &errors);
 		client_target_finish(&target);
 	}
 	if (errors_any(&errors))
@@ -452,8 +459,7 @@ int client_command(int argc, char **argv, const char *usage, show_fn *show)
 	return command(argc, argv, usage, show, NULL);
 }
 
-int client_without_qmp(int argc, char **argv, const char *usage,
-	int (*run)(const char *control, struct errors *errors))
+int client_without_qmp(int argc, char **argv, const char *usage, run_fn *run)
 {
 	return command(argc, argv, usage, NULL, run);
 }

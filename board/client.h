@@ -53,9 +53,9 @@ int client_command(int argc, char **argv, const char *usage,
 	int (*show)(
 		struct client *client, const struct client_target *target, struct errors *errors));
 
-/* The same, with the control socket's path in place of a connection to it. */
+/* The same, with the control socket's path in place of a connection to it, and one more word, or NULL. */
 int client_without_qmp(int argc, char **argv, const char *usage,
-	int (*run)(const char *control, struct errors *errors));
+	int (*run)(const char *control, const char *word, struct errors *errors));
 
 /* A descriptor connected to the socket there, or -errno after an error as client_open() adds. */
 int client_connect(const char *path, struct errors *errors);

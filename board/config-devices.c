@@ -250,6 +250,9 @@ static void read_property(struct reader *reader, size_t index, const struct prop
 	case PROPERTY_REGION:
 		read_region(reader, index, property->name, field);
 		break;
+	case PROPERTY_PORTS:
+		read_ports(reader, index, property->name, field);
+		break;
 	}
 }
 

@@ -87,6 +87,11 @@ int layout_write_placed(struct reader *reader);
 void devices_read(struct reader *reader);
 void devices_check(struct reader *reader);
 
+/* config-ports.c: the ports that a device's property names. */
+struct property_ports;
+void read_ports(
+	struct reader *reader, size_t index, const char *property, struct property_ports *ret);
+
 /* config-others.c: nodes and names that Sluice does not interpret, as far as they touch what is its. */
 void others_check(struct reader *reader);
 

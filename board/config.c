@@ -232,6 +232,11 @@ void config_destroy(struct machine_config *config)
 		for (; device->config && property && property->name; property++)
 			if (property->type == PROPERTY_STRING || property->type == PROPERTY_FILE)
 				free(*(char **)((char *)device->config + property->offset));
+		for (size_t n = 0; n < device->port_count; n++) {
+			free(device->ports[n].name);
+			free(device->ports[n].backend.path);
+		}
+		free(device->ports);
 		free(device->config);
 		free(device->id);
 		free(device->path);

@@ -44,6 +44,12 @@ struct host_limits {
 		kvm; /* all that KVM said, for the machine: asking makes a VM, which takes time */
 };
 
+/* A named port of a device. */
+struct port_config {
+	char *name;
+	struct console_spec backend;
+};
+
 /* A device of the tree, in the order of its place: /aliases first, then natural order of names. */
 struct device_config {
 	const struct device_class *class;
@@ -55,6 +61,8 @@ struct device_config {
 	unsigned place;		     /* of a virtio device: 0 is at VIRTIO_MMIO_BASE */
 	uint64_t gpa;		     /* of its registers */
 	unsigned spi;
+	struct port_config *ports;
+	size_t port_count;
 };
 
 #define CONFIG_CPUS    512

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `sluice console`: this terminal, or a pipe, on a running machine's console. Nothing here waits for the
- * guest: what it does not take of a terminal's input is dropped, so that one can always detach.
+ * `sluice console`: this terminal, or a pipe, on a running machine's console or a named port of it. Nothing
+ * here waits for the guest: what it does not take of a terminal's input is dropped, so that one can always detach.
  */
 #include <errno.h>
 #include <getopt.h>
+#include <glob.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -22,8 +24,8 @@
 #define DETACH	   0x1d /* Ctrl-] */
 #define READ_BYTES 1024
 
-static const char usage[] = "Usage: sluice console NAME\n"
-			    "       sluice console --control PATH\n"
+static const char usage[] = "Usage: sluice console NAME [PORT]\n"
+			    "       sluice console --control PATH [PORT]\n"
 			    "\n"
 			    "Attaches to a running machine's console, whatever its back end is, "
 			    "and shows the last of what\n"
@@ -31,7 +33,9 @@ static const char usage[] = "Usage: sluice console NAME\n"
 			    "attached: the newest takes\n"
 			    "over, and the one before is told so. Input that ends is not the end: "
 			    "output goes on until the\n"
-			    "machine ends.\n"
+			    "machine ends. With PORT it is that port of a virtio-console device, "
+			    "which shows nothing\n"
+			    "from before, and whose guest waits for who is slow.\n"
 			    "\n"
 			    "  --control PATH  the machine's control socket\n"
 			    "  -h, --help      this text\n";
@@ -108,13 +112,54 @@ static void relay(struct attached *a)
 	}
 }
 
-static int attach(const char *control, struct errors *errors)
+/* The ports of a machine that runs, "a, b"; "" where there are none. malloc'ed. */
+static char *list_ports(const char *control)
+{
+	char *pattern = console_port_path(control, "*"), *list = strdup("");
+	size_t skip = pattern ? strlen(pattern) - strlen("*.port") : 0;
+	glob_t found = { 0 };
+
+	if (pattern && !glob(pattern, 0, NULL, &found))
+		for (size_t i = 0; i < found.gl_pathc && list; i++) {
+			const char *name = found.gl_pathv[i] + skip;
+			char *longer = NULL;
+
+			if (asprintf(&longer, "%s%s%.*s", list, i ? ", " : "",
+				    (int)(strlen(name) - strlen(".port")), name) < 0)
+				longer = NULL;
+			free(list);
+			list = longer;
+		}
+	globfree(&found);
+	free(pattern);
+	return list;
+}
+
+static int connect_to(const char *control, const char *port, struct errors *errors)
+{
+	char *path = console_port_path(control, port), *ports;
+	int fd;
+
+	if (!path)
+		return -ENOMEM;
+	if (port && access(path, F_OK) < 0 && access(control, F_OK) == 0) {
+		ports = list_ports(control);
+		error_add(errors, port, NULL, "no such port; the machine has: %s",
+			ports && *ports ? ports : "none");
+		free(ports);
+		fd = -ENOENT;
+	} else {
+		fd = client_connect(path, errors);
+	}
+	free(path);
+	return fd;
+}
+
+static int attach(const char *control, const char *port, struct errors *errors)
 {
 	struct attached a = { .tty = isatty(STDIN_FILENO) };
-	char *path = console_port_path(control);
 
-	a.socket = path ? client_connect(path, errors) : -ENOMEM;
-	free(path);
+	a.socket = connect_to(control, port, errors);
 	if (a.socket < 0)
 		return 1;
 	signal(SIGPIPE, SIG_IGN);

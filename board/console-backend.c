@@ -44,7 +44,7 @@ bool console_spec_read(const char *text, const char *folder, struct console_spec
 	return false;
 }
 
-static int open_pty(struct console *console)
+static int open_pty(struct console *console, const char *port)
 {
 	struct termios termios;
 	char name[64];
@@ -65,7 +65,8 @@ static int open_pty(struct console *console)
 	err = console->in_fd < 0 ? -errno : 0;
 	console->out_nonblocking = console->loses = true;
 	if (!err)
-		log_print(LOG_INFO, "the console is %s", name);
+		log_print(LOG_INFO, "%s%s is %s", console->stream ? "port " : "the console",
+			console->stream ? port : "", name);
 	return err;
 }
 
@@ -82,7 +83,7 @@ int console_open_backend(struct console *console, const struct console_spec *spe
 {
 	switch (spec->kind) {
 	case CONSOLE_PTY:
-		return open_pty(console);
+		return open_pty(console, spec->port);
 	case CONSOLE_FILE:
 		return open_file(console, spec->path);
 	default: /* null, and what only ports read */

@@ -5,7 +5,8 @@
  *
  * Output is one ring that remembers: places in it are counted from the first byte ever. The back end
  * and each port read it from a place of their own. What the back end has not read yet is kept, and the
- * UART waits, unless the back end is one that loses; a port that reads too slowly loses what is gone.
+ * UART waits, unless the back end is one that loses; a port that reads too slowly loses what is gone. Of a
+ * stream ports lose nothing either; it is written on the loop's thread only.
  */
 #ifndef SLUICE_BOARD_CONSOLE_INTERNAL_H
 #define SLUICE_BOARD_CONSOLE_INTERNAL_H
@@ -69,10 +70,16 @@ struct console {
 	bool refused;	   /* the client waits for writable() */
 	bool gone;	   /* no back end, or a closed one */
 	bool loses;	   /* the back end gets what it is quick enough for */
+	bool stream; /* of a named port: whoever is attached gets all, and nothing from before */
 };
 
 /* Copies up to `max` bytes from place *at on; moves *at on where they are gone already. Takes the lock. */
 size_t console_copy(struct console *console, uint64_t *at, uint8_t *ret_buf, size_t max);
+
+/* Where the output begins for who attaches now. */
+uint64_t console_start(struct console *console);
+/* Tells the client what has changed by who attached, read or left. */
+void console_update(struct console *console);
 
 /* Room for a whole CONSOLE_READ of input. */
 bool console_has_room(const struct console *console);

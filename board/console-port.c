@@ -16,17 +16,19 @@
 #include "board/control-socket.h"
 #include "board/errors.h"
 
-#define PATH_ENDING	".console"
 #define ACCEPT_AGAIN_MS 1000
 
-char *console_port_path(const char *control)
+char *console_port_path(const char *control, const char *port)
 {
 	size_t len = strlen(control);
 	char *path;
 
 	if (len > 5 && !strcmp(control + len - 5, ".sock"))
 		len -= 5;
-	return asprintf(&path, "%.*s" PATH_ENDING, (int)len, control) < 0 ? NULL : path;
+	return asprintf(&path, "%.*s%s%s%s", (int)len, control, port ? "+" : "", port ? port : "",
+		       port ? ".port" : ".console") < 0
+		       ? NULL
+		       : path;
 }
 
 static void set_attached(struct console *console, int change)
@@ -108,7 +110,10 @@ static void serve(struct console_port *port, uint32_t events)
 
 static void peer_ready(struct loop_fd *watch, uint32_t events)
 {
-	serve(container_of(watch, struct console_port, peer), events);
+	struct console_port *port = container_of(watch, struct console_port, peer);
+
+	serve(port, events);
+	console_update(port->console);
 }
 
 void console_port_serve(struct console_port *port)
@@ -145,14 +150,17 @@ static void accept_ready(struct loop_fd *watch, uint32_t events)
 		return;
 	}
 	if (port->peer.fd >= 0) {
-		say_goodbye(port, fd);
+		if (!port->console->stream)
+			say_goodbye(port, fd);
 		leave(port);
+		console_update(port->console);
 	}
 	port->peer = (struct loop_fd){ .fd = fd, .ready = peer_ready };
 	port->gone = port->input_ended = false;
-	port->at = 0;
+	port->at = console_start(port->console);
 	set_attached(port->console, 1);
 	serve(port, 0);
+	console_update(port->console);
 }
 
 void console_port_init(struct console *console)

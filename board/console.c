@@ -81,6 +81,25 @@ size_t console_copy(struct console *console, uint64_t *at, uint8_t *ret_buf, siz
 	return len;
 }
 
+uint64_t console_start(struct console *console)
+{
+	return console->stream ? console->head : 0;
+}
+
+/* How much of the ring somebody has yet to get, who is waited for. With the lock. */
+static uint64_t kept(const struct console *console)
+{
+	uint64_t most = console->gone || console->loses ? 0 : console->head - console->at;
+
+	for (size_t i = 0; console->stream && i < CONSOLE_PORTS; i++) {
+		const struct console_port *port = &console->ports[i];
+
+		if (port->peer.fd >= 0 && !port->gone && console->head - port->at > most)
+			most = console->head - port->at;
+	}
+	return most;
+}
+
 static size_t console_write(struct chardev *chardev, const uint8_t *buf, size_t len)
 {
 	struct console *console = container_of(chardev, struct console, chardev);
@@ -88,8 +107,8 @@ static size_t console_write(struct chardev *chardev, const uint8_t *buf, size_t 
 	bool wanted;
 
 	pthread_mutex_lock(&console->lock);
-	if (!console->gone && !console->loses && CONSOLE_RING - (console->head - console->at) < n)
-		n = CONSOLE_RING - (console->head - console->at);
+	if (CONSOLE_RING - kept(console) < n)
+		n = CONSOLE_RING - kept(console);
 	for (size_t i = 0; i < n; i++)
 		console->ring[console->head++ % CONSOLE_RING] = buf[i];
 	if (console->gone)
@@ -159,18 +178,25 @@ static bool flush_piece(struct console *console)
 	return !console->gone;
 }
 
-/* Tells the client once there is room for much, not for each byte of it. */
-static void tell_writable(struct console *console)
+/* That it can write again it is told once there is room for much, not for each byte of it. */
+void console_update(struct console *console)
 {
-	bool tell;
+	struct chardev_client *client = console->chardev.client;
+	bool connected, tell;
 
 	pthread_mutex_lock(&console->lock);
-	tell = console->refused && console->head - console->at <= CONSOLE_RING / 2;
+	connected = !console->gone || console->attached || console->in_len;
+	tell = console->refused && kept(console) <= CONSOLE_RING / 2;
 	if (tell)
 		console->refused = false;
 	pthread_mutex_unlock(&console->lock);
-	if (tell && console->chardev.client)
-		console->chardev.client->writable(console->chardev.client);
+	if (connected != console->chardev.connected) {
+		console->chardev.connected = connected;
+		if (client && client->connected)
+			client->connected(client);
+	}
+	if (tell && client)
+		client->writable(client);
 }
 
 static void flush(struct console *console)
@@ -189,9 +215,9 @@ static void flush(struct console *console)
 		if (loop_fd_add(console->loop, &console->out_watch) < 0)
 			loop_post(console->loop, &console->out_task);
 	}
-	tell_writable(console);
 	for (size_t i = 0; i < CONSOLE_PORTS; i++)
 		console_port_serve(&console->ports[i]);
+	console_update(console);
 }
 
 static void out_ready(struct loop_fd *watch, uint32_t events)
@@ -328,6 +354,7 @@ static void in_posted(struct loop_task *task)
 	serve_input(console, console->in_file);
 	for (size_t i = 0; i < CONSOLE_PORTS; i++)
 		console_port_serve(&console->ports[i]);
+	console_update(console);
 }
 
 static void console_resume(struct chardev *chardev)
@@ -406,6 +433,7 @@ int console_create(struct loop *loop, const struct console_spec *spec,
 	console->out_task.run = out_posted;
 	console->out_watch.ready = out_ready;
 	console->in_fd = console->out_fd = console->pty_fd = -1;
+	console->stream = spec->port != NULL;
 	console_port_init(console);
 	pthread_mutex_init(&console->lock, NULL);
 	signal(SIGPIPE, SIG_IGN);
@@ -419,6 +447,7 @@ int console_create(struct loop *loop, const struct console_spec *spec,
 		console_destroy(console);
 		return err;
 	}
+	console->chardev.connected = !console->gone;
 	*ret = console;
 	return 0;
 }

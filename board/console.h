@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The guest's console: a chardev for the UART, on stdin and stdout or another back end, and sockets to
- * attach to it besides. A terminal is made raw on input and put back on every way out:
+ * attach to it besides. And the same for a named port, which is a stream and no terminal: who attaches gets
+ * what comes from then on, and all of it, since the guest waits for who is slow. A terminal is made raw on input and put back on every way out:
  * console_destroy(), exit(), and signals that end the process.
  *
  * On stdin, whatever it is, Ctrl-A is the escape: then x leaves, p presses the power button,
@@ -27,7 +28,8 @@ enum console_kind {
 
 struct console_spec {
 	enum console_kind kind;
-	char *path; /* of a file or socket, malloc'ed */
+	char *path;	  /* of a file or socket, malloc'ed */
+	const char *port; /* the named port that it is for; NULL: the machine's console */
 };
 
 /*
@@ -63,8 +65,11 @@ struct chardev *console_chardev(struct console *console);
  * socket is replaced. -errno after an error was added.
  */
 int console_listen(struct console *console, const char *path, struct errors *errors);
-/* Where `sluice console` finds the console of the machine whose control socket this is. malloc'ed. */
-char *console_port_path(const char *control);
+/*
+ * Where `sluice console` finds the console of the machine whose control socket this is, or a named port.
+ * malloc'ed.
+ */
+char *console_port_path(const char *control, const char *port);
 
 /*
  * Writes what waits, for a second at most, and puts the terminal back. After the UART is gone and

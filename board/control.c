@@ -21,6 +21,7 @@
 #include "board/errors.h"
 #include "board/machine.h"
 #include "devices/device.h"
+#include "devices/virtio-console.h"
 #include "devices/virtio-mem.h"
 #include "hyp/loop.h"
 #include "hyp/stray.h"
@@ -29,7 +30,7 @@
 #define INPUT_BYTES	4096
 #define OUTPUT_HOLD	(64 * KiB)
 #define OUTPUT_MAX	(4 * MiB) /* more than the longest answer and the longest id */
-#define EVENT_MS	1000	  /* between MEMORY_DEVICE_SIZE_CHANGE of one device, as QEMU's */
+#define EVENT_MS	1000	  /* between events of one device, as QEMU's */
 #define ACCEPT_AGAIN_MS 1000	  /* after the process had no descriptor left */
 
 struct client {
@@ -45,12 +46,14 @@ struct client {
 	size_t out_start, out_end, out_capacity;
 };
 
-/* A device whose size is told: at once, then at most once in EVENT_MS, the last size always. */
-struct memory_watch {
+/* A device of which is told: at once, then at most once in EVENT_MS, the last state always. */
+struct device_watch {
 	struct control *control;
+	const struct watched *kind;
 	struct device *device;
 	struct loop_timer timer; /* armed: told less than EVENT_MS ago */
 	bool changed;		 /* since it was told */
+	unsigned told;		 /* ports that are open, bits */
 };
 
 struct control {
@@ -62,8 +65,8 @@ struct control {
 	ino_t ino;
 	struct client clients[CONTROL_CLIENTS];
 	struct machine *machine;
-	struct memory_watch memory[CONFIG_DEVICES];
-	size_t memory_count;
+	struct device_watch devices[CONFIG_DEVICES];
+	size_t device_count;
 };
 
 /* Clients. */
@@ -299,35 +302,82 @@ void control_notify(struct control *control, enum machine_notice notice, const c
 	control_event(control, names[notice], data);
 }
 
-static void tell_size(struct memory_watch *memory)
+static void tell_size(struct device_watch *watch)
 {
 	struct virtio_mem_info info;
-	json_t *data;
 
-	virtio_mem_info(memory->device, &info);
-	data = json_pack("{s:s,s:I,s:s+}", "id", memory->device->id, "size",
-		(json_int_t)info.plugged_bytes, "qom-path", PERIPHERAL_PATH, memory->device->id);
-	memory->changed = false;
-	loop_timer_arm(memory->control->loop, &memory->timer, EVENT_MS);
-	control_event(memory->control, "MEMORY_DEVICE_SIZE_CHANGE", data);
+	virtio_mem_info(watch->device, &info);
+	control_event(watch->control, "MEMORY_DEVICE_SIZE_CHANGE",
+		json_pack("{s:s,s:I,s:s+}", "id", watch->device->id, "size",
+			(json_int_t)info.plugged_bytes, "qom-path", PERIPHERAL_PATH,
+			watch->device->id));
 }
 
-static void size_changed(struct device *device, void *opaque)
+static void tell_ports(struct device_watch *watch)
 {
-	struct memory_watch *memory = opaque;
+	unsigned open = virtio_console_open_ports(watch->device), changed = open ^ watch->told;
 
-	if (memory->timer.loop)
-		memory->changed = true;
+	watch->told = open;
+	for (unsigned i = 0; changed >> i; i++)
+		if (changed >> i & 1)
+			control_event(watch->control, "VSERPORT_CHANGE",
+				json_pack("{s:s,s:b}", "id",
+					virtio_console_port_name(watch->device, i), "open",
+					open >> i & 1));
+}
+
+/* What is told of devices of which class. */
+static const struct watched {
+	const struct device_class *class;
+	void (*watch)(struct device *device, void (*changed)(struct device *device, void *opaque),
+		void *opaque);
+	void (*tell)(struct device_watch *watch);
+} watched[] = {
+	{ &virtio_mem_class, virtio_mem_watch, tell_size },
+	{ &virtio_console_class, virtio_console_watch, tell_ports },
+};
+
+static void tell_device(struct device_watch *watch)
+{
+	watch->changed = false;
+	loop_timer_arm(watch->control->loop, &watch->timer, EVENT_MS);
+	watch->kind->tell(watch);
+}
+
+static void device_changed(struct device *device, void *opaque)
+{
+	struct device_watch *watch = opaque;
+
+	if (watch->timer.loop)
+		watch->changed = true;
 	else
-		tell_size(memory);
+		tell_device(watch);
 }
 
-static void size_due(struct loop_timer *timer)
+static void device_due(struct loop_timer *timer)
 {
-	struct memory_watch *memory = container_of(timer, struct memory_watch, timer);
+	struct device_watch *watch = container_of(timer, struct device_watch, timer);
 
-	if (memory->changed)
-		tell_size(memory);
+	if (watch->changed)
+		tell_device(watch);
+}
+
+static void watch_device(struct control *control, struct device *device)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(watched); i++) {
+		struct device_watch *watch = &control->devices[control->device_count];
+
+		if (device->class != watched[i].class)
+			continue;
+		*watch = (struct device_watch){
+			.control = control,
+			.kind = &watched[i],
+			.device = device,
+			.timer = { .fired = device_due },
+		};
+		control->device_count++;
+		watched[i].watch(device, device_changed, watch);
+	}
 }
 
 static void strayed(void *opaque, const struct stray *latest, uint64_t news)
@@ -349,29 +399,18 @@ struct machine *control_machine(struct qmp *qmp)
 
 void control_set_machine(struct control *control, struct machine *machine)
 {
-	for (size_t i = 0; i < control->memory_count; i++) {
-		loop_timer_cancel(&control->memory[i].timer);
-		virtio_mem_watch(control->memory[i].device, NULL, NULL);
+	for (size_t i = 0; i < control->device_count; i++) {
+		loop_timer_cancel(&control->devices[i].timer);
+		control->devices[i].kind->watch(control->devices[i].device, NULL, NULL);
 	}
-	control->memory_count = 0;
+	control->device_count = 0;
 	if (control->machine)
 		strays_watch(machine_strays(control->machine), NULL, NULL);
 	control->machine = machine;
 	if (machine)
 		strays_watch(machine_strays(machine), strayed, control);
-	for (size_t i = 0; machine && i < machine_device_count(machine); i++) {
-		struct memory_watch *memory = &control->memory[control->memory_count];
-
-		if (machine_device(machine, i)->class != &virtio_mem_class)
-			continue;
-		*memory = (struct memory_watch){
-			.control = control,
-			.device = machine_device(machine, i),
-			.timer = { .fired = size_due },
-		};
-		control->memory_count++;
-		virtio_mem_watch(memory->device, size_changed, memory);
-	}
+	for (size_t i = 0; machine && i < machine_device_count(machine); i++)
+		watch_device(control, machine_device(machine, i));
 }
 
 int control_create(const char *path, struct loop *loop, struct errors *errors, struct control **ret)

@@ -162,6 +162,7 @@ static int add_listeners(struct machine *machine, const struct device_config *co
 static int create_devices(struct machine *machine, struct errors *errors)
 {
 	const struct machine_config *config = machine->config;
+	struct chardev *const *ports = machine->options.ports;
 	int err = 0;
 
 	machine->fixed[FIXED_UART].env.chardev = machine->options.console;
@@ -179,6 +180,8 @@ static int create_devices(struct machine *machine, struct errors *errors)
 		if (err)
 			return err;
 		device->env.id = from->id;
+		device->env.ports = ports;
+		ports += from->port_count;
 		device_look(from, true, errors);
 		if (errors_any(errors))
 			return -EINVAL;

@@ -33,8 +33,9 @@ enum machine_notice {
 
 struct machine_options {
 	const char *name; /* outlives the machine */
-	bool no_reboot; /* a reset ends the machine */
+	bool no_reboot;	  /* a reset ends the machine */
 	struct chardev *console;
+	struct chardev *const *ports; /* of all devices, in their order */
 	const struct kvm_limits *kvm; /* as probed; copied */
 	/*
 	 * Told of each; of RESET and SHUTDOWN with QEMU's ShutdownCause ("guest-reset", "host-signal",

@@ -24,6 +24,7 @@
 #include "board/host-fault.h"
 #include "board/host.h"
 #include "board/machine.h"
+#include "board/ports.h"
 #include "hyp/log.h"
 #include "hyp/loop.h"
 #include "hyp/util.h"
@@ -299,18 +300,11 @@ static int create_control(struct run *run, struct errors *errors)
 }
 
 /* The console on its back end, and the sockets to attach to it. */
-static int create_console(struct run *run, const struct machine_config *config,
-	struct errors *errors, struct console **ret)
+static int create_console(struct run *run, const struct console_spec *spec,
+	const struct console_callbacks *callbacks, struct errors *errors, struct console **ret)
 {
-	const struct console_callbacks callbacks = {
-		.leave = on_leave,
-		.power_button = on_power_button,
-		.opaque = run,
-	};
-	const struct console_spec *spec = run->options.has_console ? &run->options.console
-								   : &config->console;
-	char *path = console_port_path(control_place(run->control));
-	int err = path ? console_create(run->loop, spec, &callbacks, ret) : -ENOMEM;
+	char *path = console_port_path(control_place(run->control), NULL);
+	int err = path ? console_create(run->loop, spec, callbacks, ret) : -ENOMEM;
 
 	if (err)
 		error_add(errors, "console", spec->path, "%s", strerror(-err));
@@ -331,7 +325,15 @@ static int serve(struct run *run, const struct host_limits *host, struct machine
 		.notify = on_notice,
 		.opaque = run,
 	};
+	const struct console_callbacks callbacks = {
+		.leave = on_leave,
+		.power_button = on_power_button,
+		.opaque = run,
+	};
+	const struct console_spec *spec = run->options.has_console ? &run->options.console
+								   : &config->console;
 	struct console *console = NULL;
+	struct ports *ports = NULL;
 	int err, code = EXIT_WRONG;
 
 	/* First: one that came while the machine is made would end us with the socket left behind. */
@@ -344,10 +346,14 @@ static int serve(struct run *run, const struct host_limits *host, struct machine
 	if (err)
 		goto out;
 	options.name = run->name;
-	err = create_console(run, config, errors, &console);
+	err = create_console(run, spec, &callbacks, errors, &console);
+	if (!err)
+		err = ports_create(run->loop, config, control_place(run->control),
+			spec->kind == CONSOLE_STDIO, &callbacks, errors, &ports);
 	if (err)
 		goto out;
 	options.console = console_chardev(console);
+	options.ports = ports_chardevs(ports);
 	err = machine_create(config, &options, run->loop, errors, &run->machine);
 	if (err)
 		goto out;
@@ -374,6 +380,7 @@ out:
 	loop_fd_remove(&run->signals);
 	control_destroy(run->control);
 	machine_destroy(run->machine);
+	ports_destroy(ports);
 	console_destroy(console);
 	if (run->signals.fd >= 0)
 		close(run->signals.fd);

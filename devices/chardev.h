@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A character stream between a UART and the outside. The UART writes from any thread and must not
- * wait: what the back end cannot take now it refuses, and tells when it can again. The back end
- * offers input on the event loop's thread, as much as the UART says it can take.
+ * A character stream between a UART, or a port of virtio-console, and the outside. The device writes
+ * from any thread and must not wait: what the back end cannot take now it refuses, and tells when it
+ * can again. The back end offers input on the event loop's thread, as much as the device says it can take.
  */
 #ifndef SLUICE_DEVICES_CHARDEV_H
 #define SLUICE_DEVICES_CHARDEV_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,11 +26,14 @@ struct chardev_client {
 	size_t (*receive)(struct chardev_client *client, const uint8_t *buf, size_t len);
 	/* write() will take bytes again after it took fewer than it was given. */
 	void (*writable)(struct chardev_client *client);
+	/* chardev->connected has changed. May be NULL. */
+	void (*connected)(struct chardev_client *client);
 };
 
 struct chardev {
 	const struct chardev_ops *ops;
 	struct chardev_client *client; /* NULL while no device is there: input waits */
+	bool connected;		       /* somebody is at the other end; of the loop's thread */
 };
 
 #endif

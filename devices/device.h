@@ -36,6 +36,15 @@ enum property_type {
 	PROPERTY_FILE,	 /* a path, from the tree's folder if relative; const char *, as above */
 	PROPERTY_CHOICE, /* one string out of `choices`; its index as uint32_t */
 	PROPERTY_REGION, /* phandle of a /reserved-memory node; struct property_region */
+	PROPERTY_PORTS,	 /* strings, each a port's name or NAME=BACKEND; struct property_ports */
+};
+
+/* Named byte streams to the host; the device finds their back ends in device_env.ports. */
+#define DEVICE_PORTS_MAX 7
+#define PORT_NAME_MAX	 64
+struct property_ports {
+	unsigned count;
+	const char *names[DEVICE_PORTS_MAX];
 };
 
 /* A guest-physical range that a property names. */
@@ -75,9 +84,10 @@ struct device_env {
 	struct loop *loop;
 	struct guestmem *mem;
 	struct irq_line *irq;
-	struct window *window;	 /* of classes with a `window`, else NULL */
-	struct chardev *chardev; /* of the console, else NULL */
-	bool system_suspend;	 /* the guest can suspend to memory and come back */
+	struct window *window;	      /* of classes with a `window`, else NULL */
+	struct chardev *chardev;      /* of the console, else NULL */
+	struct chardev *const *ports; /* of classes with a property of ports, in its order */
+	bool system_suspend;	      /* the guest can suspend to memory and come back */
 };
 
 enum device_kind { DEVICE_PLATFORM, DEVICE_VIRTIO };

@@ -3,6 +3,7 @@
 #include "devices/device.h"
 #include "devices/sp805.h"
 #include "devices/virtio-blk.h"
+#include "devices/virtio-console.h"
 #include "devices/virtio-mem.h"
 #include "devices/virtio-net.h"
 #include "devices/virtio-rng.h"
@@ -10,6 +11,7 @@
 
 const struct device_class *const device_table[] = {
 	&virtio_blk_class,
+	&virtio_console_class,
 	&virtio_mem_class,
 	&virtio_net_class,
 	&virtio_rng_class,

@@ -24,7 +24,7 @@
 #define QUEUE_SIZE VIRTQ_SIZE_MAX
 /* Linux takes as many as it has CPUs; more than these few does not help one thread that serves all. */
 #define QUEUES_DEFAULT 4
-#define BLK_QUEUES_MAX 8
+#define QUEUES_MAX     8
 /* Of one discard or write of zeroes; Linux splits larger ones. */
 #define SEAMS_MAX	16 /* between ranges of memory, in one request */
 #define RANGE_MAX_BYTES (1 * GiB)
@@ -326,7 +326,7 @@ static const struct property properties[] = {
 	{ "file", PROPERTY_FILE, FIELD(file), .required = true },
 	{ "read-only", PROPERTY_FLAG, FIELD(read_only) },
 	{ "serial", PROPERTY_STRING, FIELD(serial) },
-	{ "queues", PROPERTY_U32, FIELD(queues), .min = 1, .max = BLK_QUEUES_MAX },
+	{ "queues", PROPERTY_U32, FIELD(queues), .min = 1, .max = QUEUES_MAX },
 	{ "direct", PROPERTY_FLAG, FIELD(direct) },
 	{ "discard", PROPERTY_CHOICE, FIELD(discard), .choices = switches },
 	{ NULL },

@@ -177,13 +177,18 @@ static void access_register(struct virtio_device *device, struct mmio_access *ac
 	}
 }
 
-/* No class has a field that the driver may write. Beyond the space there are zeros. */
+/* Beyond the space there are zeros. */
 static void access_config(struct virtio_device *device, struct mmio_access *access)
 {
 	uint64_t offset = access->offset - VIRTIO_MMIO_CONFIG, size = device->class->config_bytes;
 
-	if (access->write || offset >= size)
+	if (offset >= size)
 		return;
+	if (access->write) {
+		if (device->class->write_config)
+			device->class->write_config(device, offset, access->size, access->data);
+		return;
+	}
 	memcpy(&access->data, (const char *)device->config + offset,
 		access->size < size - offset ? access->size : size - offset);
 }

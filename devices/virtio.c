@@ -106,6 +106,8 @@ static void driver_reset(struct virtio_device *device)
 	device->state = (struct virtio_state){
 		.config_generation = device->state.config_generation,
 	};
+	if (device->class->reset)
+		device->class->reset(device);
 }
 
 void virtio_stop_queue(struct virtio_device *device, unsigned index)

@@ -44,6 +44,11 @@ struct virtio_class {
 	 * `index`. With the lock, on any thread. May be NULL.
 	 */
 	void (*halt)(struct virtio_device *device, unsigned index);
+	/* The driver resets the device: what it knows of this driver goes too. With the lock, any thread. */
+	void (*reset)(struct virtio_device *device);
+	/* The driver writes bytes of the configuration space. With the lock, on a vCPU's thread. */
+	void (*write_config)(
+		struct virtio_device *device, uint64_t offset, unsigned size, uint64_t value);
 };
 
 /* What the driver has set up: plain data, all zero after a reset but for config_generation. */
@@ -93,6 +98,8 @@ int virtio_init(struct virtio_device *device, const struct device_class *device_
 	const void *config);
 /* Before queues are served for another reason than a notification: as for one, the turn is bounded. */
 void virtio_begin_turn(struct virtio_device *device);
+/* `serve` is called for queue `index` in a later turn, as by a notification. Any thread. */
+void virtio_kick(struct virtio_device *device, unsigned index);
 /* Takes a half-made device too, as long as it was zeroed. On the loop's thread. */
 void virtio_finish(struct virtio_device *device);
 /* System reset: a driver's reset, and notifications that wait are forgotten. Takes the lock. */
@@ -136,7 +143,5 @@ void virtio_needs_reset(struct virtio_device *device, const char *why);
 /* Returns once nothing of the queue is in flight (4.2.2.2); none of that is pushed any more. */
 void virtio_stop_queue(struct virtio_device *device, unsigned index);
 void virtio_write_status(struct virtio_device *device, uint32_t status);
-/* Notifies queue `index`, below class->queue_count, as its doorbell does. */
-void virtio_kick(struct virtio_device *device, unsigned index);
 
 #endif

@@ -245,22 +245,30 @@ int virtq_wants_interrupt(struct virtq *queue, const struct guestmem *mem)
 	return vring_need_event(value, queue->next_used, told);
 }
 
-int virtq_chain_read(
-	const struct virtq_chain *chain, const struct guestmem *mem, void *ret_buf, size_t len)
+int virtq_chain_read_at(const struct virtq_chain *chain, const struct guestmem *mem, uint32_t at,
+	void *ret_buf, size_t len)
 {
 	uint8_t *buf = ret_buf;
 
-	if (len > chain->readable_bytes)
+	if (at > chain->readable_bytes || len > chain->readable_bytes - at)
 		return -EMSGSIZE;
 	for (const struct virtq_segment *segment = chain->segments; len; segment++) {
-		size_t part = len < segment->len ? len : segment->len;
+		uint32_t skip = at < segment->len ? at : segment->len;
+		size_t part = len < segment->len - skip ? len : segment->len - skip;
 
-		if (guestmem_read(mem, segment->gpa, buf, part))
+		if (part && guestmem_read(mem, segment->gpa + skip, buf, part))
 			return -EFAULT;
+		at -= skip;
 		buf += part;
 		len -= part;
 	}
 	return 0;
+}
+
+int virtq_chain_read(
+	const struct virtq_chain *chain, const struct guestmem *mem, void *ret_buf, size_t len)
+{
+	return virtq_chain_read_at(chain, mem, 0, ret_buf, len);
 }
 
 int virtq_chain_write(

@@ -82,12 +82,14 @@ int virtq_push_many(struct virtq *queue, const struct guestmem *mem, const struc
 int virtq_wants_interrupt(struct virtq *queue, const struct guestmem *mem);
 
 /*
- * Copies between `buf` and the first `len` bytes of the chain's readable (writable) segments.
- * -EMSGSIZE where they hold less, -EFAULT where the gate refuses one; the part before it may have
- * been copied.
+ * Copies between `buf` and the first `len` bytes of the chain's readable (writable) segments, or those
+ * from byte `at` on. -EMSGSIZE where they hold less, -EFAULT where the gate refuses one; the part before
+ * it may have been copied.
  */
 int virtq_chain_read(
 	const struct virtq_chain *chain, const struct guestmem *mem, void *ret_buf, size_t len);
+int virtq_chain_read_at(const struct virtq_chain *chain, const struct guestmem *mem, uint32_t at,
+	void *ret_buf, size_t len);
 int virtq_chain_write(
 	const struct virtq_chain *chain, const struct guestmem *mem, const void *buf, size_t len);
 

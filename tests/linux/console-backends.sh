@@ -29,17 +29,6 @@ ram=$linux_ram
 # shell is driven by attaching: NAME.out is what an attached one sees.
 tree guest 1 6.12
 run guest --console pty
-# attach NAME [ARGUMENT...]: `sluice console`, or another command, with its input open.
-attach() {
-	local name=$1
-	shift
-	rm -f "$work/$name.in"
-	mkfifo "$work/$name.in"
-	"$@" <"$work/$name.in" >"$work/$name.out" 2>"$work/$name.err" &
-	pid[$name]=$!
-	exec {fd}>"$work/$name.in"
-	eval "input_$name=$fd"
-}
 until_true 60 test -S "$(socket guest)"
 attach first "$SLUICE" console guest
 check "boots-before-the-eyes-of-who-attached" booted first

@@ -3,8 +3,8 @@
 # hosts: 6.12
 # memory: 2048
 # timeout: 400
-# The small devices: the watchdog's actions with bare-metal guests; then the host's random numbers and the watchdog as a
-# Linux guest's drivers see them.
+# The small devices: the watchdog's actions with bare-metal guests; then the host's random numbers, named ports and the
+# watchdog as a Linux guest's drivers see them.
 
 . "$(dirname "$0")/lib.bash"
 
@@ -54,15 +54,42 @@ check "still-has-no-time" never_bitten still
 quits still
 ram=$linux_ram
 
-tree linux 1 6.12 'rng0 { compatible = "sluice,virtio-rng"; }; watchdog { compatible = "sluice,watchdog"; };'
+tree linux 1 6.12 'rng0 { compatible = "sluice,virtio-rng"; }; watchdog { compatible = "sluice,watchdog"; };
+	console0 { compatible = "sluice,virtio-console"; ports = "term", "agent", "log=file:said"; terminal; };'
 run linux
 check "boots" booted linux
 check "rng-is-the-guests" guest linux 60 'grep -x virtio_rng.0 /sys/class/misc/hw_random/rng_current'
 check "rng-gives" eval "[ \"\$(guest linux 60 'head -c 65536 /dev/hwrng | wc -c')\" = 65536 ]"
 draw() { guest linux 60 'head -c 32 /dev/hwrng | sha256sum'; }
 drawn=("$(draw)" "$(draw)")
-# Fed for longer than it waits, then no more.
 watch linux
+# A port is /dev/vport0pN where there is no udev; with nobody at the other end its input is at its end.
+check "ports-have-names" guest linux 60 'for p in term agent log; do ln -s "$(dirname $(grep -lx $p /sys/class/virtio-ports/*/name) | sed "s,.*/,/dev/,")" /dev/$p || exit; done'
+check "port-to-a-file" eval "guest linux 60 'seq 100000 >/dev/log' && until_true 60 eval 'seq 100000 | cmp - $work/said'"
+check "port-of-nobody-is-at-its-end" eval "[ \"\$(guest linux 60 'cat /dev/agent | wc -c')\" = 0 ]"
+check "no-such-port" eval "! $SLUICE console linux agnet 2>$work/err && grep -q 'the machine has: agent, log, term' $work/err"
+# Opened by a guest that waits for somebody; then somebody who is slow, and somebody who is not.
+port() { until_true 60 seen linux ".event == \"VSERPORT_CHANGE\" and .data == {\"id\": \"agent\", \"open\": $1}"; }
+send linux 'head -c 5000000 /dev/zero >/dev/agent &'
+check "port-opens" port true
+attach deaf socat -u - "UNIX-CONNECT:$(socket linux | sed "s/.sock$/+agent.port/")"
+check "nobody-else-waits" eval "guest linux 60 'sleep 2; pidof head' && $SLUICE slots linux"
+attach reader "$SLUICE" console linux agent
+check "who-replaces-the-slow-one-gets-the-rest" guest linux 60 'until ! pidof head; do sleep 0.1; done'
+check "port-closes" port false
+kill "${pid[deaf]}"
+unset "pid[deaf]"
+check "port-gives-all" eval "guest linux 60 'seq 100000 >/dev/agent' && until_true 60 eval 'tail -c 588895 $work/reader.out | cmp - <(seq 100000)'"
+send linux 'cat /dev/agent'
+send reader 'there'
+check "port-takes" until_true 60 grep -a "there\$" "$work/linux.out"
+send reader $'\035'
+check "who-detaches-ends-its-input" eval "ended reader 60 0 && guest linux 60 true"
+attach term "$SLUICE" console linux term
+send term 'typed here'
+check "terminal-takes" eval "guest linux 60 'head -n 1 </dev/hvc0' | grep -x 'typed here'"
+check "terminal-gives" eval "guest linux 60 'echo said here >/dev/hvc0' && until_true 60 grep -aq 'said here' $work/term.out"
+# Fed for longer than it waits, then no more.
 check "watchdog-is-there" guest linux 60 'grep -x sp805-wdt /sys/class/watchdog/watchdog0/identity'
 send linux 'watchdog -T 4 -t 1 /dev/watchdog'
 check "watchdog-is-fed" eval "guest linux 60 'sleep 6; pidof watchdog' && never_bitten linux"

@@ -110,6 +110,18 @@ run() {
 	eval "input_$name=$fd"
 }
 
+# attach NAME COMMAND...: `sluice console`, or another command, with its input open.
+attach() {
+	local name=$1
+	shift
+	rm -f "$work/$name.in"
+	mkfifo "$work/$name.in"
+	"$@" <"$work/$name.in" >"$work/$name.out" 2>"$work/$name.err" &
+	pid[$name]=$!
+	exec {fd}>"$work/$name.in"
+	eval "input_$name=$fd"
+}
+
 # booted NAME [COUNT [SECONDS]]: the guest has said its line COUNT times.
 boots() { [ "$(grep -c 'guest: Linux [0-9]' "$work/$1.out")" -ge "$2" ]; }
 booted() {

@@ -28,7 +28,7 @@ static struct chardev *chardev;
 /* The UART takes `room` bytes. */
 static char got[65536];
 static size_t got_len, room;
-static unsigned writable; /* so often was it told */
+static unsigned writable, joined, parted; /* so often was it told */
 
 static inline size_t bench_receive(struct chardev_client *client, const uint8_t *buf, size_t len)
 {
@@ -45,11 +45,18 @@ static inline void bench_writable(struct chardev_client *client)
 	writable++;
 }
 
-static struct chardev_client client = { .receive = bench_receive, .writable = bench_writable };
+static inline void bench_connected(struct chardev_client *client)
+{
+	(*(chardev->connected ? &joined : &parted))++;
+}
+
+static struct chardev_client client = {
+	.receive = bench_receive, .writable = bench_writable, .connected = bench_connected
+};
 
 static inline int bench_create(void)
 {
-	got_len = writable = 0;
+	got_len = writable = joined = parted = 0;
 	room = sizeof(got);
 	console = NULL;
 	return loop_create(&loop);

@@ -10,7 +10,7 @@
 #include "hyp/loop.h"
 #include "hyp/util.h"
 
-static struct loop_fd *watches[16];
+static struct loop_fd *watches[32];
 static struct loop_timer *timers;
 static uint64_t now_ms = 1;
 static bool stopped;

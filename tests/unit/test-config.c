@@ -38,6 +38,7 @@ static const struct host_limits gicv2 = { 48, 256 * TiB, 0, 4 * KiB, 32767, 512,
 	"&reserved { second: second { " place " no-map; }; };"                                     \
 	"/ { vmem1 { compatible = \"sluice,virtio-mem\"; memory-region = <&second>; " more " }; };"
 #define WINDOW(place)	      "&growth { reg = <" place ">; };"
+#define PORTS(list)	      "/ { ports0 { compatible = \"sluice,virtio-console\"; ports = " list "; }; };"
 #define CPU(n, reg)	      "cpu" n " { device_type = \"cpu\"; reg = <" reg ">; };"
 
 static const struct wrong {
@@ -165,6 +166,12 @@ static const struct wrong {
 	{ "class-too-deep", "/ { bus { vmem { compatible = \"sluice,virtio-mem\"; }; }; };", NULL, { "/bus/vmem: compatible: \"sluice,virtio-mem\" stands in a child of the root" } },
 	{ "console-kind", "/ { options { sluice { compatible = \"sluice,options\"; console = \"tty\"; }; }; };", NULL, { "/options/sluice: console: \"tty\" is none of \"stdio\"" } },
 	{ "console-without-path", "/ { options { sluice { compatible = \"sluice,options\"; console = \"file:\"; }; }; };", NULL, { "/options/sluice: console: \"file:\" is none of \"stdio\"" } },
+	{ "port-names", PORTS("\"a\", \".b\", \"c d\", \"\", \"a=null\""), NULL, { "/ports0: ports: \".b\": a name is up to 64 letters", "/ports0: ports: \"c d\": a name", "/ports0: ports: \"\": a name", "/ports0: ports: \"a=null\": there is a port of this name" } },
+	{ "port-of-another", PORTS("\"a\"") "/ { ports1 { compatible = \"sluice,virtio-console\"; ports = \"a\"; }; };", NULL, { "/ports1: ports: \"a\": there is a port of this name" } },
+	{ "port-back-end", PORTS("\"a=pty:x\", \"b=\""), NULL, { "/ports0: ports: \"a=pty:x\": behind the = stands none of \"stdio\"", "/ports0: ports: \"b=\": behind" } },
+	{ "ports-too-many", PORTS("\"a\", \"b\", \"c\", \"d\", \"e\", \"f\", \"g\", \"h\""), NULL, { "/ports0: ports: takes 1 to 7 strings" } },
+	{ "ports-no-strings", PORTS("<1>"), NULL, { "/ports0: ports: takes 1 to 7 strings" } },
+	{ "ports-missing", "/ { ports0 { compatible = \"sluice,virtio-console\"; }; };", NULL, { "/ports0: ports: missing" } },
 	{ "two-watchdogs", "/ { dog1 { compatible = \"sluice,watchdog\"; }; dog2 { compatible = \"sluice,watchdog\"; }; };", NULL, { "/dog2: a machine has one sluice,watchdog, and /dog1 is it" } },
 	{ "watchdog-action", "/ { dog { compatible = \"sluice,watchdog\"; action = \"poweroff\"; }; };", NULL, { "/dog: action: \"poweroff\" is none of \"reset\", \"power-off\", \"pause\", \"event\"; did you mean power-off?" } },
 	{ "watchdog-is-no-virtio", "/ { aliases { virtio0 = \"/dog\"; }; dog { compatible = \"sluice,watchdog\"; }; };", NULL, { "/aliases: virtio0: \"/dog\" is not a virtio device of this machine" } },
@@ -606,6 +613,24 @@ static void narrow(void **state)
 }
 
 /* The order of places: aliases, then names as people count. */
+static void ports(void **state)
+{
+	struct machine_config *config = read_good(
+		PORTS("\"a.b-c_0\", \"log=file:log\", \"at=socket:/run/x=y\"") "/ { aliases { virtio0 = \"/ports0\"; }; };",
+		&big_host);
+	const struct device_config *device = &config->devices[0];
+
+	assert_string_equal(device->id, "ports0");
+	assert_int_equal(device->port_count, 3);
+	assert_string_equal(device->ports[0].name, "a.b-c_0");
+	assert_int_equal(device->ports[0].backend.kind, CONSOLE_NULL);
+	assert_int_equal(device->ports[1].backend.kind, CONSOLE_FILE);
+	assert_string_equal(device->ports[1].backend.port, "log");
+	assert_int_equal(device->ports[2].backend.kind, CONSOLE_SOCKET);
+	assert_string_equal(device->ports[2].backend.path, "/run/x=y");
+	config_destroy(config);
+}
+
 static void order(void **state)
 {
 	static const char *const names[] = { "last", "vmem2", "vmem0", "vmem9", "vmem10" };
@@ -650,7 +675,7 @@ int main(void)
 {
 	static const struct CMUnitTest others[] = {
 		TEST(files), TEST(no_dtc), TEST(overlays), TEST(truncated), TEST(spoilt), TEST(odd_blobs), TEST(old_version),
-		TEST(good), TEST(window), TEST(seed), TEST(slots_fit), TEST(placed), TEST(narrow),
+		TEST(good), TEST(window), TEST(seed), TEST(slots_fit), TEST(placed), TEST(narrow), TEST(ports),
 		TEST(order), TEST(nearest),
 	};
 	struct CMUnitTest tests[ARRAY_SIZE(wrong) + ARRAY_SIZE(others)];

@@ -45,16 +45,22 @@ static int teardown(void **state)
 	return rmdir(folder); /* fails where a socket was left */
 }
 
-static void start(const char *text)
+static void start_as(const char *text, const char *port)
 {
 	struct console_spec spec;
 	char slash[64];
 
 	snprintf(slash, sizeof(slash), "%s/", folder);
 	assert_true(console_spec_read(text, slash, &spec));
+	spec.port = port;
 	assert_int_equal(console_create(loop, &spec, &callbacks, &console), 0);
 	free(spec.path);
 	bench_connect();
+}
+
+static void start(const char *text)
+{
+	start_as(text, NULL);
 }
 
 static void listen_here(void)
@@ -126,9 +132,12 @@ static void specs(void **state)
 		free(spec.path);
 	}
 	for (unsigned i = 0; i < 2; i++) {
-		char *port = console_port_path(i ? "/run/x" : "/run/x.sock");
+		char *port = console_port_path(i ? "/run/x" : "/run/x.sock", NULL);
 
 		assert_string_equal(port, "/run/x.console");
+		free(port);
+		port = console_port_path(i ? "/run/x" : "/run/x.sock", "agent");
+		assert_string_equal(port, "/run/x+agent.port");
 		free(port);
 	}
 }
@@ -352,6 +361,87 @@ static void the_end_is_heard(void **state)
 	close(fd);
 }
 
+/* Of a named port: who is there is told, and gets what is said from then on. */
+static void a_port_is_joined(void **state)
+{
+	int first, second;
+
+	start_as("null", "agent");
+	listen_here();
+	assert_false(chardev->connected);
+	assert_int_equal(say("to nobody"), 9);
+	first = attach();
+	run(20);
+	assert_int_equal(joined, 1);
+	say("one");
+	assert_said(first, "one");
+	second = attach();
+	run(20);
+	assert_int_equal(read(first, got, 1), 0); /* and not a word in its stream */
+	assert_int_equal(parted, 1);
+	assert_int_equal(joined, 2);
+	say("two");
+	assert_said(second, "two");
+	room = 2; /* what it sent before it left comes before its leaving */
+	assert_int_equal(write(second, "abcd", 4), 4);
+	close(second);
+	run(20);
+	assert_int_equal(parted, 1);
+	room = sizeof(got);
+	chardev->ops->resume(chardev);
+	assert_got("abcd", 4);
+	run(20);
+	assert_int_equal(parted, 2);
+	assert_false(chardev->connected);
+	close(first);
+	assert_idle();
+}
+
+/* Who is attached to a port and does not read is waited for, in bounded memory, until it reads or leaves. */
+static void a_port_waits_for_who_is_slow(void **state)
+{
+	char *buf = malloc(4 * MiB);
+	size_t taken;
+	int fd;
+
+	start_as("null", "agent");
+	listen_here();
+	fd = attach();
+	run(20);
+	taken = flood(4096);
+	assert_in_range(taken, RING, 2 * MiB);
+	assert_int_equal(say("x"), 0);
+	assert_int_equal(writable, 0);
+	assert_idle();
+	for (size_t done = 0; done < taken; done += KiB) {
+		take(fd, buf, KiB);
+		assert_int_equal(buf[0], 'a' + done / KiB % 26);
+	}
+	run(20);
+	assert_int_equal(writable, 1);
+	flood(4096);
+	assert_int_equal(say("x"), 0);
+	close(fd);
+	run(20);
+	assert_int_equal(writable, 2);
+	assert_int_equal(flood(1024), MiB);
+	free(buf);
+}
+
+static void a_port_with_a_file_is_joined(void **state)
+{
+	char full[] = "/dev/full";
+	struct console_spec spec = { .kind = CONSOLE_FILE, .path = full, .port = "log" };
+
+	assert_int_equal(console_create(loop, &spec, &callbacks, &console), 0);
+	chardev = console_chardev(console);
+	chardev->client = &client;
+	assert_true(chardev->connected);
+	say("too much");
+	run(20);
+	assert_int_equal(parted, 1);
+}
+
 static void place_is_taken(void **state)
 {
 	struct errors errors = { 0 };
@@ -381,6 +471,9 @@ int main(void)
 		T(guest_does_not_listen),
 		T(half_closed_still_listens),
 		T(the_end_is_heard),
+		T(a_port_is_joined),
+		T(a_port_waits_for_who_is_slow),
+		T(a_port_with_a_file_is_joined),
 		T(place_is_taken),
 	};
 

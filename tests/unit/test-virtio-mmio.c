@@ -457,6 +457,48 @@ static void config_space(void **unused)
 	assert_int_equal(mmio(0x100, 4, false, 0), 0x04030201);
 }
 
+static struct {
+	unsigned resets, writes, size;
+	uint64_t offset, value;
+} hooked;
+
+static void on_reset(struct virtio_device *virtio)
+{
+	hooked.resets++;
+}
+
+static void on_write(struct virtio_device *virtio, uint64_t offset, unsigned size, uint64_t value)
+{
+	hooked.writes++;
+	hooked.offset = offset;
+	hooked.size = size;
+	hooked.value = value;
+}
+
+/* A class that wants to hear of resets, and of what the driver writes to the configuration space. */
+static void hooks(void **unused)
+{
+	struct virtio_class hooking = class;
+
+	hooking.reset = on_reset;
+	hooking.write_config = on_write;
+	device.class = &hooking;
+	set(VIRTIO_MMIO_STATUS, 1);
+	assert_int_equal(hooked.resets, 0);
+	set(VIRTIO_MMIO_STATUS, 0);
+	assert_int_equal(hooked.resets, 1);
+	virtio_system_reset(&device);
+	assert_int_equal(hooked.resets, 2);
+	mmio(0x104, 2, true, 0x1234);
+	assert_true(hooked.writes == 1 && hooked.offset == 4 && hooked.size == 2 &&
+		    hooked.value == 0x1234);
+	mmio(0x10c, 4, true, 1); /* beyond it */
+	mmio(0x1fc, 4, true, 1);
+	assert_int_equal(hooked.writes, 1);
+	assert_int_equal(mmio(0x104, 4, false, 0), 0x08070605);
+	device.class = &class;
+}
+
 static void config_generation(void **unused)
 {
 	uint64_t before = get(VIRTIO_MMIO_CONFIG_GENERATION);
@@ -508,7 +550,7 @@ static int next_fd(void)
 static void half_made(void **unused)
 {
 	static struct virtio_device other;
-	struct loop_fd filler[16] = { 0 };
+	struct loop_fd filler[32] = { 0 };
 	unsigned fillers = 0, watches = fake_loop_watches();
 	int fd = next_fd();
 
@@ -580,6 +622,7 @@ int main(void)
 		TEST(driver_reset),
 		TEST(system_reset),
 		TEST(config_space),
+		TEST(hooks),
 		TEST(config_generation),
 		TEST(any_access),
 		TEST(half_made),

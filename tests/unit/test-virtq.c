@@ -74,7 +74,7 @@ static void chain_in_order(void **unused)
 
 static void copies_across_segments(void **unused)
 {
-	char in[6];
+	char in[8];
 
 	memcpy(driver.ram + FREE_AT, "abc", 3);
 	memcpy(driver.ram + FREE_AT + 50, "defg", 4);
@@ -89,6 +89,13 @@ static void copies_across_segments(void **unused)
 	assert_int_equal(virtq_chain_write(&chain, &driver.mem, "XYZ", 3), 0);
 	assert_int_equal(driver.ram[FREE_AT + 100], 'X');
 	assert_memory_equal(driver.ram + FREE_AT + 200, "YZ\0", 3);
+	for (unsigned from = 0; from < 7; from++) {
+		assert_int_equal(virtq_chain_read_at(&chain, &driver.mem, from, in, 7 - from), 0);
+		assert_memory_equal(in, &"abcdefg"[from], 7 - from);
+		assert_int_equal(
+			virtq_chain_read_at(&chain, &driver.mem, from, in, 8 - from), -EMSGSIZE);
+	}
+	assert_int_equal(virtq_chain_read_at(&chain, &driver.mem, 8, in, 0), -EMSGSIZE);
 	assert_int_equal(virtq_chain_read(&chain, &driver.mem, in, 8), -EMSGSIZE);
 	assert_int_equal(virtq_chain_write(&chain, &driver.mem, in, 6), -EMSGSIZE);
 }

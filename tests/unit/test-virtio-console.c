@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* virtio-console: how ports are made known, opened and closed; bytes both ways; who is slow; what is no message. */
+#include <linux/virtio_console.h>
+#include <stdlib.h>
+
+#include "devices/chardev.h"
+#include "devices/virtio-console.h"
+#include "hyp/util.h"
+#include "queues-driver.h"
+#include "unit.h"
+
+enum { TO_GUEST0, FROM_GUEST0, CONTROL_TO, CONTROL_FROM, TO_GUEST1, FROM_GUEST1, QUEUES };
+#define MULTIPORT (1ull << VIRTIO_CONSOLE_F_MULTIPORT)
+
+/* ---- The host's ends ---- */
+
+static struct end {
+	struct chardev chardev;
+	size_t room;
+	unsigned resumed;
+	char got[200000];
+	size_t len;
+} ends[2];
+
+static size_t end_write(struct chardev *chardev, const uint8_t *buf, size_t len)
+{
+	struct end *end = container_of(chardev, struct end, chardev);
+	size_t n = len < end->room ? len : end->room;
+
+	assert_true(end->len + n <= sizeof(end->got));
+	memcpy(end->got + end->len, buf, n);
+	end->len += n;
+	end->room -= n;
+	return n;
+}
+
+static void end_resume(struct chardev *chardev)
+{
+	container_of(chardev, struct end, chardev)->resumed++;
+}
+
+static const struct chardev_ops end_ops = { end_write, end_resume };
+static struct chardev *const chardevs[] = { &ends[0].chardev, &ends[1].chardev };
+static const struct device_env env = {
+	.id = "console0",
+	.loop = (struct loop *)&device,
+	.mem = &memory,
+	.irq = &irq,
+	.ports = chardevs,
+};
+
+static void assert_got(unsigned port, const char *text)
+{
+	assert_int_equal(ends[port].len, strlen(text));
+	assert_memory_equal(ends[port].got, text, strlen(text));
+	ends[port].len = 0;
+}
+
+static size_t say(unsigned port, const char *text)
+{
+	struct chardev_client *client = chardevs[port]->client;
+
+	return client->receive(client, (const uint8_t *)text, strlen(text));
+}
+
+static void connect_end(unsigned port, bool connected)
+{
+	chardevs[port]->connected = connected;
+	chardevs[port]->client->connected(chardevs[port]->client);
+}
+
+/* ---- The driver ---- */
+
+static char told[200]; /* the watcher */
+
+static void changed(struct device *of, void *opaque)
+{
+	static unsigned before;
+	unsigned open = virtio_console_open_ports(of);
+
+	for (unsigned i = 0; i < 2; i++)
+		if ((open ^ before) >> i & 1)
+			strcat(strcat(told, virtio_console_port_name(of, i)),
+				open >> i & 1 ? " opened;" : " closed;");
+	before = open;
+}
+
+/* The node as the board reads it: all that is known of it here is its first property. */
+static union {
+	struct property_ports ports;
+	uint8_t bytes[256];
+} node;
+
+static void create(bool terminal)
+{
+	const struct property *flag = virtio_console_class.properties;
+
+	node.ports = (struct property_ports){ 2, { "agent", "log" } };
+	while (strcmp(flag->name, "terminal"))
+		flag++;
+	node.bytes[flag->offset] = terminal;
+	assert_int_equal(virtio_console_class.create(&node, &env, &device), 0);
+	virtio_console_watch(device, changed, NULL);
+	told[0] = '\0';
+}
+
+static int setup(void **unused)
+{
+	memset(ends, 0, sizeof(ends));
+	for (unsigned i = 0; i < 2; i++)
+		ends[i] = (struct end){ .chardev.ops = &end_ops, .room = sizeof(ends[i].got) };
+	create(false);
+	start(QUEUES, MULTIPORT);
+	return 0;
+}
+
+static int teardown(void **unused)
+{
+	virtio_console_class.reset(device);
+	virtio_console_class.destroy(device);
+	assert_null(chardevs[0]->client);
+	assert_int_equal(fake_loop_watches() + fake_loop_timers(), 0);
+	return 0;
+}
+
+static void control(uint32_t id, uint16_t event, uint16_t value)
+{
+	const struct virtio_console_control message = { id, event, value };
+
+	offer_bytes(CONTROL_FROM, 0, &message, sizeof(message));
+	notify(CONTROL_FROM);
+	assert_int_equal(used(CONTROL_FROM)->idx, offered[CONTROL_FROM]);
+}
+
+/* The next message that came is this. */
+static unsigned heard;
+static void assert_heard(uint32_t id, uint16_t event, uint16_t value, const char *name)
+{
+	const struct virtio_console_control message = { id, event, value };
+	const struct vring_used_elem *elem = &used(CONTROL_TO)->ring[heard % QUEUE_SIZE];
+	size_t more = name ? strlen(name) + 1 : 0;
+
+	assert_true(heard++ < used(CONTROL_TO)->idx);
+	assert_int_equal(elem->len, sizeof(message) + more);
+	assert_memory_equal(buffer(CONTROL_TO, elem->id), &message, sizeof(message));
+	if (name)
+		assert_memory_equal(buffer(CONTROL_TO, elem->id) + sizeof(message), name, more);
+}
+
+static void give_buffers(unsigned count)
+{
+	for (unsigned i = 0; i < count; i++)
+		offer_room(CONTROL_TO, offered[CONTROL_TO] % QUEUE_SIZE, BUFFER);
+	notify(CONTROL_TO);
+}
+
+/* Both ports are known and said to be ready; nothing is left to hear. */
+static void introduce(void)
+{
+	heard = 0;
+	give_buffers(8);
+	control(VIRTIO_CONSOLE_BAD_ID, VIRTIO_CONSOLE_DEVICE_READY, 1);
+	control(0, VIRTIO_CONSOLE_PORT_READY, 1);
+	control(1, VIRTIO_CONSOLE_PORT_READY, 1);
+	heard = used(CONTROL_TO)->idx;
+	give_buffers(heard);
+}
+
+/* ---- Tests ---- */
+
+static void ports_are_made_known(void **unused)
+{
+	assert_int_equal(mmio(VIRTIO_MMIO_DEVICE_ID, 4, false, 0), 3);
+	assert_int_equal(mmio(VIRTIO_MMIO_CONFIG + 4, 4, false, 0), 2);
+	heard = 0;
+	ends[1].chardev.connected = true;
+	control(VIRTIO_CONSOLE_BAD_ID, VIRTIO_CONSOLE_DEVICE_READY, 1);
+	assert_int_equal(used(CONTROL_TO)->idx, 0); /* it waits for buffers */
+	give_buffers(1);
+	assert_heard(0, VIRTIO_CONSOLE_PORT_ADD, 1, NULL);
+	give_buffers(7);
+	assert_heard(1, VIRTIO_CONSOLE_PORT_ADD, 1, NULL);
+	control(1, VIRTIO_CONSOLE_PORT_READY, 1);
+	assert_heard(1, VIRTIO_CONSOLE_PORT_NAME, 1, "log");
+	assert_heard(1, VIRTIO_CONSOLE_PORT_OPEN, 1, NULL);
+	control(0, VIRTIO_CONSOLE_PORT_READY, 1);
+	assert_heard(0, VIRTIO_CONSOLE_PORT_NAME, 1, "agent");
+	connect_end(0, true);
+	assert_heard(0, VIRTIO_CONSOLE_PORT_OPEN, 1, NULL);
+	connect_end(0, false);
+	assert_heard(0, VIRTIO_CONSOLE_PORT_OPEN, 0, NULL);
+	assert_int_equal(used(CONTROL_TO)->idx, heard);
+	assert_string_equal(told, "");
+}
+
+/* Without buffers nothing piles up: the last state is told. */
+static void news_do_not_pile_up(void **unused)
+{
+	heard = 0;
+	give_buffers(3);
+	control(VIRTIO_CONSOLE_BAD_ID, VIRTIO_CONSOLE_DEVICE_READY, 1);
+	control(0, VIRTIO_CONSOLE_PORT_READY, 1);
+	heard = 3;
+	for (unsigned i = 0; i < 1001; i++)
+		connect_end(0, !(i & 1));
+	assert_int_equal(used(CONTROL_TO)->idx, 3);
+	give_buffers(5);
+	assert_heard(0, VIRTIO_CONSOLE_PORT_OPEN, 1, NULL);
+	assert_int_equal(used(CONTROL_TO)->idx, 4);
+}
+
+static void opened_and_closed_in_the_guest(void **unused)
+{
+	introduce();
+	assert_int_equal(say(1, "early"), 0);
+	offer_room(TO_GUEST1, 0, 4);
+	offer_room(TO_GUEST1, 1, BUFFER);
+	assert_int_equal(say(1, "early"), 0); /* it may have buffers; it has not opened it */
+	ends[1].resumed = 0;
+	control(1, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	assert_string_equal(told, "log opened;");
+	assert_true(ends[1].resumed);
+	assert_int_equal(say(1, "early"), 5);
+	assert_int_equal(used(TO_GUEST1)->idx, 2);
+	assert_int_equal(used(TO_GUEST1)->ring[0].len, 4);
+	assert_int_equal(used(TO_GUEST1)->ring[1].len, 1);
+	assert_memory_equal(buffer(TO_GUEST1, 0), "earl", 4);
+	assert_memory_equal(buffer(TO_GUEST1, 1), "y", 1);
+	assert_int_equal(say(1, "more"), 0); /* no buffers */
+	ends[1].resumed = 0;
+	offer_room(TO_GUEST1, 0, BUFFER);
+	notify(TO_GUEST1);
+	assert_true(ends[1].resumed);
+	control(1, VIRTIO_CONSOLE_PORT_OPEN, 0);
+	assert_string_equal(told, "log opened;log closed;");
+	assert_int_equal(say(1, "more"), 0);
+}
+
+static void each_port_has_its_bytes(void **unused)
+{
+	introduce();
+	offer_bytes(FROM_GUEST0, 0, "one", 3);
+	offer_bytes(FROM_GUEST0, 1, "two", 3);
+	notify(FROM_GUEST0);
+	offer_bytes(FROM_GUEST1, 0, "three", 5);
+	notify(FROM_GUEST1);
+	assert_got(0, "onetwo");
+	assert_got(1, "three");
+	assert_int_equal(used(FROM_GUEST0)->idx, 2);
+	assert_int_equal(used(FROM_GUEST1)->idx, 1);
+}
+
+/* What is not taken stays in the ring, a chain in part; each byte goes once. */
+static void slow_host(void **unused)
+{
+	introduce();
+	ends[0].room = 4;
+	offer_bytes(FROM_GUEST0, 0, "abc", 3);
+	offer_bytes(FROM_GUEST0, 1, "defgh", 5);
+	notify(FROM_GUEST0);
+	assert_int_equal(used(FROM_GUEST0)->idx, 1);
+	notify(FROM_GUEST0);
+	assert_int_equal(fake_loop_serve(), 0); /* and it is not tried again and again */
+	ends[0].room = 1;
+	chardevs[0]->client->writable(chardevs[0]->client);
+	assert_int_equal(used(FROM_GUEST0)->idx, 1);
+	ends[0].room = 100;
+	chardevs[0]->client->writable(chardevs[0]->client);
+	assert_int_equal(used(FROM_GUEST0)->idx, 2);
+	assert_got(0, "abcdefgh");
+}
+
+/* A driver that comes after one that left a chain in part: its bytes are whole. */
+static void reset_forgets(void **unused)
+{
+	introduce();
+	control(0, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	ends[0].room = 1;
+	offer_bytes(FROM_GUEST0, 0, "ab", 2);
+	notify(FROM_GUEST0);
+	mmio(VIRTIO_MMIO_STATUS, 4, true, 0);
+	fake_loop_serve();
+	assert_string_equal(told, "agent opened;agent closed;");
+	ends[0].room = 100;
+	ends[0].len = 0;
+	start(QUEUES, MULTIPORT);
+	introduce();
+	assert_int_equal(say(0, "x"), 0);
+	offer_bytes(FROM_GUEST0, 0, "cd", 2);
+	notify(FROM_GUEST0);
+	assert_got(0, "cd");
+	control(0, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	virtio_console_class.reset(device);
+	assert_string_equal(told, "agent opened;agent closed;agent opened;agent closed;");
+	connect_end(0, true); /* nobody there to tell */
+}
+
+/* A driver that never ends gets its bytes through a turn at a time. */
+static void a_turn_is_bounded(void **unused)
+{
+	struct vring_desc *desc = (struct vring_desc *)at(FROM_GUEST0, 0);
+
+	introduce();
+	for (unsigned i = 0; i < 5; i++)
+		desc[i] = (struct vring_desc){ RAM_GPA, 8192 * 4, i < 4 ? VRING_DESC_F_NEXT : 0,
+			(uint16_t)(i + 1) };
+	offer_at(FROM_GUEST0, 5, RAM_GPA, 1, 0);
+	((uint16_t *)at(FROM_GUEST0, AVAIL_AT))[2] = 0;
+	notify(FROM_GUEST0);
+	assert_int_equal(ends[0].len, 64 * KiB);
+	assert_int_equal(used(FROM_GUEST0)->idx, 0);
+	assert_int_equal(fake_loop_serve(), 1);
+	assert_int_equal(ends[0].len, 128 * KiB);
+	while (fake_loop_serve())
+		;
+	assert_int_equal(ends[0].len, 5 * 8192 * 4);
+	assert_int_equal(used(FROM_GUEST0)->idx, 1);
+}
+
+static void a_terminal_never_waits(void **unused)
+{
+	virtio_console_class.destroy(device);
+	create(true);
+	start(QUEUES, MULTIPORT);
+	heard = 0;
+	give_buffers(8);
+	control(VIRTIO_CONSOLE_BAD_ID, VIRTIO_CONSOLE_DEVICE_READY, 1);
+	heard = 2;
+	control(0, VIRTIO_CONSOLE_PORT_READY, 1);
+	assert_heard(0, VIRTIO_CONSOLE_CONSOLE_PORT, 1, NULL);
+	assert_heard(0, VIRTIO_CONSOLE_PORT_NAME, 1, "agent");
+	control(1, VIRTIO_CONSOLE_PORT_READY, 1);
+	assert_heard(1, VIRTIO_CONSOLE_PORT_NAME, 1, "log");
+	offer_room(TO_GUEST0, 0, BUFFER);
+	assert_int_equal(say(0, "typed"), 5); /* it is never said to be open */
+	ends[0].room = 2;
+	offer_bytes(FROM_GUEST0, 0, "lost", 4);
+	notify(FROM_GUEST0);
+	assert_int_equal(used(FROM_GUEST0)->idx, 1);
+	assert_got(0, "lo");
+}
+
+/* A driver that knows of one port: that is there from the beginning, and there are no messages. */
+static void one_port_only(void **unused)
+{
+	start(2, 0);
+	offer_room(TO_GUEST0, 0, BUFFER);
+	assert_int_equal(say(0, "in"), 2);
+	assert_int_equal(say(1, "in"), 0);
+	offer_bytes(FROM_GUEST0, 0, "out", 3);
+	notify(FROM_GUEST0);
+	assert_got(0, "out");
+	connect_end(0, true);
+	start(4, 0);
+	give_buffers(8);
+	control(VIRTIO_CONSOLE_BAD_ID, VIRTIO_CONSOLE_DEVICE_READY, 1);
+	control(0, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	assert_int_equal(used(CONTROL_TO)->idx, 0);
+	assert_string_equal(told, "");
+}
+
+static void no_messages(void **unused)
+{
+	const uint64_t nowhere[] = { 0, RAM_GPA + sizeof(ram) - 2, UINT64_MAX - 4 };
+
+	introduce();
+	for (unsigned id = 2; id; id <<= 1)
+		for (uint16_t event = 0; event < 9; event++)
+			control(id, event, event ? 1 : 0);
+	control(0, 77, 1);
+	offer_bytes(CONTROL_FROM, 0, "short", 5);
+	notify(CONTROL_FROM);
+	offer_room(CONTROL_FROM, 0, 8);
+	notify(CONTROL_FROM);
+	for (unsigned i = 0; i < ARRAY_SIZE(nowhere); i++) {
+		offer_at(CONTROL_FROM, 0, nowhere[i], 8, 0);
+		notify(CONTROL_FROM);
+		offer_at(FROM_GUEST0, 0, nowhere[i], 8, 0);
+		notify(FROM_GUEST0);
+	}
+	assert_int_equal(used(CONTROL_FROM)->idx, offered[CONTROL_FROM]);
+	assert_int_equal(used(FROM_GUEST0)->idx, 3);
+	assert_int_equal(used(CONTROL_TO)->idx, heard);
+	assert_string_equal(told, "");
+	assert_got(0, "");
+	/* Into what is not there, and too small; what was to be said is not lost for that. */
+	control(0, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	for (unsigned i = 0; i < ARRAY_SIZE(nowhere); i++)
+		offer_at(TO_GUEST0, i, nowhere[i], 8, VRING_DESC_F_WRITE);
+	offer_at(TO_GUEST0, 3, gpa_of(buffer(TO_GUEST0, 3)), 8, 0);
+	offer_room(TO_GUEST0, 4, 8);
+	assert_int_equal(say(0, "here"), 4);
+	assert_int_equal(used(TO_GUEST0)->idx, 5);
+	assert_int_equal(last_used(TO_GUEST0), 4);
+	assert_memory_equal(buffer(TO_GUEST0, 4), "here", 4);
+	assert_int_equal(mmio(VIRTIO_MMIO_STATUS, 4, false, 0), 15);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(ports_are_made_known),
+		T(news_do_not_pile_up),
+		T(opened_and_closed_in_the_guest),
+		T(each_port_has_its_bytes),
+		T(slow_host),
+		T(reset_forgets),
+		T(a_turn_is_bounded),
+		T(a_terminal_never_waits),
+		T(one_port_only),
+		T(no_messages),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
