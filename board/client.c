@@ -463,3 +463,59 @@ int client_without_qmp(int argc, char **argv, const char *usage, run_fn *run)
 {
 	return command(argc, argv, usage, NULL, run);
 }
+
+int client_sized_command(int argc, char **argv, const char *usage, unsigned stall_sec,
+	int (*run)(const struct client_target *target, const char *size, unsigned stall_sec,
+		struct errors *errors))
+{
+	static const struct option options[] = {
+		{ "control", required_argument, NULL, 'c' },
+		{ "timeout", required_argument, NULL, 't' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	const char *control = NULL, *where = "", *size = NULL;
+	unsigned long sec = stall_sec;
+	struct client_target target;
+	struct errors errors = { 0 };
+	int option, result = 1;
+	char *end;
+
+	optind = 0;
+	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			control = optarg;
+			break;
+		case 't':
+			sec = strtoul(optarg, &end, 10);
+			if (*end || end == optarg || *optarg == '-' || sec > 1000000)
+				goto misused;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return 0;
+		default:
+			goto misused;
+		}
+	}
+	/* With --control the machine is known: what follows is /NODE, SIZE, both or neither. */
+	if (optind < argc && (!control || argv[optind][0] == '/'))
+		where = argv[optind++];
+	else if (!control)
+		goto misused;
+	if (optind < argc)
+		size = argv[optind++];
+	if (optind < argc)
+		goto misused;
+	if (!client_target_read(where, control, &errors, &target)) {
+		result = run(&target, size, (unsigned)sec, &errors);
+		client_target_finish(&target);
+	}
+	errors_print(&errors, stderr);
+	errors_finish(&errors);
+	return result;
+misused:
+	fputs(usage, stderr);
+	return 2;
+}

@@ -57,6 +57,13 @@ int client_command(int argc, char **argv, const char *usage,
 int client_without_qmp(int argc, char **argv, const char *usage,
 	int (*run)(const char *control, const char *word, struct errors *errors));
 
+/*
+ * The same of a command that takes a SIZE, which may be missing (NULL), and --timeout, in place of `stall_sec`.
+ */
+int client_sized_command(int argc, char **argv, const char *usage, unsigned stall_sec,
+	int (*run)(const struct client_target *target, const char *size, unsigned stall_sec,
+		struct errors *errors));
+
 /* A descriptor connected to the socket there, or -errno after an error as client_open() adds. */
 int client_connect(const char *path, struct errors *errors);
 

@@ -7,6 +7,7 @@
 #define SLUICE_BOARD_COMMANDLINE_H
 
 int mem_command(int argc, char **argv);
+int balloon_command(int argc, char **argv);
 int map_command(int argc, char **argv);
 int slots_command(int argc, char **argv);
 int console_command(int argc, char **argv);

@@ -21,6 +21,7 @@
 #include "board/errors.h"
 #include "board/machine.h"
 #include "devices/device.h"
+#include "devices/virtio-balloon.h"
 #include "devices/virtio-console.h"
 #include "devices/virtio-mem.h"
 #include "hyp/loop.h"
@@ -313,6 +314,15 @@ static void tell_size(struct device_watch *watch)
 			watch->device->id));
 }
 
+/* What is left, as query-balloon has it. */
+static void tell_balloon(struct device_watch *watch)
+{
+	control_event(watch->control, "BALLOON_CHANGE",
+		json_pack("{s:I}", "actual",
+			(json_int_t)control_balloon_left(
+				watch->control->machine, virtio_balloon_actual(watch->device))));
+}
+
 static void tell_ports(struct device_watch *watch)
 {
 	unsigned open = virtio_console_open_ports(watch->device), changed = open ^ watch->told;
@@ -335,6 +345,7 @@ static const struct watched {
 } watched[] = {
 	{ &virtio_mem_class, virtio_mem_watch, tell_size },
 	{ &virtio_console_class, virtio_console_watch, tell_ports },
+	{ &virtio_balloon_class, virtio_balloon_watch, tell_balloon },
 };
 
 static void tell_device(struct device_watch *watch)

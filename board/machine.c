@@ -497,6 +497,18 @@ struct device *machine_device(const struct machine *machine, size_t index)
 	return machine->devices[index].device;
 }
 
+uint64_t machine_memory_bytes(const struct machine *machine)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < machine->config->memory_count; i++)
+		bytes += machine->config->memory[i].size;
+	for (size_t i = 0; i < machine->config->device_count; i++)
+		if (machine->devices[i].window)
+			bytes += window_plugged_bytes(machine->devices[i].window);
+	return bytes;
+}
+
 const struct slots *machine_slots(const struct machine *machine)
 {
 	return &machine->slots;

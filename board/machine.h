@@ -82,6 +82,9 @@ void machine_quit(struct machine *machine, const char *reason);
 size_t machine_device_count(const struct machine *machine);
 struct device *machine_device(const struct machine *machine, size_t index);
 
+/* What the guest has: RAM, and what is plugged. */
+uint64_t machine_memory_bytes(const struct machine *machine);
+
 /* The budget of memory slots; holders are "memory" and the ids of devices. */
 const struct slots *machine_slots(const struct machine *machine);
 

@@ -63,6 +63,8 @@ static const struct {
 	{ "console", console_command,
 		"NAME [PORT] attach to a running machine's console, or a named port" },
 	{ "mem", mem_command, "NAME [SIZE]     show a machine's memory, or grow and shrink it" },
+	{ "balloon", balloon_command,
+		"NAME [SIZE] show or set what a machine's balloon leaves its guest" },
 	{ "map", map_command, "NAME            show a machine's windows, slots and blocks" },
 	{ "slots", slots_command, "NAME          show who holds a machine's memory slots" },
 	{ "doctor", doctor_command, "             say what this host can do for Sluice" },

@@ -4,7 +4,6 @@
  * and waits for the guest to follow. A request stands until the next one; only the waiting ends.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -337,54 +336,5 @@ static int run(const struct client_target *target, const char *size, unsigned st
 
 int mem_command(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "control", required_argument, NULL, 'c' },
-		{ "timeout", required_argument, NULL, 't' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
-	};
-	const char *control = NULL, *where = "", *size = NULL;
-	unsigned long stall_sec = STALL_SEC;
-	struct client_target target;
-	struct errors errors = { 0 };
-	int option, result = 1;
-	char *end;
-
-	optind = 0;
-	while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
-		switch (option) {
-		case 'c':
-			control = optarg;
-			break;
-		case 't':
-			stall_sec = strtoul(optarg, &end, 10);
-			if (*end || end == optarg || *optarg == '-' || stall_sec > 1000000)
-				goto misused;
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return 0;
-		default:
-			goto misused;
-		}
-	}
-	/* With --control the machine is known: what follows is /NODE, SIZE, both or neither. */
-	if (optind < argc && (!control || argv[optind][0] == '/'))
-		where = argv[optind++];
-	else if (!control)
-		goto misused;
-	if (optind < argc)
-		size = argv[optind++];
-	if (optind < argc)
-		goto misused;
-	if (!client_target_read(where, control, &errors, &target)) {
-		result = run(&target, size, (unsigned)stall_sec, &errors);
-		client_target_finish(&target);
-	}
-	errors_print(&errors, stderr);
-	errors_finish(&errors);
-	return result;
-misused:
-	fputs(usage, stderr);
-	return 2;
+	return client_sized_command(argc, argv, usage, STALL_SEC, run);
 }

@@ -11,6 +11,7 @@
 
 #include "board/machine.h"
 #include "devices/device.h"
+#include "devices/virtio-balloon.h"
 #include "devices/virtio-mem.h"
 #include "devices/virtio-net.h"
 #include "hyp/slots.h"
@@ -197,6 +198,53 @@ static json_t *run_qom_set(struct qmp *qmp, json_t *arguments)
 			info.region_bytes);
 	if (err)
 		return qmp_fail(qmp, QMP_GENERIC_ERROR, "'requested-size': %s", strerror(-err));
+	return json_object();
+}
+
+uint64_t control_balloon_left(const struct machine *machine, uint64_t bytes)
+{
+	uint64_t memory = machine_memory_bytes(machine);
+
+	return bytes < memory ? memory - bytes : 0;
+}
+
+/* The machine's first, or NULL with the failure set. */
+static struct device *find_balloon(struct qmp *qmp, struct machine *machine)
+{
+	for (size_t i = 0; machine && i < machine_device_count(machine); i++)
+		if (machine_device(machine, i)->class == &virtio_balloon_class)
+			return machine_device(machine, i);
+	if (machine)
+		qmp_fail(qmp, QMP_DEVICE_NOT_ACTIVE, "No balloon device has been activated");
+	return NULL;
+}
+
+static json_t *run_query_balloon(struct qmp *qmp, json_t *arguments)
+{
+	struct machine *machine = ready_machine(qmp);
+	struct device *device = find_balloon(qmp, machine);
+
+	if (!device)
+		return NULL;
+	return json_pack("{s:o,s:o,s:o}", "actual",
+		integer(control_balloon_left(machine, virtio_balloon_actual(device))),
+		"x-sluice-requested",
+		integer(control_balloon_left(machine, virtio_balloon_requested(device))),
+		"x-sluice-memory", integer(machine_memory_bytes(machine)));
+}
+
+/* The value is what is to be left to the guest. */
+static json_t *run_balloon(struct qmp *qmp, json_t *arguments)
+{
+	json_int_t value = json_integer_value(json_object_get(arguments, "value"));
+	struct machine *machine = ready_machine(qmp);
+	struct device *device = find_balloon(qmp, machine);
+
+	if (!device)
+		return NULL;
+	if (value <= 0)
+		return qmp_fail(qmp, QMP_GENERIC_ERROR, "Parameter 'target' expects a size");
+	virtio_balloon_request(device, control_balloon_left(machine, (uint64_t)value));
 	return json_object();
 }
 
@@ -399,6 +447,7 @@ static const struct qmp_argument set_arguments[] = {
 	{ 0 },
 };
 
+static const struct qmp_argument balloon_arguments[] = { { "value", "integer" }, { 0 } };
 static const struct qmp_argument link_arguments[] = {
 	{ "name", "string" },
 	{ "up", "boolean" },
@@ -406,9 +455,11 @@ static const struct qmp_argument link_arguments[] = {
 };
 
 const struct qmp_command control_commands[] = {
+	{ "balloon", run_balloon, balloon_arguments },
 	{ "qmp_capabilities", run_capabilities, capabilities_arguments },
 	{ "qom-get", run_qom_get, get_arguments },
 	{ "qom-set", run_qom_set, set_arguments },
+	{ "query-balloon", run_query_balloon },
 	{ "query-commands", run_query_commands },
 	{ "query-memory-devices", run_query_memory_devices },
 	{ "query-status", run_query_status },

@@ -68,6 +68,7 @@ ssize_t qmp_feed(struct qmp *qmp, const char *buf, size_t len);
 #define QMP_GENERIC_ERROR     "GenericError"
 #define QMP_COMMAND_NOT_FOUND "CommandNotFound"
 #define QMP_DEVICE_NOT_FOUND  "DeviceNotFound"
+#define QMP_DEVICE_NOT_ACTIVE "DeviceNotActive"
 
 /* Sets the answer of the command under way; returns NULL. */
 json_t *qmp_fail(struct qmp *qmp, const char *class, const char *format, ...)

@@ -2,6 +2,7 @@
 /* The devices a tree may name. */
 #include "devices/device.h"
 #include "devices/sp805.h"
+#include "devices/virtio-balloon.h"
 #include "devices/virtio-blk.h"
 #include "devices/virtio-console.h"
 #include "devices/virtio-mem.h"
@@ -10,6 +11,7 @@
 #include "devices/virtio-vsock.h"
 
 const struct device_class *const device_table[] = {
+	&virtio_balloon_class,
 	&virtio_blk_class,
 	&virtio_console_class,
 	&virtio_mem_class,

@@ -68,6 +68,11 @@ void virtio_begin_turn(struct virtio_device *device)
 	device->turn_ends_ms = loop_now_ms() + LOOP_TURN_MS;
 }
 
+bool virtio_turn_is_over(const struct virtio_device *device)
+{
+	return loop_now_ms() > device->turn_ends_ms;
+}
+
 static void kick_ready(struct loop_fd *watch, uint32_t events)
 {
 	struct virtio_kick *kick = container_of(watch, struct virtio_kick, watch);
@@ -167,7 +172,7 @@ bool virtio_pop(struct virtio_device *device, unsigned index, struct virtq_chain
 	if (!virtio_queue_runs(device, index) ||
 		device->in_flight[index] >= device->state.queues[index].size)
 		return false;
-	if (!device->budget || loop_now_ms() > device->turn_ends_ms) {
+	if (!device->budget || virtio_turn_is_over(device)) {
 		virtio_kick(device, index);
 		return false;
 	}

@@ -98,6 +98,7 @@ int virtio_init(struct virtio_device *device, const struct device_class *device_
 	const void *config);
 /* Before queues are served for another reason than a notification: as for one, the turn is bounded. */
 void virtio_begin_turn(struct virtio_device *device);
+bool virtio_turn_is_over(const struct virtio_device *device);
 /* `serve` is called for queue `index` in a later turn, as by a notification. Any thread. */
 void virtio_kick(struct virtio_device *device, unsigned index);
 /* Takes a half-made device too, as long as it was zeroed. On the loop's thread. */

@@ -119,6 +119,19 @@ int backing_protect(struct backing *backing, uint64_t offset, uint64_t size)
 	return addrspace_discard(backing->hva + offset, size, backing->protection);
 }
 
+int backing_discard(struct backing *backing, uint64_t offset, uint64_t size)
+{
+	switch (backing->kind) {
+	case BACKING_ANONYMOUS:
+		return addrspace_empty(backing->hva + offset, size);
+	case BACKING_MEMFD:
+		return kvm_seam->punch(backing->fd, offset, size);
+	case BACKING_HUGETLB:
+		break;
+	}
+	return -ENOTSUP;
+}
+
 int backing_release(struct backing *backing, uint64_t offset, uint64_t size)
 {
 	return backing->fd < 0 ? 0 : kvm_seam->punch(backing->fd, offset, size);

@@ -52,6 +52,13 @@ int backing_plug(struct backing *backing, uint64_t offset, uint64_t size);
  */
 int backing_protect(struct backing *backing, uint64_t offset, uint64_t size);
 
+/*
+ * Gives back the memory of plugged blocks, or a part of one in whole pages: it reads as zeros then, or as
+ * before where this fails. -ENOTSUP: huge pages are reserved for whoever plugged them, so that nobody else
+ * would have them, and Linux before 6.9 would even lose that reservation.
+ */
+int backing_discard(struct backing *backing, uint64_t offset, uint64_t size);
+
 /* After backing_protect(): gives back memory that outlives the mapping. On -errno call it again. */
 int backing_release(struct backing *backing, uint64_t offset, uint64_t size);
 

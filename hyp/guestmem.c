@@ -4,7 +4,9 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "hyp/addrspace.h"
 #include "hyp/util.h"
 #include "hyp/window.h"
 
@@ -90,6 +92,39 @@ int guestmem_write(const struct guestmem *mem, uint64_t gpa, const void *buf, si
 	if (!to)
 		return -EFAULT;
 	memcpy(to, buf, len);
+	return 0;
+}
+
+/* All in one range. */
+static int discard_part(const struct guestmem *mem, uint64_t gpa, uint64_t len)
+{
+	const struct guestmem_range *range = find(mem, gpa, len);
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), from = align_up(gpa, page);
+	uint64_t to = align_down(gpa + len, page);
+
+	if (!guestmem_at(mem, gpa, len))
+		return -EFAULT;
+	if (guestmem_pinned(mem, gpa, len))
+		return -EBUSY;
+	if (from >= to)
+		return 0;
+	return range->window ? window_discard(range->window, from - range->gpa, to - from)
+			     : addrspace_empty(range->hva + (from - range->gpa), to - from);
+}
+
+int guestmem_discard(const struct guestmem *mem, uint64_t gpa, uint64_t len)
+{
+	while (len) {
+		uint64_t part = left_of_range(mem, gpa);
+		int err;
+
+		part = part < len ? part : len;
+		err = part ? discard_part(mem, gpa, part) : -EFAULT;
+		if (err)
+			return err;
+		gpa += part;
+		len -= part;
+	}
 	return 0;
 }
 

@@ -55,6 +55,13 @@ int guestmem_read(const struct guestmem *mem, uint64_t gpa, void *ret_buf, size_
 int guestmem_write(const struct guestmem *mem, uint64_t gpa, const void *buf, size_t len);
 
 /*
+ * Gives the host's memory behind [gpa, gpa + len) back, in whole pages of the host's: of other parts nothing.
+ * The guest finds zeros there, or what it had. -EFAULT where some of it is not memory that the guest has,
+ * -EBUSY where some is pinned, -errno where the host refuses; what lies in a range before may be gone then.
+ */
+int guestmem_discard(const struct guestmem *mem, uint64_t gpa, uint64_t len);
+
+/*
  * Until guestmem_unpin(), who would take memory away (an unplug) is told by guestmem_pinned() that
  * the parts are in use. Parts may shrink meanwhile.
  */

@@ -357,6 +357,12 @@ int window_unplug(struct window *window, uint64_t offset, uint64_t size)
 	return why ? busy(window, "unplug", offset, size, why) : 0;
 }
 
+int window_discard(struct window *window, uint64_t offset, uint64_t size)
+{
+	CHECK(window_state(window, offset, size) == WINDOW_PLUGGED);
+	return backing_discard(&window->backing, offset, size);
+}
+
 /* The run of plugged blocks at or after `*offset`; false if there is none before `end`. */
 static bool next_plugged(
 	const struct window *window, uint64_t *offset, uint64_t end, uint64_t *ret_size)

@@ -75,6 +75,9 @@ int window_plug(struct window *window, uint64_t offset, uint64_t size);
 int window_unplug(struct window *window, uint64_t offset, uint64_t size);
 int window_unplug_all(struct window *window);
 
+/* Discards what plugged blocks hold, which stay plugged: any whole pages of them. See backing_discard(). */
+int window_discard(struct window *window, uint64_t offset, uint64_t size);
+
 enum window_state { WINDOW_UNPLUGGED, WINDOW_PLUGGED, WINDOW_MIXED };
 
 /* The state of the blocks that [offset, offset+size) touches; inside the window, any alignment, size not 0. */

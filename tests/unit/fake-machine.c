@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#include "devices/virtio-balloon.h"
+#include "devices/virtio-console.h"
 #include "devices/virtio-net.h"
 #include "hyp/slots.h"
 #include "hyp/util.h"
@@ -11,9 +13,19 @@
 
 const struct device_class virtio_mem_class = { .compatible = "sluice,virtio-mem" };
 const struct device_class virtio_net_class = { .compatible = "sluice,virtio-net" };
+const struct device_class virtio_balloon_class = { .compatible = "sluice,virtio-balloon" };
+const struct device_class virtio_console_class = { .compatible = "sluice,virtio-console" };
 static struct device other = { .class = &virtio_net_class, .id = "net0" };
 bool fake_link;
 struct fake_mem fake_vmem[2];
+static struct device balloon = { .class = &virtio_balloon_class, .id = "balloon0" };
+static struct device console = { .class = &virtio_console_class, .id = "console0" };
+static void (*balloon_changed)(struct device *device, void *opaque);
+static void (*console_changed)(struct device *device, void *opaque);
+static void *balloon_opaque, *console_opaque;
+uint64_t fake_balloon_requested, fake_balloon_actual;
+unsigned fake_open_ports;
+bool fake_no_balloon;
 struct machine *const fake_machine = (struct machine *)&fake_vmem;
 enum machine_state fake_state;
 unsigned fake_buttons, fake_resets, fake_quits;
@@ -35,7 +47,8 @@ void fake_machine_init(void)
 	fake_state = MACHINE_RUNNING;
 	fake_buttons = fake_resets = fake_quits = 0;
 	fake_notify = NULL;
-	fake_map_unreadable = false;
+	fake_map_unreadable = fake_no_balloon = false;
+	fake_balloon_requested = fake_balloon_actual = fake_open_ports = 0;
 	fake_exposed = 162 * MiB;
 }
 
@@ -82,12 +95,73 @@ void machine_quit(struct machine *machine, const char *reason)
 
 size_t machine_device_count(const struct machine *machine)
 {
-	return 3;
+	return fake_no_balloon ? 4 : 5;
 }
 
 struct device *machine_device(const struct machine *machine, size_t index)
 {
-	return index == 1 ? &other : &fake_vmem[index / 2].device;
+	static struct device *const devices[] = { &fake_vmem[0].device, &other,
+		&fake_vmem[1].device, &console, &balloon };
+
+	return devices[index];
+}
+
+uint64_t machine_memory_bytes(const struct machine *machine)
+{
+	return 256 * MiB + fake_vmem[0].info.plugged_bytes + fake_vmem[1].info.plugged_bytes;
+}
+
+void virtio_balloon_request(struct device *device, uint64_t bytes)
+{
+	fake_balloon_requested = bytes;
+}
+
+uint64_t virtio_balloon_requested(struct device *device)
+{
+	return fake_balloon_requested;
+}
+
+uint64_t virtio_balloon_actual(struct device *device)
+{
+	return fake_balloon_actual;
+}
+
+void virtio_balloon_watch(
+	struct device *device, void (*changed)(struct device *device, void *opaque), void *opaque)
+{
+	balloon_changed = changed;
+	balloon_opaque = opaque;
+}
+
+void fake_balloon_change(uint64_t bytes)
+{
+	fake_balloon_actual = bytes;
+	if (balloon_changed)
+		balloon_changed(&balloon, balloon_opaque);
+}
+
+unsigned virtio_console_open_ports(struct device *device)
+{
+	return fake_open_ports;
+}
+
+const char *virtio_console_port_name(struct device *device, unsigned port)
+{
+	return port ? "log" : "agent";
+}
+
+void virtio_console_watch(
+	struct device *device, void (*changed)(struct device *device, void *opaque), void *opaque)
+{
+	console_changed = changed;
+	console_opaque = opaque;
+}
+
+void fake_ports_change(unsigned open)
+{
+	fake_open_ports = open;
+	if (console_changed)
+		console_changed(&console, console_opaque);
 }
 
 /* KVM, and a second listener that holds fewer; RAM and two windows. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A machine that exists only for the control socket's tests: two virtio-mem devices with windows
- * of 1 GiB and a network card between them. It replaces machine_*(), virtio_mem_*(), virtio_net_*() and
- * what is read of windows.
+ * of 1 GiB and a network card between them, a balloon, and two named ports. It replaces machine_*(),
+ * virtio_mem_*(), virtio_net_*(), virtio_balloon_*(), virtio_console_*() and what is read of windows.
  */
 #ifndef SLUICE_TESTS_FAKE_MACHINE_H
 #define SLUICE_TESTS_FAKE_MACHINE_H
@@ -32,6 +32,14 @@ extern bool fake_map_unreadable;
 extern bool fake_link; /* of the other device, "net0", a network card */
 
 extern uint64_t fake_exposed;
+
+/* Of the balloon, in bytes; the fake has 256 MiB of RAM besides its windows. */
+extern uint64_t fake_balloon_requested, fake_balloon_actual;
+extern unsigned fake_open_ports; /* of "agent" and "log" */
+extern bool fake_no_balloon;	 /* the machine has none */
+/* As if the guest had: tells the watchers. */
+void fake_balloon_change(uint64_t bytes);
+void fake_ports_change(unsigned open);
 
 /* Running, nothing plugged, nothing asked for. */
 void fake_machine_init(void);

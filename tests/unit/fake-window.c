@@ -58,6 +58,13 @@ int window_unplug(struct window *window, uint64_t offset, uint64_t size)
 	return change(window, offset, size, false);
 }
 
+int window_discard(struct window *window, uint64_t offset, uint64_t size)
+{
+	CHECK(window_state(window, offset, size) == WINDOW_PLUGGED);
+	window->discarded += size;
+	return 0;
+}
+
 int window_unplug_all(struct window *window)
 {
 	if (window->busy)

@@ -15,8 +15,9 @@
 struct window {
 	struct window_config config;
 	bool plugged[FAKE_WINDOW_BLOCKS];
-	bool busy;	  /* the next changes fail */
-	unsigned changes; /* carried out */
+	bool busy;	    /* the next changes fail */
+	unsigned changes;   /* carried out */
+	uint64_t discarded; /* bytes, of plugged blocks */
 	/* Of some blocks, if not NULL. */
 	void (*changed)(struct window *window, uint64_t offset, uint64_t size, bool plugged);
 };

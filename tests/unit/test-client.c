@@ -42,6 +42,8 @@ static void guest_turn(struct loop_timer *timer)
 			info->requested_bytes = meddled;
 		fake_machine_plug(i, now < info->requested_bytes ? now + step : now - step);
 	}
+	if (!stalled && fake_balloon_actual < fake_balloon_requested)
+		fake_balloon_change(fake_balloon_actual + 32 * MiB);
 	loop_timer_arm(loop, timer, 20);
 }
 
@@ -107,7 +109,8 @@ static int run(const char *line)
 	fflush(stdout);
 	dup2(fileno(file), 1);
 	dup2(fileno(file), 2);
-	result = !strcmp(argv[0], "mem")   ? mem_command(argc, argv)
+	result = !strcmp(argv[0], "mem")       ? mem_command(argc, argv)
+		 : !strcmp(argv[0], "balloon") ? balloon_command(argc, argv)
 		 : !strcmp(argv[0], "map") ? map_command(argc, argv)
 					   : slots_command(argc, argv);
 	fflush(stdout);
@@ -235,6 +238,22 @@ static void slots_show_who_holds_them(void **state)
 	assert_run("slots --help", 0, "Usage: sluice slots");
 }
 
+static void balloon(void **state)
+{
+	assert_run("balloon @", 0, " memory  requested     left\n256 MiB    256 MiB  256 MiB\n");
+	assert_run("balloon @ 64MiB", 0, "64 MiB left to the guest (256 MiB before), ");
+	assert_run("balloon --control @", 0, "\n256 MiB     64 MiB  64 MiB\n");
+	stalled = true;
+	assert_run("balloon @ 32MiB --timeout 1", 1, "nothing moved for 1 s: 64 MiB left, 32 MiB requested");
+	assert_run("balloon @ 32MiB --timeout 0", 0, "64 MiB left to the guest");
+	assert_run("balloon @/vmem0 1MiB", 1, "leave out /vmem0");
+	assert_run("balloon @ much", 2, "is no size");
+	assert_run("balloon @ 0", 1, "expects a size");
+	assert_run("balloon", 2, "Usage: sluice balloon");
+	fake_no_balloon = true;
+	assert_run("balloon @", 1, "No balloon device has been activated");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -244,6 +263,7 @@ int main(void)
 		TEST(stall_is_told),
 		TEST(other_request_is_told),
 		TEST(interrupt_leaves_the_request),
+		TEST(balloon),
 		TEST(map_shows_slots),
 		TEST(slots_show_who_holds_them),
 	};

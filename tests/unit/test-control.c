@@ -221,8 +221,59 @@ static void commands_answer(void **state)
 		"'block-size':2097152,'node':1,'memdev':'/objects/vmem1'}}],'id':1}");
 	peer_send(peer, "{\"execute\":\"query-commands\"}");
 	line = peer_line(peer, 1000, NULL);
-	assert_int_equal(json_array_size(json_object_get(line, "return")), 14);
+	assert_int_equal(json_array_size(json_object_get(line, "return")), 16);
 	json_decref(line);
+	peer_close(peer);
+}
+
+static void balloon(void **state)
+{
+	struct peer *peer = peer_ready();
+	json_t *line;
+
+	assert_answer(peer, "{'execute':'query-balloon'}",
+		"{'return':{'actual':268435456,'x-sluice-requested':268435456,'x-sluice-memory':268435456}}");
+	assert_answer(peer, "{'execute':'balloon','arguments':{'value':100000000}}", "{'return':{}}");
+	assert_int_equal(fake_balloon_requested, 256 * MiB - 100000000);
+	fake_balloon_change(MiB);
+	assert_answer(peer, "", "{'event':'BALLOON_CHANGE','data':{'actual':267386880}}");
+	assert_answer(peer, "{'execute':'query-balloon'}",
+		"{'return':{'actual':267386880,'x-sluice-requested':100000000,'x-sluice-memory':268435456}}");
+	/* More than there is: an empty balloon. More than there can be: nothing left. */
+	assert_answer(peer, "{'execute':'balloon','arguments':{'value':9000000000000000000}}", "{'return':{}}");
+	assert_int_equal(fake_balloon_requested, 0);
+	fake_balloon_actual = UINT64_MAX;
+	fake_vmem[1].info.plugged_bytes = 256 * MiB;
+	assert_answer(peer, "{'execute':'query-balloon'}",
+		"{'return':{'actual':0,'x-sluice-requested':536870912,'x-sluice-memory':536870912}}");
+	peer_send(peer, "{\"execute\":\"balloon\",\"arguments\":{\"value\":0}}");
+	line = peer_line(peer, 1000, NULL);
+	assert_string_equal(
+		json_string_value(json_object_get(json_object_get(line, "error"), "desc")),
+		"Parameter 'target' expects a size");
+	json_decref(line);
+	assert_int_equal(fake_balloon_requested, 0);
+	fake_no_balloon = true;
+	assert_answer(peer, "{'execute':'query-balloon'}",
+		"{'error':{'class':'DeviceNotActive','desc':'No balloon device has been activated'}}");
+	peer_close(peer);
+}
+
+/* At once the first time, then what has come of it all. */
+static void ports_are_told(void **state)
+{
+	struct peer *peer = peer_ready();
+	json_t *line;
+
+	fake_ports_change(2);
+	assert_answer(peer, "", "{'event':'VSERPORT_CHANGE','data':{'id':'log','open':true}}");
+	for (unsigned i = 0; i < 1000; i++)
+		fake_ports_change(i & 1);
+	line = peer_line(peer, 100, NULL);
+	assert_null(line);
+	pump(1000);
+	assert_answer(peer, "", "{'event':'VSERPORT_CHANGE','data':{'id':'agent','open':true}}");
+	assert_answer(peer, "", "{'event':'VSERPORT_CHANGE','data':{'id':'log','open':false}}");
 	peer_close(peer);
 }
 
@@ -828,6 +879,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(commands_answer),
+		TEST(balloon),
+		TEST(ports_are_told),
 		TEST(properties_get_and_set),
 		TEST(map_shows_open_slots),
 		TEST(slots_show_the_budget),

@@ -736,6 +736,70 @@ static void the_gate_sees_plugged_blocks_only(void **state)
 	close_fixture(&f);
 }
 
+/* Whole pages of plugged blocks go, and nothing else changes: not what is exposed, not who may write. */
+static void discarded_stays_plugged(void **state)
+{
+	const enum backing_kind kinds[] = { BACKING_ANONYMOUS, BACKING_MEMFD };
+	struct backing huge = { .kind = BACKING_HUGETLB };
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		const struct window_config config = { .name = "test",
+			.gpa = GPA,
+			.size = 4 * SLOT,
+			.block_bytes = BLOCK,
+			.slot_bytes = SLOT,
+			.backing = kinds[i] };
+		struct iovec part;
+		struct guestmem_pin pin = { .parts = &part, .count = 1 };
+		struct guestmem mem = { 0 };
+		uint64_t held;
+		struct fixture f;
+		uint8_t *hva;
+
+		fake_kvm_install();
+		open_configured(&f, &config, FAKE_KVM_FD, 64);
+		hva = window_hva(f.window);
+		assert_int_equal(guestmem_add(&mem, &(struct guestmem_range){ GPA, 4 * SLOT, hva, f.window }), 0);
+		assert_int_equal(window_plug(f.window, BLOCK, 2 * BLOCK), 0);
+		assert_int_equal(window_plug(f.window, 4 * BLOCK, BLOCK), 0);
+		memset(hva + BLOCK, 0x5a, 2 * BLOCK);
+		held = resident(&f);
+		/* Of the first and the last page only a part. */
+		assert_int_equal(guestmem_discard(&mem, GPA + BLOCK + 1, 2 * BLOCK - 2), 0);
+		assert_int_equal(resident(&f), held - 2 * BLOCK + 2 * page);
+		assert_true(hva[BLOCK] == 0x5a && hva[BLOCK + page - 1] == 0x5a);
+		assert_true(hva[3 * BLOCK - page] == 0x5a && hva[3 * BLOCK - 1] == 0x5a);
+		assert_true(hva[BLOCK + page] == 0 && hva[3 * BLOCK - page - 1] == 0);
+		assert_int_equal(exposed(&f), 3 * BLOCK);
+		assert_true(can_write(hva + 2 * BLOCK));
+		assert_int_equal(window_state(f.window, BLOCK, 2 * BLOCK), WINDOW_PLUGGED);
+		/* Nothing of what is not wholly the guest's, wraps, or is in use. */
+		hva[2 * BLOCK] = 0x5a;
+		assert_int_equal(guestmem_discard(&mem, GPA + 2 * BLOCK, BLOCK + 1), -EFAULT);
+		assert_int_equal(guestmem_discard(&mem, GPA + 2 * BLOCK, 3 * BLOCK), -EFAULT);
+		assert_int_equal(guestmem_discard(&mem, GPA, BLOCK), -EFAULT);
+		assert_int_equal(guestmem_discard(&mem, GPA - page, 2 * page), -EFAULT);
+		assert_int_equal(guestmem_discard(&mem, GPA + 2 * BLOCK, UINT64_MAX), -EFAULT);
+		assert_int_equal(guestmem_discard(&mem, UINT64_MAX - 1, 4), -EFAULT);
+		part = (struct iovec){ hva + 2 * BLOCK + page, 1 };
+		guestmem_pin(&mem, &pin);
+		assert_int_equal(guestmem_discard(&mem, GPA + 2 * BLOCK, 2 * page), -EBUSY);
+		assert_int_equal(hva[2 * BLOCK], 0x5a);
+		guestmem_unpin(&pin);
+		assert_int_equal(guestmem_discard(&mem, GPA + 2 * BLOCK, 2 * page), 0);
+		assert_int_equal(hva[2 * BLOCK], 0);
+		/* A host that refuses. */
+		hva[2 * BLOCK] = 0x5a;
+		fake_kvm.fail_one_in = 1;
+		assert_true(guestmem_discard(&mem, GPA + 2 * BLOCK, page) < 0);
+		fake_kvm.fail_one_in = 0;
+		assert_int_equal(hva[2 * BLOCK], 0x5a);
+		close_fixture(&f);
+	}
+	assert_int_equal(backing_discard(&huge, 0, BLOCK), -ENOTSUP);
+}
+
 static void one_tebibyte_costs_nothing(void **state)
 {
 	struct fixture f;
@@ -861,6 +925,7 @@ int main(void)
 		cmocka_unit_test(a_gibibyte_takes_so_many_flushes),
 		cmocka_unit_test(detach_empties),
 		cmocka_unit_test(the_gate_sees_plugged_blocks_only),
+		cmocka_unit_test(discarded_stays_plugged),
 		cmocka_unit_test(one_tebibyte_costs_nothing),
 		cmocka_unit_test(random_requests_with_failures),
 		cmocka_unit_test(real_kvm_agrees),

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* virtio-balloon: what is given back of what the guest names, in how many calls, and what a hostile driver names. */
+#include <linux/virtio_balloon.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "devices/virtio-balloon.h"
+#include "fake-window.h"
+#include "hyp/kvm.h"
+#include "hyp/util.h"
+#include "queues-driver.h"
+#include "unit.h"
+
+enum { INFLATE, DEFLATE, REPORTING, QUEUES = 5 };
+#define PAGE	   4096 /* the balloon's, and this host's */
+#define FIRST	   64	/* page of `ram` behind the queues */
+#define PAGES	   32
+#define BLOCK	   (2 * MiB)
+#define WINDOW_GPA UINT64_C(0x100000000)
+#define PFN(page)  ((uint32_t)(RAM_GPA / PAGE + (page)))
+
+/* The host, counting, and as slow as a test wants. */
+static unsigned calls;
+static uint64_t call_ms, largest;
+
+static int advise(void *at, size_t size, int advice)
+{
+	calls++;
+	largest = size > largest ? size : largest;
+	fake_loop_advance(call_ms);
+	return kvm_kernel.advise(at, size, advice);
+}
+
+static struct kvm_seam host;
+static struct window window = {
+	.config = { .gpa = WINDOW_GPA, .size = 64 * BLOCK, .block_bytes = BLOCK },
+};
+static const struct device_env env = {
+	.id = "balloon0", .loop = (struct loop *)&device, .mem = &memory, .irq = &irq
+};
+static unsigned changes;
+
+static void changed(struct device *of, void *opaque)
+{
+	changes++;
+}
+
+static void fill(void)
+{
+	memset(ram + FIRST * PAGE, 0x5a, PAGES * PAGE);
+	calls = 0;
+	largest = 0;
+}
+
+static int setup(void **unused)
+{
+	host = kvm_kernel;
+	host.advise = advise;
+	kvm_seam = &host;
+	call_ms = changes = 0;
+	assert_int_equal(virtio_balloon_class.create(NULL, &env, &device), 0);
+	virtio_balloon_watch(device, changed, NULL);
+	start(QUEUES, 1ull << VIRTIO_BALLOON_F_DEFLATE_ON_OOM | 1ull << 5);
+	memory.ranges[memory.count++] = (struct guestmem_range){ WINDOW_GPA, 64 * BLOCK, ram,
+		&window };
+	memset(window.plugged, 0, sizeof(window.plugged));
+	window.discarded = 0;
+	fill();
+	return 0;
+}
+
+static int teardown(void **unused)
+{
+	virtio_balloon_class.destroy(device);
+	kvm_seam = &kvm_kernel;
+	assert_int_equal(fake_loop_watches() + fake_loop_timers(), 0);
+	return 0;
+}
+
+/* Names pages on a queue, and waits until the chain is given back. */
+static void name(unsigned queue, const uint32_t *pages, unsigned count)
+{
+	offer_bytes(queue, 0, pages, count * sizeof(*pages));
+	notify(queue);
+	assert_int_equal(used(queue)->idx, offered[queue]);
+}
+
+/* Which of the pages hold what they held: 'x', or zeros: '.'; the rest of `expected` is x. */
+static void assert_pages(const char *expected)
+{
+	for (unsigned i = 0; i < PAGES; i++) {
+		uint8_t wanted = i < strlen(expected) && expected[i] == '.' ? 0 : 0x5a;
+
+		for (unsigned at = 0; at < PAGE; at++)
+			if (ram[(FIRST + i) * PAGE + at] != wanted)
+				fail_msg("page %u at %u is 0x%x", i, at,
+					ram[(FIRST + i) * PAGE + at]);
+	}
+}
+
+static void inflates_in_runs(void **unused)
+{
+	const uint32_t pages[] = { PFN(FIRST + 9), PFN(FIRST + 3), PFN(FIRST + 1), PFN(FIRST + 2),
+		PFN(FIRST + 8), PFN(FIRST + 2), PFN(FIRST + 5) };
+
+	assert_int_equal(mmio(VIRTIO_MMIO_DEVICE_ID, 4, false, 0), 5);
+	name(INFLATE, pages, ARRAY_SIZE(pages));
+	assert_pages("x...x.xx..");
+	assert_int_equal(calls, 3);
+	assert_int_equal(largest, 3 * PAGE);
+}
+
+/* Taken out again they are the guest's without more ado, whether they were in or not. */
+static void deflates(void **unused)
+{
+	const uint32_t pages[] = { PFN(FIRST), 0, UINT32_MAX };
+
+	name(DEFLATE, pages, ARRAY_SIZE(pages));
+	assert_pages("");
+	assert_int_equal(calls, 0);
+}
+
+/* Beside memory, unplugged, and what is no list; the good ones among them are not held up. */
+static void hostile_lists(void **unused)
+{
+	const uint32_t first = WINDOW_GPA / PAGE, per_block = BLOCK / PAGE;
+	const uint32_t pages[] = { 0, PFN(-1), PFN(sizeof(ram) / PAGE), UINT32_MAX, 0x8000000,
+		PFN(FIRST + 1), first, first + per_block, first + 2 * per_block - 1,
+		first + 2 * per_block };
+	const uint64_t nowhere[] = { 0, RAM_GPA + sizeof(ram) - 2, UINT64_MAX - 2 };
+
+	window.plugged[1] = true;
+	name(INFLATE, pages, ARRAY_SIZE(pages));
+	assert_pages("x.");
+	assert_int_equal(
+		window.discarded, PAGE); /* the run across the border is none of the guest's */
+	fill();
+	for (unsigned i = 0; i < ARRAY_SIZE(nowhere); i++) {
+		offer_at(INFLATE, 0, nowhere[i], 16, 0);
+		notify(INFLATE);
+	}
+	offer_bytes(INFLATE, 0, pages, 3); /* less than one */
+	notify(INFLATE);
+	offer_room(INFLATE, 0, 8);
+	notify(INFLATE);
+	assert_int_equal(used(INFLATE)->idx, offered[INFLATE]);
+	assert_int_equal(calls, 0);
+	assert_int_equal(mmio(VIRTIO_MMIO_STATUS, 4, false, 0), 15);
+}
+
+static void pinned_stays(void **unused)
+{
+	struct iovec part = { ram + (FIRST + 1) * PAGE + 100, 1 };
+	struct guestmem_pin pin = { .parts = &part, .count = 1 };
+	const uint32_t pages[] = { PFN(FIRST + 1), PFN(FIRST + 3) };
+
+	guestmem_pin(&memory, &pin);
+	name(INFLATE, pages, 2);
+	assert_pages("xxx.");
+	guestmem_unpin(&pin);
+	name(INFLATE, pages, 2);
+	assert_pages("x.x.");
+}
+
+/* 2^30 bytes of the same pages: a turn of the loop ends in time, and the next goes on. */
+static void a_list_without_end(void **unused)
+{
+	struct vring_desc *desc = (struct vring_desc *)at(INFLATE, 0);
+	uint32_t *list = (uint32_t *)(ram + 0x60000);
+	unsigned turns = 0;
+
+	for (unsigned i = 0; i < 0x10000 / 4; i++)
+		list[i] = PFN(FIRST + i % PAGES);
+	for (unsigned i = 0; i < QUEUE_SIZE; i++)
+		desc[i] = (struct vring_desc){ gpa_of(list), 0x10000,
+			i < QUEUE_SIZE - 1 ? VRING_DESC_F_NEXT : 0, (uint16_t)(i + 1) };
+	((uint16_t *)at(INFLATE, AVAIL_AT))[2] = 0;
+	((uint16_t *)at(INFLATE, AVAIL_AT))[1] = ++offered[INFLATE];
+	call_ms = 2;
+	mmio(VIRTIO_MMIO_QUEUE_NOTIFY, 4, true, INFLATE);
+	while (!used(INFLATE)->idx) {
+		calls = 0;
+		assert_int_equal(fake_loop_serve(), 1);
+		assert_in_range(calls, 1, 4); /* until 5 ms are over, and one more */
+		turns++;
+	}
+	assert_in_range(turns, 512 / 4, 512); /* of 0x80000 bytes in steps of 1 KiB */
+	assert_pages("................................");
+	/* The next begins at its beginning. */
+	fill();
+	name(INFLATE, (const uint32_t[]){ PFN(FIRST) }, 1);
+	assert_pages(".");
+}
+
+static void report(unsigned queue, uint64_t gpa, uint32_t len)
+{
+	offer_at(queue, 0, gpa, len, VRING_DESC_F_WRITE);
+	notify(queue);
+}
+
+/* On queue 4 where the specification has it, and on 2 where Linux does. */
+static void free_pages_are_reported(void **unused)
+{
+	for (unsigned queue = REPORTING; queue < QUEUES; queue++) {
+		fill();
+		report(queue, RAM_GPA + (FIRST + 2) * PAGE, 4 * PAGE);
+		assert_int_equal(used(queue)->idx, 1);
+		assert_int_equal(last_used(queue), 0);
+		assert_pages("xx....");
+		fill();
+		report(queue, RAM_GPA + (FIRST + 2) * PAGE + 1, 2 * PAGE);
+		assert_pages("xxx.");
+		report(queue, UINT64_MAX - 1, UINT32_MAX);
+		report(queue, 0, PAGE);
+		report(queue, RAM_GPA + sizeof(ram), PAGE);
+		assert_int_equal(used(queue)->idx, offered[queue]);
+		assert_pages("xxx.");
+		assert_int_equal(calls, 1);
+		assert_int_equal(mmio(VIRTIO_MMIO_STATUS, 4, false, 0), 15);
+	}
+}
+
+static void a_large_report_goes_in_steps(void **unused)
+{
+	memset(window.plugged, 1, 64);
+	report(REPORTING, WINDOW_GPA, 64 * BLOCK);
+	assert_int_equal(used(REPORTING)->idx, 1);
+	assert_int_equal(window.discarded, 64 * BLOCK);
+}
+
+static void sizes(void **unused)
+{
+	virtio_balloon_request(device, 10 * PAGE + 1);
+	assert_int_equal(interrupts, 1);
+	assert_int_equal(mmio(VIRTIO_MMIO_CONFIG, 4, false, 0), 10);
+	assert_int_equal(virtio_balloon_requested(device), 10 * PAGE);
+	virtio_balloon_request(device, 10 * PAGE);
+	assert_int_equal(interrupts, 1);
+	mmio(VIRTIO_MMIO_CONFIG + 4, 4, true, 7);
+	assert_int_equal(virtio_balloon_actual(device), 7 * PAGE);
+	assert_int_equal(mmio(VIRTIO_MMIO_CONFIG + 4, 4, false, 0), 7);
+	fake_loop_serve();
+	assert_int_equal(changes, 1);
+	/* Nothing else of it can be written, nor a part. */
+	mmio(VIRTIO_MMIO_CONFIG, 4, true, 99);
+	mmio(VIRTIO_MMIO_CONFIG, 8, true, UINT64_MAX);
+	mmio(VIRTIO_MMIO_CONFIG + 4, 2, true, 99);
+	mmio(VIRTIO_MMIO_CONFIG + 5, 4, true, 99);
+	mmio(VIRTIO_MMIO_CONFIG + 8, 4, true, 99);
+	assert_int_equal(mmio(VIRTIO_MMIO_CONFIG, 8, false, 0), UINT64_C(7) << 32 | 10);
+	assert_int_equal(mmio(VIRTIO_MMIO_CONFIG + 8, 8, false, 0), 0);
+	/* Its balloon goes with a driver, and what was asked for stays. */
+	virtio_balloon_class.reset(device);
+	assert_int_equal(changes, 2);
+	assert_int_equal(virtio_balloon_actual(device), 0);
+	assert_int_equal(virtio_balloon_requested(device), 10 * PAGE);
+	virtio_balloon_request(device, UINT64_MAX);
+	assert_int_equal(mmio(VIRTIO_MMIO_CONFIG, 4, false, 0), UINT32_MAX);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+	const struct CMUnitTest tests[] = {
+		T(inflates_in_runs),
+		T(deflates),
+		T(hostile_lists),
+		T(pinned_stays),
+		T(a_list_without_end),
+		T(free_pages_are_reported),
+		T(a_large_report_goes_in_steps),
+		T(sizes),
+	};
+
+	if (sysconf(_SC_PAGESIZE) != PAGE) {
+		puts("1..0 # SKIP for hosts with pages of 4K");
+		return 0;
+	}
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
