@@ -4,10 +4,11 @@
 #include <linux/virtio_blk.h>
 #include <linux/virtio_ids.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "devices/virtio-blk.h"
+#include "devices/virtio.h"
 #include "fake-disk.h"
 #include "hyp/irq.h"
 #include "hyp/log.h"
@@ -400,6 +401,17 @@ static void pinned_while_in_flight(void **unused)
 	assert_false(guestmem_pinned(&driver.mem, RAM_GPA, RAM_BYTES));
 }
 
+/* How many wait: they have let go of the lock. */
+static unsigned resets(void)
+{
+	unsigned count;
+
+	pthread_mutex_lock(&device->lock);
+	count = container_of(device, struct virtio_device, base)->resets;
+	pthread_mutex_unlock(&device->lock);
+	return count;
+}
+
 static void *reset_by_driver(void *done)
 {
 	mmio(VIRTIO_MMIO_STATUS, 4, true, 0);
@@ -410,7 +422,6 @@ static void *reset_by_driver(void *done)
 /* 2.4.1: a driver's reset is over when nothing is in flight, and nothing of it is given back. */
 static void reset_waits_for_what_is_in_flight(void **unused)
 {
-	const struct timespec moment = { .tv_nsec = 20000000 };
 	bool done = false;
 	pthread_t thread;
 
@@ -419,12 +430,10 @@ static void reset_waits_for_what_is_in_flight(void **unused)
 	offer(0);
 	assert_int_equal(fake_disk_flight(), 2);
 	pthread_create(&thread, NULL, reset_by_driver, &done);
-	/* Until it waits it holds the lock, or has not come: then the status would read 0 too early. */
-	for (int i = 0; i < 5; i++) {
-		nanosleep(&moment, NULL);
-		assert_false(__atomic_load_n(&done, __ATOMIC_SEQ_CST));
-		assert_int_not_equal(mmio(VIRTIO_MMIO_STATUS, 4, false, 0), 0);
-	}
+	while (!resets() && !__atomic_load_n(&done, __ATOMIC_SEQ_CST))
+		sched_yield();
+	assert_false(__atomic_load_n(&done, __ATOMIC_SEQ_CST));
+	assert_int_not_equal(mmio(VIRTIO_MMIO_STATUS, 4, false, 0), 0);
 	offer(0); /* nothing new begins */
 	assert_int_equal(fake_disk_flight(), 2);
 	fake_disk_end(1, 0);
