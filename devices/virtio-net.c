@@ -17,9 +17,11 @@
 #include <unistd.h>
 
 #include "devices/netdev.h"
+#include "devices/passt.h"
 #include "devices/tap.h"
 #include "devices/virtio.h"
 #include "hyp/guestmem.h"
+#include "hyp/program.h"
 #include "hyp/util.h"
 
 enum { RECEIVE, TRANSMIT, QUEUES };
@@ -36,6 +38,7 @@ struct virtio_net {
 	struct virtio_net_config config; /* as the driver sees it */
 	struct netdev_client client;
 	struct netdev *netdev;
+	bool lost;	   /* the netdev has ended: the cable stays out */
 	uint64_t offloads; /* that the netdev was told */
 	int held;	   /* bytes of a frame in `frame` that waits for buffers; 0: none */
 	struct virtq_chain first, chain;
@@ -205,7 +208,7 @@ static void writable(struct netdev_client *client)
 void virtio_net_set_link(struct device *device, bool up)
 {
 	struct virtio_net *net = container_of(device, struct virtio_net, virtio.base);
-	uint16_t status = up ? VIRTIO_NET_S_LINK_UP : 0;
+	uint16_t status = up && !net->lost ? VIRTIO_NET_S_LINK_UP : 0;
 
 	pthread_mutex_lock(&device->lock);
 	if (net->config.status != status) {
@@ -215,10 +218,20 @@ void virtio_net_set_link(struct device *device, bool up)
 	pthread_mutex_unlock(&device->lock);
 }
 
+static void lost(struct netdev_client *client)
+{
+	struct virtio_net *net = container_of(client, struct virtio_net, client);
+
+	net->lost = true;
+	virtio_net_set_link(&net->virtio.base, false);
+}
+
 /* ---- The node ---- */
 
 struct virtio_net_node {
-	const char *tap;
+	const char *tap; /* or passt */
+	bool passt, host_loopback;
+	const char *forward_tcp;
 	uint8_t mac[6];
 	uint32_t mtu;
 };
@@ -226,7 +239,10 @@ struct virtio_net_node {
 #define FIELD(member) offsetof(struct virtio_net_node, member)
 
 static const struct property properties[] = {
-	{ "tap", PROPERTY_STRING, FIELD(tap), .required = true },
+	{ "tap", PROPERTY_STRING, FIELD(tap) },
+	{ "passt", PROPERTY_FLAG, FIELD(passt) },
+	{ "forward-tcp", PROPERTY_STRING, FIELD(forward_tcp) },
+	{ "host-loopback", PROPERTY_FLAG, FIELD(host_loopback) },
 	{ "local-mac-address", PROPERTY_BYTES, FIELD(mac), .min = 6, .max = 6 },
 	{ "mtu", PROPERTY_U32, FIELD(mtu), .min = MTU_MIN, .max = MTU_MAX },
 	{ 0 },
@@ -238,6 +254,16 @@ static void check(const void *config, struct device_check *check)
 
 	if (node->mac[0] & 1)
 		check->error(check, "local-mac-address", "is a group's: its first byte is odd");
+	if (!node->tap == !node->passt)
+		check->error(
+			check, NULL, "a network card has one of tap = \"INTERFACE\" and passt");
+	if (!node->passt && (node->forward_tcp || node->host_loopback))
+		check->error(check, node->forward_tcp ? "forward-tcp" : "host-loopback",
+			"is passt's, and there is no passt");
+	if (node->forward_tcp && !passt_forwards(node->forward_tcp))
+		check->error(check, "forward-tcp",
+			"is not the host's port, a colon and the guest's, as \"2222:22\" or "
+			"\"127.0.0.1/2222:22,8080:80\"");
 }
 
 static void look(const void *config, struct device_check *check)
@@ -254,9 +280,15 @@ static void look(const void *config, struct device_check *check)
 		{ ENOENT, "%s: there is no /dev/net/tun: modprobe tun" },
 		{ 0, "%s cannot be opened" },
 	};
+	char path[4096];
 	size_t i = 0;
 	int fd, err;
 
+	if (node->passt) {
+		if (!program_find("passt", path, sizeof(path)))
+			check->error(check, "passt", "there is no passt: apt install passt");
+		return;
+	}
 	err = tap_open(node->tap, &fd);
 	if (!err) {
 		close(fd);
@@ -307,26 +339,43 @@ static void virtio_net_destroy(struct device *device)
 	free(net);
 }
 
+static int open_netdev(
+	const struct virtio_net_node *node, const struct device_env *env, struct netdev **ret)
+{
+	const struct passt_config passt = {
+		.forward_tcp = node->forward_tcp,
+		.host_loopback = node->host_loopback,
+		.mtu = node->mtu,
+	};
+	pid_t pid;
+	int fd, err;
+
+	err = node->passt ? passt_start(&passt, &fd, &pid) : tap_open(node->tap, &fd);
+	if (err)
+		return err;
+	return node->passt ? passt_create(fd, pid, env->id, env->loop, ret)
+			   : tap_create(fd, env->loop, ret);
+}
+
 static int virtio_net_create(const void *config, const struct device_env *env, struct device **ret)
 {
 	static const uint8_t none[6];
 	const struct virtio_net_node *node = config;
 	struct virtio_net *net = calloc(1, sizeof(*net));
 	uint64_t features;
-	int fd, err;
+	int err;
 
 	if (!net)
 		return -ENOMEM;
-	net->client = (struct netdev_client){ .readable = readable, .writable = writable };
+	net->client =
+		(struct netdev_client){ .readable = readable, .writable = writable, .lost = lost };
 	net->config.status = VIRTIO_NET_S_LINK_UP;
 	net->config.mtu = (uint16_t)node->mtu;
 	if (memcmp(node->mac, none, sizeof(none)))
 		memcpy(net->config.mac, node->mac, sizeof(node->mac));
 	else
 		stable_mac(env, net->config.mac);
-	err = tap_open(node->tap, &fd);
-	if (!err)
-		err = tap_create(fd, env->loop, &net->netdev);
+	err = open_netdev(node, env, &net->netdev);
 	if (err)
 		goto out_free;
 	net->netdev->client = &net->client;

@@ -32,6 +32,7 @@ static const struct host_limits few_slots = { 48, 256 * TiB, 0, 4 * KiB, 33, 512
 static const struct host_limits four_cpus = { 48, 256 * TiB, 0, 4 * KiB, 32767, 512, .gicv3 = true, .cpus = 4 };
 static const struct host_limits gicv2 = { 48, 256 * TiB, 0, 4 * KiB, 32767, 512, .gicv2 = true };
 
+#define CARD(properties) "/ { net0 { compatible = \"sluice,virtio-net\"; " properties " }; };"
 #define SECOND_WINDOW(place, more)                                                                 \
 	"&reserved { second: second { " place " no-map; }; };"                                     \
 	"/ { vmem1 { compatible = \"sluice,virtio-mem\"; memory-region = <&second>; " more " }; };"
@@ -157,6 +158,11 @@ static const struct wrong {
 	{ "console-without-path", "/ { options { sluice { compatible = \"sluice,options\"; console = \"file:\"; }; }; };", NULL, { "/options/sluice: console: \"file:\" is none of \"stdio\"" } },
 	{ "two-watchdogs", "/ { dog1 { compatible = \"sluice,watchdog\"; }; dog2 { compatible = \"sluice,watchdog\"; }; };", NULL, { "/dog2: a machine has one sluice,watchdog, and /dog1 is it" } },
 	{ "watchdog-action", "/ { dog { compatible = \"sluice,watchdog\"; action = \"poweroff\"; }; };", NULL, { "/dog: action: \"poweroff\" is none of \"reset\", \"power-off\", \"pause\", \"event\"; did you mean power-off?" } },
+	{ "card-without-network", CARD(""), NULL, { "/net0: a network card has one of tap = \"INTERFACE\" and passt" } },
+	{ "card-with-two", CARD("passt; tap = \"tap0\";"), NULL, { "/net0: a network card has one of tap" } },
+	{ "forward-without-passt", CARD("tap = \"tap0\"; forward-tcp = \"2222:22\";"), NULL, { "/net0: forward-tcp: is passt's, and there is no passt" } },
+	{ "loopback-without-passt", CARD("tap = \"tap0\"; host-loopback;"), NULL, { "/net0: host-loopback: is passt's" } },
+	{ "forward-nonsense", CARD("passt; forward-tcp = \"22 --runas 0\";"), NULL, { "/net0: forward-tcp: is not the host's port, a colon and the guest's" } },
 	{ "watchdog-is-no-virtio", "/ { aliases { virtio0 = \"/dog\"; }; dog { compatible = \"sluice,watchdog\"; }; };", NULL, { "/aliases: virtio0: \"/dog\" is not a virtio device of this machine" } },
 	{ "watchdogs-place", "/ { mine@90d0000 { reg = <0x0 0x90d0000 0x0 0x1000>; interrupts = <0 10 4>; }; };", NULL, { "/mine@90d0000: interrupts: SPI 10 is Sluice's", "/mine@90d0000: reg: 0x90d0000+0x1000 is Sluice's: the watchdog is at" } },
 	{ "unknown-in-chosen", "&chosen { sluice,kernal = \"vmlinuz\"; };", NULL, { "/chosen: sluice,kernal: unknown; did you mean sluice,kernel?" } },
