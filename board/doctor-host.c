@@ -9,6 +9,7 @@
 #include "board/doctor.h"
 #include "board/host.h"
 #include "board/size.h"
+#include "hyp/program.h"
 #include "hyp/util.h"
 
 /* The number after `key` in /proc/meminfo, in KiB; 0 where there is none. */
@@ -198,20 +199,23 @@ static enum status check_address_space(const struct survey *survey, struct findi
 
 static enum status check_dtc(const struct survey *survey, struct finding *finding)
 {
-	const char *path = getenv("PATH");
-	char *folders = strdup(path ? path : "/usr/bin:/bin"), *rest = folders, *folder;
-	char program[4096];
-	bool there = false;
+	char path[4096];
 
-	while (!there && (folder = strsep(&rest, ":"))) {
-		snprintf(program, sizeof(program), "%s/dtc", folder);
-		there = !access(program, X_OK);
-	}
-	free(folders);
-	if (there)
-		return found(finding, OK, "dtc for .dts files: %s", program);
+	if (program_find("dtc", path, sizeof(path)))
+		return found(finding, OK, "dtc for .dts files: %s", path);
 	advise(finding, "only .dtb files can be read; apt install device-tree-compiler");
 	return found(finding, NOTE, "no dtc");
+}
+
+static enum status check_passt(const struct survey *survey, struct finding *finding)
+{
+	char path[4096];
+
+	if (program_find("passt", path, sizeof(path)))
+		return found(finding, OK, "passt for networks without privileges: %s", path);
+	advise(finding,
+		"a network card takes a tap interface, which root makes; apt install passt");
+	return found(finding, NOTE, "no passt");
 }
 
 const doctor_check doctor_host_checks[] = {
@@ -225,5 +229,6 @@ const doctor_check doctor_host_checks[] = {
 	check_vhost,
 	check_memory,
 	check_dtc,
+	check_passt,
 	NULL,
 };

@@ -402,6 +402,8 @@ int run_command(int argc, char **argv)
 	code = EXIT_WRONG;
 	log_set_sink(print_log);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD,
+		SIG_DFL); /* what is started is waited for, whatever who started us ignores */
 	host_fault_explain();
 	run.name = run.options.name ? strdup(run.options.name) : default_name(run.options.file);
 	host_probe(&host);

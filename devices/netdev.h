@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where a network device's frames go: a tap interface (tap.h), or what else carries Ethernet. None
- * of it ever waits. Everything is called on the event loop's thread.
+ * Where a network device's frames go: a tap interface (tap.h), passt (passt.h), or what else carries
+ * Ethernet. None of it ever waits. Everything is called on the event loop's thread.
  */
 #ifndef SLUICE_DEVICES_NETDEV_H
 #define SLUICE_DEVICES_NETDEV_H
@@ -40,6 +40,8 @@ struct netdev_ops {
 struct netdev_client {
 	void (*readable)(struct netdev_client *client);
 	void (*writable)(struct netdev_client *client);
+	/* It has ended for good: what is sent is lost, and nothing comes. From the loop, never from one of the ops. */
+	void (*lost)(struct netdev_client *client);
 };
 
 struct netdev {

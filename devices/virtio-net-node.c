@@ -7,8 +7,10 @@
 #include <stddef.h>
 #include <unistd.h>
 
+#include "devices/passt.h"
 #include "devices/tap.h"
 #include "devices/vhost.h"
+#include "hyp/program.h"
 
 #define MTU_MIN 68 /* of IPv4; 5.1.4.1 */
 #define MTU_MAX 65535
@@ -17,6 +19,9 @@
 
 const struct property virtio_net_properties[] = {
 	{ "tap", PROPERTY_STRING, FIELD(tap) },
+	{ "passt", PROPERTY_FLAG, FIELD(passt) },
+	{ "forward-tcp", PROPERTY_STRING, FIELD(forward_tcp) },
+	{ "host-loopback", PROPERTY_FLAG, FIELD(host_loopback) },
 	{ "tap-fd", PROPERTY_U32, FIELD(tap_fd), .min = 3, .max = INT_MAX },
 	{ "queue-pairs", PROPERTY_U32, FIELD(queue_pairs), .min = 1, .max = VIRTIO_NET_PAIRS_MAX },
 	{ "vhost", PROPERTY_FLAG, FIELD(vhost) },
@@ -36,13 +41,20 @@ void virtio_net_check(const void *config, struct device_check *check)
 {
 	const struct virtio_net_node *node = config;
 
-	if (!node->tap && !node->tap_fd)
-		check->error(check, "tap",
-			"missing: the interface of the host's that frames go to, or tap-fd");
-	if (node->tap && node->tap_fd)
-		check->error(check, "tap-fd", "and tap: one of them");
-	if (node->tap_fd && node->queue_pairs > 1)
-		check->error(check, "queue-pairs", "with tap-fd there is one: use tap");
+	if (!!node->tap + !!node->tap_fd + node->passt != 1)
+		check->error(check, NULL,
+			"a network card has one of tap = \"INTERFACE\", tap-fd and passt");
+	if (!node->tap && node->queue_pairs > 1)
+		check->error(check, "queue-pairs", "there is one, but with tap");
+	if (node->passt && node->vhost)
+		check->error(check, "vhost", "carries a tap's frames, not passt's");
+	if (!node->passt && (node->forward_tcp || node->host_loopback))
+		check->error(check, node->forward_tcp ? "forward-tcp" : "host-loopback",
+			"is passt's, and there is no passt");
+	if (node->forward_tcp && !passt_forwards(node->forward_tcp))
+		check->error(check, "forward-tcp",
+			"is not the host's port, a colon and the guest's, as \"2222:22\" or "
+			"\"127.0.0.1/2222:22,8080:80\"");
 	if (node->mac[0] & 1)
 		check->error(check, "local-mac-address", "is a group's: its first byte is odd");
 }
@@ -54,10 +66,27 @@ bool virtio_net_uses_vhost(const void *config)
 	return node->vhost;
 }
 
-int virtio_net_open(const struct virtio_net_node *node, int *ret_fd)
+static int open_tap(const struct virtio_net_node *node, int *ret_fd)
 {
 	return node->tap ? tap_open(node->tap, node->queue_pairs > 1, ret_fd)
 			 : tap_adopt((int)node->tap_fd, ret_fd);
+}
+
+int virtio_net_open(
+	const struct virtio_net_node *node, const struct device_env *env, struct netdev **ret)
+{
+	const struct passt_config passt = {
+		.forward_tcp = node->forward_tcp,
+		.host_loopback = node->host_loopback,
+		.mtu = node->mtu,
+	};
+	pid_t pid;
+	int fd, err = node->passt ? passt_start(&passt, &fd, &pid) : open_tap(node, &fd);
+
+	if (err)
+		return err;
+	return node->passt ? passt_create(fd, pid, env->id, env->loop, ret)
+			   : tap_create(fd, env->loop, ret);
 }
 
 /* What stands against having something of the host's, by errno; the last entry for all else. */
@@ -88,7 +117,7 @@ static void look_for_tap(const struct virtio_net_node *node, struct device_check
 		{ EINVAL, "is not a tap interface's with IFF_NO_PI and IFF_VNET_HDR" },
 		{ 0, "is no tap interface's" },
 	};
-	int fd, err = virtio_net_open(node, &fd);
+	int fd, err = open_tap(node, &fd);
 
 	if (!err)
 		close(fd);
@@ -102,9 +131,13 @@ static void look_for_tap(const struct virtio_net_node *node, struct device_check
 void virtio_net_look(const void *config, struct device_check *check)
 {
 	const struct virtio_net_node *node = config;
+	char path[4096];
 	int fd;
 
-	look_for_tap(node, check);
+	if (!node->passt)
+		look_for_tap(node, check);
+	else if (!program_find("passt", path, sizeof(path)))
+		check->error(check, "passt", "there is no passt: apt install passt");
 	fd = node->vhost ? vhost_look(VHOST_NET, "vhost_net", "vhost", check) : -1;
 	if (fd >= 0)
 		close(fd);

@@ -5,11 +5,15 @@
 
 #include "devices/device.h"
 
+struct netdev;
+
 #define VIRTIO_NET_PAIRS_MAX 8
 
 struct virtio_net_node {
-	const char *tap;
-	uint32_t tap_fd; /* in place of it; 0: none, as no descriptor of a tap is */
+	const char *tap; /* or tap_fd, or passt */
+	uint32_t tap_fd; /* 0: none, as no descriptor of a tap is */
+	bool passt, host_loopback;
+	const char *forward_tcp;
 	uint8_t mac[6];
 	uint32_t mtu;
 	uint32_t queue_pairs;
@@ -23,7 +27,8 @@ void virtio_net_check(const void *config, struct device_check *check);
 void virtio_net_look(const void *config, struct device_check *check);
 bool virtio_net_uses_vhost(const void *config);
 
-/* Opens one of the taps that the node asks for. 0 and a descriptor of the caller's, or -errno as tap_open(). */
-int virtio_net_open(const struct virtio_net_node *node, int *ret_fd);
+/* Opens one of the taps that the node asks for, or starts passt. 0, or -errno as tap_open(). */
+int virtio_net_open(
+	const struct virtio_net_node *node, const struct device_env *env, struct netdev **ret);
 
 #endif

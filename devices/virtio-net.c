@@ -20,7 +20,6 @@
 #include <sys/ioctl.h>
 
 #include "devices/netdev.h"
-#include "devices/tap.h"
 #include "devices/vhost.h"
 #include "devices/virtio-net-node.h"
 #include "devices/virtio.h"
@@ -51,6 +50,7 @@ struct virtio_net {
 	uint64_t offloads;		 /* that the netdev was told */
 	unsigned driver_runs;		 /* the driver that `active` and `offloads` are of */
 	struct virtq_chain first, chain;
+	bool lost;		/* the netdev has ended: the cable stays out */
 	unsigned count, active; /* pairs there are, and in use: the first so many */
 	struct pair pairs[];
 };
@@ -309,7 +309,7 @@ static void writable(struct netdev_client *client)
 void virtio_net_set_link(struct device *device, bool up)
 {
 	struct virtio_net *net = container_of(device, struct virtio_net, virtio.base);
-	uint16_t status = up ? VIRTIO_NET_S_LINK_UP : 0;
+	uint16_t status = up && !net->lost ? VIRTIO_NET_S_LINK_UP : 0;
 
 	pthread_mutex_lock(&device->lock);
 	if (net->config.status != status) {
@@ -323,6 +323,14 @@ void virtio_net_set_link(struct device *device, bool up)
 		}
 	}
 	pthread_mutex_unlock(&device->lock);
+}
+
+static void lost(struct netdev_client *client)
+{
+	struct virtio_net *net = container_of(client, struct pair, client)->net;
+
+	net->lost = true;
+	virtio_net_set_link(&net->virtio.base, false);
 }
 
 /* ---- The class ---- */
@@ -384,14 +392,13 @@ static int set_vhost_backend(struct vhost *vhost, unsigned ring, bool running)
 static int create_pair(struct virtio_net *net, const struct virtio_net_node *node, unsigned index)
 {
 	struct pair *pair = &net->pairs[index];
-	int fd, err = virtio_net_open(node, &fd);
+	int err = virtio_net_open(node, net->virtio.env, &pair->netdev);
 
 	pair->net = net;
 	pair->receive = QUEUES * index + RECEIVE;
 	pair->transmit = QUEUES * index + TRANSMIT;
-	pair->client = (struct netdev_client){ .readable = readable, .writable = writable };
-	if (!err)
-		err = tap_create(fd, net->virtio.env->loop, &pair->netdev);
+	pair->client =
+		(struct netdev_client){ .readable = readable, .writable = writable, .lost = lost };
 	if (err)
 		return err;
 	pair->netdev->client = &pair->client;

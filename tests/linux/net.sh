@@ -4,13 +4,17 @@
 # memory: 3072
 # timeout: 400
 # A network card on a tap interface: its address and MTU, TCP both ways with every byte compared, frames of 64 KiB cut
-# by the other side, the cable pulled, memory that comes and goes meanwhile, and a reboot.
+# by the other side, the cable pulled, memory that comes and goes meanwhile, and a reboot. Then one on passt: address by
+# DHCP, TCP both ways and by a forwarded port, the host's loopback out of reach, a reboot, and each of passt and Sluice
+# killed.
 
+[ -n "${own_network:-}" ] || exec env own_network=yes unshare -n "$0"
 . "$(dirname "$0")/lib.bash"
 
+ip link set lo up
 ram='0x0 0x10000000'
-card() { echo "net0 { compatible = \"sluice,virtio-net\"; tap = \"$1\"; ${2:-} };"; }
-tree net 2 6.12 "$(usual_window) $(card tap0 'local-mac-address = [02 53 4c 55 00 01]; mtu = <1400>;')"
+card() { echo "net0 { compatible = \"sluice,virtio-net\"; $1; ${2:-} };"; }
+tree net 2 6.12 "$(usual_window) $(card 'tap = "tap0"' 'local-mac-address = [02 53 4c 55 00 01]; mtu = <1400>;')"
 run net
 # Where there is none, it is made, and goes with the machine.
 check "makes-its-interface" until_true 60 ip addr add 10.9.0.1/24 dev tap0
@@ -24,22 +28,24 @@ check "comes-up" guest net 60 'ip addr add 10.9.0.2/24 dev eth0 && ip link set e
 head -c 16M /dev/urandom >"$work/data"
 sum=$(sha256sum <"$work/data")
 server() { socat -u "$1" "$2" & pid[server]=$!; }
+# receives NAME ADDRESS, sends NAME ADDRESS: of a guest, and where the host is for it. Who receives does not end its own
+# way first: passt before 2024 gives such a connection up.
 receives() {
 	server "OPEN:$work/data" TCP-LISTEN:7001,reuseaddr
-	[ "$(guest net 200 'until nc 10.9.0.1 7001 </dev/null >/tmp/data 2>/dev/null && [ -s /tmp/data ]; do sleep 0.2; done; sha256sum </tmp/data')" = "$sum" ]
+	[ "$(guest "$1" 200 "[ -p /tmp/open ] || mkfifo /tmp/open; until nc $2 7001 <>/tmp/open >/tmp/data 2>/dev/null && [ -s /tmp/data ]; do sleep 0.2; done; sha256sum </tmp/data")" = "$sum" ]
 }
 sends() {
 	rm -f "$work/back"
 	server TCP-LISTEN:7002,reuseaddr "OPEN:$work/back,creat"
-	guest net 200 'until nc 10.9.0.1 7002 </tmp/data 2>/dev/null; do sleep 0.2; done' || return
+	guest "$1" 200 "until nc $2 7002 </tmp/data 2>/dev/null; do sleep 0.2; done" || return
 	wait "${pid[server]}"
 	[ "$(sha256sum <"$work/back")" = "$sum" ]
 }
-check "receives" receives
-check "sends" sends
+check "receives" receives net 10.9.0.1
+check "sends" sends net 10.9.0.1
 
 # The cable.
-link() { qmp net "{\"execute\": \"set_link\", \"arguments\": {\"name\": \"net0\", \"up\": $1}}" | grep -q return; }
+link() { qmp "${2:-net}" "{\"execute\": \"set_link\", \"arguments\": {\"name\": \"net0\", \"up\": $1}}" | grep -q return; }
 check "cable-out" link false
 check "guest-sees-it" guest net 60 'until [ "$(cat /sys/class/net/eth0/carrier)" = 0 ]; do sleep 0.1; done'
 check "cable-in" link true
@@ -60,6 +66,52 @@ check "comes-up-again" guest net 60 'ip addr add 10.9.0.2/24 dev eth0 && ip link
 send net 'poweroff -f'
 check "powers-off" ended net 60 0
 
-tree wrong 1 6.12 "$(card lo)"
+# The host's network for passt, and an address of the host's that is not the guest's too.
+socat -u TUN:10.7.0.2/24,tun-type=tap,up OPEN:/dev/null &
+pid[tap]=$!
+check "has-a-network" until_true 20 ip route add default via 10.7.0.1
+ip addr add 10.8.0.1/32 dev lo
+truncate -s 4M "$work/data"
+sum=$(sha256sum <"$work/data")
+child() { passt=$(pgrep -x -P "${pid[passt]}" passt); }
+tree passt 1 6.12 "$(card passt 'forward-tcp = "127.0.0.1/2222:22";')"
+run passt
+check "passt-starts" until_true 20 child
+kill -9 "${pid[passt]}"
+check "passt-ends-when-sluice-is-killed" until_true 20 eval '! kill -0 $passt'
+run passt
+check "passt-boots" booted passt
+dhcp='printf "#!/bin/sh\nip addr add \$ip/\$mask dev eth0; ip route add default via \$router; ip link set eth0 mtu \$mtu\n" >/tmp/dhcp; chmod +x /tmp/dhcp
+	ip link set eth0 up && udhcpc -i eth0 -q -n -t 20 -T 1 -s /tmp/dhcp && ip addr show dev eth0 && ip route'
+check "passt-gives-an-address" eval 'guest passt 60 "$dhcp" | grep -e "inet 10.7.0.2/24" -e "mtu 65520"'
+check "passt-receives" receives passt 10.8.0.1
+check "passt-sends" sends passt 10.8.0.1
+guest passt 60 '(while :; do nc -l -p 22 -e cat; done) >/dev/null 2>&1 & true'
+# The host speaks first: passt before 2024 waits for that.
+forwarded() {
+	local line=''
+	exec {tcp}<>/dev/tcp/127.0.0.1/2222 && echo and-back >&"$tcp" && read -r -t 10 -u "$tcp" line
+	exec {tcp}>&-
+	[ "$line" = and-back ]
+}
+check "passt-forwards" until_true 60 forwarded
+# The gateway would be the host's loopback, as the other address shows it to be served.
+server OPEN:/etc/passwd TCP-LISTEN:7003,reuseaddr,fork
+check "passt-keeps-loopback" guest passt 60 'until nc 10.8.0.1 7003 <>/tmp/open | grep root; do sleep 0.2; done; ! nc -w 3 10.7.0.1 7003 <>/tmp/open | grep root'
+kill "${pid[server]}"
+send passt 'reboot -f'
+check "passt-boots-again" booted passt 2
+check "passt-gives-an-address-again" eval 'guest passt 60 "$dhcp" | grep "inet 10.7.0.2/24"'
+child && kill -9 "$passt"
+check "passt-gone-is-seen" guest passt 60 'until [ "$(cat /sys/class/net/eth0/carrier)" = 0 ]; do sleep 0.1; done'
+check "passt-gone-is-told-once" eval "[ \$(grep -c 'net0: passt has ended (signal 9): the cable is out' $work/passt.err) = 1 ]"
+check "passt-gone-stays-so" eval 'link true passt && guest passt 60 "grep -x 0 /sys/class/net/eth0/carrier"'
+send passt 'poweroff -f'
+check "passt-powers-off" ended passt 60 0
+
+tree wrong 1 6.12 "$(card 'tap = "lo"')"
 check "no-tap-is-refused" eval '! "$SLUICE" check "$work/wrong.dts" 2>"$work/wrong.err" && grep "/net0: tap: lo is no tap interface" "$work/wrong.err"'
+tree without 1 6.12 "$(card passt)"
+dtc -q -O dtb -o "$work/without.dtb" "$work/without.dts"
+check "no-passt-is-refused" eval '! PATH=$work "$SLUICE" check "$work/without.dtb" 2>"$work/without.err" && grep "/net0: passt: there is no passt: apt install passt" "$work/without.err"'
 done_testing

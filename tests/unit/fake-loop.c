@@ -31,6 +31,12 @@ int loop_fd_add(struct loop *loop, struct loop_fd *watch)
 	return -ENOSPC;
 }
 
+int loop_fd_set_events(struct loop_fd *watch, uint32_t events)
+{
+	watch->events = events;
+	return 0;
+}
+
 void loop_fd_remove(struct loop_fd *watch)
 {
 	for (unsigned i = 0; i < ARRAY_SIZE(watches); i++)

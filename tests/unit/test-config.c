@@ -34,6 +34,7 @@ static const struct host_limits few_regions = { 48, 256 * TiB, 0, 4 * KiB, 32767
 static const struct host_limits four_cpus = { 48, 256 * TiB, 0, 4 * KiB, 32767, 512, .gicv3 = true, .cpus = 4 };
 static const struct host_limits gicv2 = { 48, 256 * TiB, 0, 4 * KiB, 32767, 512, .gicv2 = true };
 
+#define CARD(properties) "/ { net0 { compatible = \"sluice,virtio-net\"; " properties " }; };"
 #define SECOND_WINDOW(place, more)                                                                 \
 	"&reserved { second: second { " place " no-map; }; };"                                     \
 	"/ { vmem1 { compatible = \"sluice,virtio-mem\"; memory-region = <&second>; " more " }; };"
@@ -110,9 +111,9 @@ static const struct wrong {
 		{ "/vmem0: memslots: the windows ask for 32 memory slots, and vhost on this host, which serves /zz0, takes, besides those of RAM, 31: /vmem0 32 of 128 MiB. Lower memslots, or raise slot-size, or raise vhost's limit" } },
 	{ "slots-vhost-first", "&vmem0 { memslots = <32>; }; / { a0 { compatible = \"sluice,virtio-net\"; tap = \"tap0\"; vhost; }; };", &few_regions,
 		{ "/vmem0: memslots: the windows ask for 32 memory slots, and vhost on this host, which serves /a0, takes, besides those of RAM, 31: /vmem0 32" } },
-	{ "net-nowhere", "/ { net0 { compatible = \"sluice,virtio-net\"; }; };", NULL, { "/net0: tap: missing" } },
-	{ "net-two-taps", "/ { net0 { compatible = \"sluice,virtio-net\"; tap = \"tap0\"; tap-fd = <3>; }; };", NULL, { "/net0: tap-fd: and tap" } },
-	{ "net-pairs-of-one", "/ { net0 { compatible = \"sluice,virtio-net\"; tap-fd = <3>; queue-pairs = <2>; }; };", NULL, { "/net0: queue-pairs: with tap-fd there is one" } },
+	{ "net-nowhere", "/ { net0 { compatible = \"sluice,virtio-net\"; }; };", NULL, { "/net0: a network card has one of tap" } },
+	{ "net-two-taps", "/ { net0 { compatible = \"sluice,virtio-net\"; tap = \"tap0\"; tap-fd = <3>; }; };", NULL, { "/net0: a network card has one of tap" } },
+	{ "net-pairs-of-one", "/ { net0 { compatible = \"sluice,virtio-net\"; tap-fd = <3>; queue-pairs = <2>; }; };", NULL, { "/net0: queue-pairs: there is one, but with tap" } },
 	{ "vsock-host's-id", "/ { vsock0 { compatible = \"sluice,virtio-vsock\"; cid = <2>; }; };", NULL, { "/vsock0: cid: " } },
 	{ "slots-of-2M", "&vmem0 { slot-size = /bits/ 64 <0x200000>; };", &few_slots,
 		{ "warning: /vmem0: slot-size: slots of 2 MiB are smaller than Linux's memory block", "/vmem0: memslots: the windows ask for 2048 memory slots" } },
@@ -174,6 +175,10 @@ static const struct wrong {
 	{ "ports-missing", "/ { ports0 { compatible = \"sluice,virtio-console\"; }; };", NULL, { "/ports0: ports: missing" } },
 	{ "two-watchdogs", "/ { dog1 { compatible = \"sluice,watchdog\"; }; dog2 { compatible = \"sluice,watchdog\"; }; };", NULL, { "/dog2: a machine has one sluice,watchdog, and /dog1 is it" } },
 	{ "watchdog-action", "/ { dog { compatible = \"sluice,watchdog\"; action = \"poweroff\"; }; };", NULL, { "/dog: action: \"poweroff\" is none of \"reset\", \"power-off\", \"pause\", \"event\"; did you mean power-off?" } },
+	{ "card-with-two", CARD("passt; tap = \"tap0\";"), NULL, { "/net0: a network card has one of tap" } },
+	{ "forward-without-passt", CARD("tap = \"tap0\"; forward-tcp = \"2222:22\";"), NULL, { "/net0: forward-tcp: is passt's, and there is no passt" } },
+	{ "loopback-without-passt", CARD("tap = \"tap0\"; host-loopback;"), NULL, { "/net0: host-loopback: is passt's" } },
+	{ "forward-nonsense", CARD("passt; forward-tcp = \"22 --runas 0\";"), NULL, { "/net0: forward-tcp: is not the host's port, a colon and the guest's" } },
 	{ "watchdog-is-no-virtio", "/ { aliases { virtio0 = \"/dog\"; }; dog { compatible = \"sluice,watchdog\"; }; };", NULL, { "/aliases: virtio0: \"/dog\" is not a virtio device of this machine" } },
 	{ "watchdogs-place", "/ { mine@90d0000 { reg = <0x0 0x90d0000 0x0 0x1000>; interrupts = <0 10 4>; }; };", NULL, { "/mine@90d0000: interrupts: SPI 10 is Sluice's", "/mine@90d0000: reg: 0x90d0000+0x1000 is Sluice's: the watchdog is at" } },
 	{ "unknown-in-chosen", "&chosen { sluice,kernal = \"vmlinuz\"; };", NULL, { "/chosen: sluice,kernal: unknown; did you mean sluice,kernel?" } },

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * passt; see passt.h. Both ways the socket is a stream of Ethernet frames, each behind its length in
+ * 4 bytes, the highest first. A frame is sent from a copy, as the socket may take a part of it. One that comes is
+ * read together with the next one's length and no further: what else has come is still in the
+ * socket, where the loop sees it.
+ */
+#include "devices/passt.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "devices/netdev.h"
+#include "hyp/log.h"
+#include "hyp/loop.h"
+#include "hyp/util.h"
+
+#define LENGTH	 4
+#define SHORTEST 14    /* an Ethernet header */
+#define SENT_MAX 65535 /* passt gives up at a longer one, as at a shorter one */
+#define READ_MAX (NETDEV_FRAME_MAX - NETDEV_HEADER)
+#define CHILD_FD 3
+
+extern char **environ;
+
+struct passt {
+	struct netdev netdev;
+	struct loop_fd watch;
+	const char *id;
+	pid_t pid;
+	bool listening; /* a frame is waited for */
+	bool broken;	/* what came is no frame: nothing more is read */
+	uint32_t in_len, out_at, out_len;
+	uint8_t in[LENGTH + READ_MAX +
+		   LENGTH];		/* what has come of a frame, and of the next one's length */
+	uint8_t out[LENGTH + SENT_MAX]; /* from out_at to out_len it has yet to take */
+};
+
+static void watch(struct passt *passt)
+{
+	if (passt->watch.loop) /* else it has ended */
+		loop_fd_set_events(&passt->watch,
+			(passt->listening ? EPOLLIN : 0) | (passt->out_len ? EPOLLOUT : 0));
+}
+
+/* Its exit status, where it had ended by itself. */
+static int end(int fd, pid_t pid)
+{
+	int status = 0;
+
+	close(fd);
+	kill(pid, SIGKILL);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	return status;
+}
+
+/* False: the socket is full. */
+static bool flush(struct passt *passt)
+{
+	while (passt->out_at < passt->out_len) {
+		ssize_t n = send(passt->watch.fd, passt->out + passt->out_at,
+			passt->out_len - passt->out_at, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EAGAIN)
+			return false;
+		if (n < 0 && errno != EINTR)
+			break; /* it has ended, as the loop will see too */
+		passt->out_at += n > 0 ? (uint32_t)n : 0;
+	}
+	passt->out_at = passt->out_len = 0;
+	return true;
+}
+
+static void ready(struct loop_fd *loop_fd, uint32_t events)
+{
+	struct passt *passt = container_of(loop_fd, struct passt, watch);
+	struct netdev_client *client = passt->netdev.client;
+
+	if (events & (EPOLLHUP | EPOLLERR)) {
+		int status;
+
+		loop_fd_remove(loop_fd);
+		status = end(loop_fd->fd, passt->pid);
+		log_print(LOG_WARNING, "%s: passt has ended (%s %d): the cable is out", passt->id,
+			WIFSIGNALED(status) ? "signal" : "status",
+			WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+		client->lost(client);
+		return;
+	}
+	if (events & EPOLLOUT && flush(passt)) {
+		watch(passt);
+		client->writable(client);
+	}
+	if (events & EPOLLIN && passt->listening)
+		client->readable(client);
+}
+
+static int passt_send(struct netdev *netdev, const struct iovec *iov, unsigned count)
+{
+	struct passt *passt = container_of(netdev, struct passt, netdev);
+	size_t len = 0, skip = NETDEV_HEADER;
+	uint32_t length;
+
+	for (unsigned i = 0; i < count; i++)
+		len += iov[i].iov_len;
+	len -= NETDEV_HEADER;
+	if (len < SHORTEST || len > SENT_MAX || !passt->watch.loop)
+		return 0;
+	if (!flush(passt))
+		return -EAGAIN;
+	length = htonl((uint32_t)len);
+	memcpy(passt->out, &length, LENGTH);
+	passt->out_len = LENGTH;
+	for (unsigned i = 0; i < count; i++) {
+		size_t past = skip < iov[i].iov_len ? skip : iov[i].iov_len;
+
+		memcpy(passt->out + passt->out_len, (uint8_t *)iov[i].iov_base + past,
+			iov[i].iov_len - past);
+		passt->out_len += (uint32_t)(iov[i].iov_len - past);
+		skip -= past;
+	}
+	if (!flush(passt))
+		watch(passt);
+	return 0;
+}
+
+static int passt_receive(struct netdev *netdev, void *buf, size_t size)
+{
+	struct passt *passt = container_of(netdev, struct passt, netdev);
+	uint32_t len, whole;
+	ssize_t n;
+
+	while (passt->watch.loop && !passt->broken) {
+		len = 0;
+		if (passt->in_len >= LENGTH) {
+			memcpy(&len, passt->in, LENGTH);
+			len = ntohl(len);
+			if (len < SHORTEST || len > READ_MAX || NETDEV_HEADER + len > size) {
+				/* Where the next one begins is not known: the loop sees the end. */
+				log_print(LOG_WARNING, "%s: passt sent a frame of %u bytes",
+					passt->id, len);
+				passt->broken = true;
+				shutdown(passt->watch.fd, SHUT_RDWR);
+				break;
+			}
+		}
+		whole = LENGTH + len;
+		if (len && passt->in_len >= whole) {
+			memset(buf, 0, NETDEV_HEADER);
+			memcpy((uint8_t *)buf + NETDEV_HEADER, passt->in + LENGTH, len);
+			passt->in_len -= whole;
+			memcpy(passt->in, passt->in + whole, passt->in_len);
+			return (int)(NETDEV_HEADER + len);
+		}
+		n = recv(passt->watch.fd, passt->in + passt->in_len,
+			whole + (len ? LENGTH : 0) - passt->in_len, MSG_DONTWAIT);
+		if (n > 0)
+			passt->in_len += (uint32_t)n;
+		else if (!n || errno != EINTR)
+			break;
+	}
+	return -EAGAIN;
+}
+
+static void passt_listen(struct netdev *netdev, bool on)
+{
+	struct passt *passt = container_of(netdev, struct passt, netdev);
+
+	passt->listening = on;
+	watch(passt);
+}
+
+/* It has none. */
+static void passt_set_offloads(struct netdev *netdev, uint64_t features)
+{
+}
+
+static void passt_destroy(struct netdev *netdev)
+{
+	struct passt *passt = container_of(netdev, struct passt, netdev);
+
+	if (passt->watch.loop) {
+		loop_fd_remove(&passt->watch);
+		end(passt->watch.fd, passt->pid);
+	}
+	free(passt);
+}
+
+static const struct netdev_ops passt_ops = {
+	.send = passt_send,
+	.receive = passt_receive,
+	.listen = passt_listen,
+	.set_offloads = passt_set_offloads,
+	.destroy = passt_destroy,
+};
+
+static bool port(const char **at)
+{
+	char *rest;
+	unsigned long number;
+
+	if (**at < '1' || **at > '9')
+		return false;
+	number = strtoul(*at, &rest, 10);
+	*at = rest;
+	return number <= 65535;
+}
+
+bool passt_forwards(const char *spec)
+{
+	const char *slash = strchr(spec, '/');
+	char address[INET6_ADDRSTRLEN] = "";
+	struct in6_addr bytes;
+
+	if (slash) {
+		if (slash - spec >= (ptrdiff_t)sizeof(address))
+			return false;
+		memcpy(address, spec, (size_t)(slash - spec));
+		if (inet_pton(AF_INET, address, &bytes) != 1 &&
+			inet_pton(AF_INET6, address, &bytes) != 1)
+			return false;
+		spec = slash + 1;
+	}
+	do {
+		if (!port(&spec) || (*spec == ':' && (spec++, !port(&spec))))
+			return false;
+	} while (*spec == ',' && spec++);
+	return !*spec;
+}
+
+int passt_start(const struct passt_config *config, int *ret_fd, pid_t *ret_pid)
+{
+	char fd[] = { '0' + CHILD_FD, '\0' }, mtu[12];
+	const char *arguments[16] = { "passt", "--foreground", "--quiet", "--fd", fd, "--udp-ports",
+		"none", "--tcp-ports", config->forward_tcp ? config->forward_tcp : "none" };
+	unsigned count = 9;
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	sigset_t none, ignored;
+	int fds[2], err;
+
+	if (!config->host_loopback)
+		arguments[count++] = "--no-map-gw";
+	if (config->mtu) {
+		snprintf(mtu, sizeof(mtu), "%u", config->mtu);
+		arguments[count++] = "--mtu";
+		arguments[count++] = mtu;
+	}
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
+		return -errno;
+	sigemptyset(&none);
+	sigemptyset(&ignored);
+	sigaddset(&ignored, SIGPIPE);
+	posix_spawnattr_init(&attr);
+	/* A session of its own: a terminal's signals are the machine's, whose guest has its time then. */
+	posix_spawnattr_setflags(
+		&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
+	posix_spawnattr_setsigmask(&attr, &none);
+	posix_spawnattr_setsigdefault(&attr, &ignored);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
+	posix_spawn_file_actions_adddup2(&actions, fds[1], CHILD_FD);
+	err = -posix_spawnp(ret_pid, "passt", &actions, &attr, (char **)arguments, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	posix_spawnattr_destroy(&attr);
+	close(fds[1]);
+	if (err)
+		close(fds[0]);
+	else
+		*ret_fd = fds[0];
+	return err;
+}
+
+int passt_create(int fd, pid_t pid, const char *id, struct loop *loop, struct netdev **ret)
+{
+	struct passt *passt = calloc(1, sizeof(*passt));
+	int err = -ENOMEM;
+
+	if (passt) {
+		passt->netdev.ops = &passt_ops;
+		passt->id = id;
+		passt->pid = pid;
+		passt->watch = (struct loop_fd){ .fd = fd, .ready = ready };
+		err = loop_fd_add(loop, &passt->watch);
+	}
+	if (err) {
+		free(passt);
+		end(fd, pid);
+		return err;
+	}
+	*ret = &passt->netdev;
+	return 0;
+}
