@@ -47,7 +47,9 @@ unsigned slots_free(const struct slots *slots)
 
 int slots_add_listener(struct slots *slots, struct listener *listener)
 {
-	CHECK(!slots->open && slots->listener_count < SLOTS_LISTENERS);
+	CHECK(!slots->open);
+	if (slots->listener_count == SLOTS_LISTENERS)
+		return -E2BIG;
 	if (listener->limit < slots->reserved)
 		return -ENOSPC;
 	slots->listeners[slots->listener_count++] = listener;

@@ -19,7 +19,7 @@
 #include "hyp/mappings.h"
 
 #define SLOTS_HOLDERS	64
-#define SLOTS_LISTENERS 16
+#define SLOTS_LISTENERS 32
 
 struct slot_holder {
 	const char *name;
@@ -51,7 +51,8 @@ void slots_finish(struct slots *slots);
 
 /*
  * Adds a consumer, before any slot is open. Not owned. -ENOSPC where it cannot hold what is
- * reserved already: which of holder and listener came first makes no difference.
+ * reserved already: which of holder and listener came first makes no difference. -E2BIG where there
+ * are SLOTS_LISTENERS.
  */
 int slots_add_listener(struct slots *slots, struct listener *listener);
 
