@@ -247,7 +247,7 @@ static const struct listener_ops listener_ops = {
 static int open_worker(struct vhost *vhost)
 {
 	struct virtio_device *device = vhost->config.device;
-	uint64_t features;
+	uint64_t features = 0;
 	int err;
 
 	vhost->fd = open(vhost->config.path, O_RDWR | O_CLOEXEC);
