@@ -6,6 +6,7 @@
 
 #include "devices/netdev.h"
 #include "devices/tap.h"
+#include "devices/virtio-net-node.h"
 #include "devices/virtio-net.h"
 #include "hyp/util.h"
 #include "tests/fuzz/device.h"
@@ -54,6 +55,11 @@ static void network_set_offloads(struct netdev *netdev, uint64_t features)
 	CHECK(!(features & ~netdev->features));
 }
 
+static int network_set_active(struct netdev *netdev, bool active)
+{
+	return 0;
+}
+
 static void network_destroy(struct netdev *netdev)
 {
 }
@@ -63,13 +69,19 @@ static const struct netdev_ops network_ops = {
 	network_receive,
 	network_listen,
 	network_set_offloads,
+	network_set_active,
 	network_destroy,
 };
 
-int tap_open(const char *name, int *ret_fd)
+int tap_open(const char *name, bool several, int *ret_fd)
 {
 	*ret_fd = -1;
 	return 0;
+}
+
+int tap_adopt(int inherited_fd, int *ret_fd)
+{
+	return tap_open("", false, ret_fd);
 }
 
 int tap_create(int fd, struct loop *loop, struct netdev **ret)
@@ -99,4 +111,13 @@ static void host(struct device *device, struct input *input)
 		network.client->readable(network.client);
 }
 
-const struct fuzz_target fuzz_target = { .class = &virtio_net_class, .host = host };
+/* With several pairs the network is the last one's, and a driver has to bring it into use. */
+static void node(void *at, uint8_t how)
+{
+	struct virtio_net_node *net = at;
+
+	net->tap = "tap0";
+	net->queue_pairs = how % 4 ? 1 : 2;
+}
+
+const struct fuzz_target fuzz_target = { .class = &virtio_net_class, .node = node, .host = host };
