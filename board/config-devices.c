@@ -16,6 +16,7 @@
 #include "board/tree-file.h"
 #include "devices/device.h"
 #include "devices/sp805.h"
+#include "hyp/slots.h"
 
 #define SLOTS_ALL_WINDOWS 2048 /* of windows that do not ask for a slot-size */
 #define SLOTS_CHOSEN_MAX  1024
@@ -442,13 +443,18 @@ static void slots_error(
 	free(holders);
 }
 
+static unsigned vhost_workers(const struct device_config *device)
+{
+	return device->class->vhost_workers ? device->class->vhost_workers(device->config) : 0;
+}
+
 /* The first device that vhost serves, whose table of slots is the smallest there is; or NULL. */
 static const struct device_config *vhost_user(const struct reader *reader)
 {
 	for (size_t i = 0; i < reader->config->device_count; i++) {
 		const struct device_config *device = &reader->config->devices[i];
 
-		if (device->class->uses_vhost && device->class->uses_vhost(device->config))
+		if (vhost_workers(device))
 			return device;
 	}
 	return NULL;
@@ -470,6 +476,24 @@ static uint64_t slots_for_windows(
 	else
 		*ret_vhost = NULL;
 	return limit > held ? limit - held : 0;
+}
+
+/* Each is a listener, and so is KVM. */
+static void check_workers(struct reader *reader)
+{
+	unsigned workers = 0;
+
+	for (size_t i = 0; i < reader->config->device_count; i++) {
+		const struct device_config *device = &reader->config->devices[i];
+		unsigned more = vhost_workers(device);
+
+		workers += more;
+		if (more && workers >= SLOTS_LISTENERS && workers - more < SLOTS_LISTENERS)
+			tree_error(&reader->tree, reader->device_nodes[i].node, NULL,
+				"this machine would have more than %d workers of vhost's, of which "
+				"each pair of queues is one: take fewer queue-pairs",
+				SLOTS_LISTENERS - 1);
+	}
 }
 
 static void check_slots(struct reader *reader)
@@ -535,11 +559,16 @@ void devices_check(struct reader *reader)
 				field->size = region->broken ? 0 : region->range.size;
 			}
 		}
+		if (device->class->not_nested && reader->config->cpu_features & 1u << CPU_NESTED)
+			tree_error(&reader->tree, entry->node, NULL,
+				"not in a machine with sluice,nested: %s",
+				device->class->not_nested);
 		if (device->class->check)
 			device->class->check(device->config, &checker.check);
 		device->has_window = device->class->window && region && !region->broken &&
 				     before == reader->tree.errors->count +
 						       reader->tree.errors->dropped;
 	}
+	check_workers(reader);
 	check_slots(reader);
 }

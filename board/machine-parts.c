@@ -152,13 +152,7 @@ static int add_listeners(struct machine *machine, const struct device_config *co
 		return 0;
 	for (unsigned i = 0; (listener = config->class->listener(device, i)) && !err; i++) {
 		err = slots_add_listener(&machine->slots, listener);
-		if (err == -E2BIG)
-			error_add(errors, config->path, NULL,
-				"the kernel's workers of all devices (a pair of queues with vhost "
-				"is "
-				"one) are more than %d: take fewer queue-pairs",
-				SLOTS_LISTENERS - 1);
-		else if (err)
+		if (err)
 			add_budget_error(
 				machine, config, listener, machine->slots.reserved, errors);
 	}

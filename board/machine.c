@@ -440,6 +440,7 @@ void machine_destroy(struct machine *machine)
 		return;
 	if (machine->vcpus) {
 		park(machine);
+		machine_for_each_device(machine, quiesce_device);
 		slots_forget(&machine->slots);
 		vcpus_teardown(machine->vcpus);
 	}

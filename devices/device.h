@@ -118,8 +118,10 @@ struct device_class {
 	void (*window)(
 		const void *config, const struct window_limits *limits, struct window_config *ret);
 
-	/* Whether the host's kernel will serve it, whose table of memory has a limit of its own. May be NULL. */
-	bool (*uses_vhost)(const void *config);
+	/* How many workers of the host's kernel will serve it, whose tables of memory have a limit of their own. May be NULL. */
+	unsigned (*vhost_workers)(const void *config);
+	/* Why a machine with sluice,nested cannot have it. NULL: it can. */
+	const char *not_nested;
 
 	/* Makes the device; `config` lives as long as it does. 0 or -errno, with nothing left. */
 	int (*create)(const void *config, const struct device_env *env, struct device **ret);

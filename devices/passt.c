@@ -94,7 +94,9 @@ static void ready(struct loop_fd *loop_fd, uint32_t events)
 		log_print(LOG_WARNING, "%s: passt has ended (%s %d): the cable is out", passt->id,
 			WIFSIGNALED(status) ? "signal" : "status",
 			WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+		passt->out_at = passt->out_len = 0;
 		client->lost(client);
+		client->writable(client); /* who waited for room waits no more */
 		return;
 	}
 	if (events & EPOLLOUT && flush(passt)) {
@@ -164,10 +166,15 @@ static int passt_receive(struct netdev *netdev, void *buf, size_t size)
 		}
 		n = recv(passt->watch.fd, passt->in + passt->in_len,
 			whole + (len ? LENGTH : 0) - passt->in_len, MSG_DONTWAIT);
-		if (n > 0)
+		if (n > 0) {
 			passt->in_len += (uint32_t)n;
-		else if (!n || errno != EINTR)
+		} else if (!n) {
+			/* It says no more: that is its end, which the loop is told when both sides say so. */
+			passt->broken = true;
+			shutdown(passt->watch.fd, SHUT_RDWR);
+		} else if (errno != EINTR) {
 			break;
+		}
 	}
 	return -EAGAIN;
 }

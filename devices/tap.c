@@ -124,8 +124,14 @@ static int tap_set_active(struct netdev *netdev, bool active)
 		return 0;
 	if (ioctl(tap->watch.fd, TUNSETQUEUE, &request))
 		return -errno;
-	if (active)
-		return loop_fd_add(loop, &tap->watch);
+	if (active) {
+		int err = loop_fd_add(loop, &tap->watch);
+
+		request.ifr_flags = IFF_DETACH_QUEUE;
+		if (err)
+			(void)ioctl(tap->watch.fd, TUNSETQUEUE, &request);
+		return err;
+	}
 	/* One that takes no part would be told as an error, over and over. */
 	loop_fd_remove(&tap->watch);
 	tap->listening = tap->blocked = false;
@@ -188,6 +194,8 @@ int tap_adopt(int inherited_fd, int *ret_fd)
 
 	if (fd < 0)
 		return -errno;
+	fcntl(inherited_fd, F_SETFD,
+		FD_CLOEXEC); /* no program that is started has any use for it */
 	if (ioctl(fd, TUNGETIFF, &request))
 		err = -errno;
 	else if ((request.ifr_flags & (IFF_TAP | IFF_NO_PI | IFF_VNET_HDR)) !=

@@ -199,8 +199,9 @@ void vhost_start(struct vhost *vhost, unsigned ring)
 		return;
 	}
 	vhost->running[ring] = true;
-	/* What the driver has offered before. */
-	(void)!eventfd_write(vhost->kick_fd[ring], 1);
+	/* What the driver has offered before; of others too, which may have been stopped with this one. */
+	for (unsigned i = 0; i < vhost->config.ring_count; i++)
+		(void)!eventfd_write(vhost->kick_fd[i], 1);
 }
 
 void vhost_stop(struct vhost *vhost, unsigned ring)

@@ -29,7 +29,7 @@
  */
 enum { INFLATE, DEFLATE, REPORTING, QUEUES = 5 };
 
-#define STEP_PAGES 256	      /* of the balloon's; as many as Linux names at once */
+#define STEP_PAGES 32	      /* of the balloon's: each may be a call of its own */
 #define STEP_BYTES (16 * MiB) /* of what is reported */
 #define PAGE_SHIFT VIRTIO_BALLOON_PFN_SHIFT
 
@@ -262,6 +262,8 @@ static void virtio_balloon_destroy(struct device *device)
 
 const struct device_class virtio_balloon_class = {
 	.compatible = "sluice,virtio-balloon",
+	.not_nested =
+		"each page that it gave back would have KVM walk all shadow tables of its guests",
 	.kind = DEVICE_VIRTIO,
 	.create = virtio_balloon_create,
 	.reset = virtio_balloon_reset,

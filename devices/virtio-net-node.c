@@ -59,11 +59,11 @@ void virtio_net_check(const void *config, struct device_check *check)
 		check->error(check, "local-mac-address", "is a group's: its first byte is odd");
 }
 
-bool virtio_net_uses_vhost(const void *config)
+unsigned virtio_net_vhost_workers(const void *config)
 {
 	const struct virtio_net_node *node = config;
 
-	return node->vhost;
+	return node->vhost ? node->queue_pairs : 0;
 }
 
 static int open_tap(const struct virtio_net_node *node, int *ret_fd)

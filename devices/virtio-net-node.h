@@ -25,7 +25,7 @@ extern const struct property virtio_net_properties[];
 void virtio_net_defaults(void *config);
 void virtio_net_check(const void *config, struct device_check *check);
 void virtio_net_look(const void *config, struct device_check *check);
-bool virtio_net_uses_vhost(const void *config);
+unsigned virtio_net_vhost_workers(const void *config);
 
 /* Opens one of the taps that the node asks for, or starts passt. 0, or -errno as tap_open(). */
 int virtio_net_open(

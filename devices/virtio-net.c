@@ -306,6 +306,17 @@ static void writable(struct netdev_client *client)
 	serve(&pair->net->virtio, pair->transmit);
 }
 
+/* Nobody listens now. */
+static void lose_stale(struct pair *pair)
+{
+	struct netdev *netdev = pair->netdev;
+
+	for (unsigned i = 0; i < STALE_MAX; i++)
+		if (netdev->ops->receive(netdev, pair->frame, sizeof(pair->frame)) < 0)
+			break;
+	pair->held = 0;
+}
+
 void virtio_net_set_link(struct device *device, bool up)
 {
 	struct virtio_net *net = container_of(device, struct virtio_net, virtio.base);
@@ -315,6 +326,9 @@ void virtio_net_set_link(struct device *device, bool up)
 	if (net->config.status != status) {
 		net->config.status = status;
 		virtio_config_changed(&net->virtio);
+		/* What came over the wire meanwhile, and the kernel did not take, is lost as well. */
+		for (unsigned i = 0; net->class.halt && up && i < net->active; i++)
+			lose_stale(&net->pairs[i]);
 		for (unsigned i = 0; net->class.halt && i < net->class.queue_count; i++) {
 			if (up)
 				virtio_kick(&net->virtio, i);
@@ -450,6 +464,9 @@ static int virtio_net_create(const void *config, const struct device_env *env, s
 	}
 	if (node->vhost)
 		net->class.halt = halt;
+	/* The queue of control would be where a worker's is, for a driver that knows of no pairs. */
+	if (node->vhost && net->count > 1)
+		net->class.joined_features = features;
 	if (node->mtu)
 		features |= VIRTIO_FEATURE(VIRTIO_NET_F_MTU);
 	for (unsigned i = 0; i < net->count && !err; i++)
@@ -488,11 +505,7 @@ static void virtio_net_quiesce(struct device *device)
 	virtio_system_reset(&net->virtio);
 	/* What has come for this guest, and in the form that it could take, is not for the next. */
 	take_driver(net);
-	for (unsigned i = 0; i < STALE_MAX; i++)
-		if (net->pairs[0].netdev->ops->receive(net->pairs[0].netdev, net->pairs[0].frame,
-			    sizeof(net->pairs[0].frame)) < 0)
-			break;
-	net->pairs[0].held = 0;
+	lose_stale(&net->pairs[0]);
 }
 
 const struct device_class virtio_net_class = {
@@ -503,7 +516,7 @@ const struct device_class virtio_net_class = {
 	.defaults = virtio_net_defaults,
 	.check = virtio_net_check,
 	.look = virtio_net_look,
-	.uses_vhost = virtio_net_uses_vhost,
+	.vhost_workers = virtio_net_vhost_workers,
 	.create = virtio_net_create,
 	.listener = virtio_net_listener,
 	.reset = virtio_net_quiesce,

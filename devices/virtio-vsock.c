@@ -87,9 +87,9 @@ static void look(const void *config, struct device_check *check)
 	close(fd);
 }
 
-static bool uses_vhost(const void *config)
+static unsigned vhost_workers(const void *config)
 {
-	return true;
+	return 1;
 }
 
 /* ---- The class ---- */
@@ -173,7 +173,7 @@ const struct device_class virtio_vsock_class = {
 	.properties = properties,
 	.config_bytes = sizeof(struct virtio_vsock_node),
 	.look = look,
-	.uses_vhost = uses_vhost,
+	.vhost_workers = vhost_workers,
 	.create = virtio_vsock_create,
 	.listener = virtio_vsock_listener,
 	.reset = virtio_vsock_quiesce,

@@ -87,9 +87,10 @@ static void kick_ready(struct loop_fd *watch, uint32_t events)
 static bool features_fit(const struct virtio_device *device)
 {
 	uint64_t required = VIRTIO_FEATURE(VIRTIO_F_VERSION_1) | device->class->required_features;
-	uint64_t taken = device->state.driver_features;
+	uint64_t taken = device->state.driver_features, joined = device->class->joined_features;
 
-	return !(taken & ~device->features) && !(required & ~taken);
+	return !(taken & ~device->features) && !(required & ~taken) &&
+	       (!(taken & joined) || (taken & joined) == joined);
 }
 
 /* Who else serves the queue lets go of it. */

@@ -203,6 +203,9 @@ static const struct wrong {
 	{ "cpu-feature-missing", "&cpus { sluice,pmu = \"on\"; };", &ipa40, { "/cpus: sluice,pmu: \"on\", and this host's CPUs or its KVM have none: write \"auto\"" } },
 	{ "cpu-feature-place", "&cpu0 { sluice,pmu = \"on\"; };", NULL, { "/cpus/cpu@0: sluice,pmu: belongs in /cpus, not here" } },
 	{ "cpus-nested-host", "&cpus { sluice,nested; };", &ipa40, { "/cpus: sluice,nested: this host gives guests no EL2" } },
+	{ "balloon-nested", "&cpus { sluice,nested; }; / { balloon0 { compatible = \"sluice,virtio-balloon\"; }; };", NULL, { "/balloon0: not in a machine with sluice,nested: each page" } },
+	{ "vhost-workers", "/ { a1 { compatible = \"sluice,virtio-net\"; tap = \"a1\"; queue-pairs = <8>; vhost; }; a2 { compatible = \"sluice,virtio-net\"; tap = \"a2\"; queue-pairs = <8>; vhost; };"
+		" a3 { compatible = \"sluice,virtio-net\"; tap = \"a3\"; queue-pairs = <8>; vhost; }; a4 { compatible = \"sluice,virtio-net\"; tap = \"a4\"; queue-pairs = <8>; vhost; }; };", NULL, { "/a4: this machine would have more than 31 workers of vhost's" } },
 	{ "cpus-nested-gicv2", "&cpus { sluice,nested; }; / { options { sluice { compatible = \"sluice,options\"; gic = \"gicv2\"; }; }; };", NULL, { "/cpus: sluice,nested: takes a GICv3" } },
 	{ "gic-unknown", "/ { options { sluice { compatible = \"sluice,options\"; gic = \"gicv4\"; }; }; };", NULL, { "/options/sluice: gic: \"gicv4\" is none of \"gicv2\", \"gicv3\", \"gicv3-its\"" } },
 	{ "gic-missing", "/ { options { sluice { compatible = \"sluice,options\"; gic = \"gicv3-its\"; }; }; };", &gicv2, { "/options/sluice: gic: KVM on this host has no gicv3-its; it has gicv2: leave it out" } },

@@ -308,6 +308,21 @@ static void its_end_is_told_once(void **state)
 	assert_int_equal(lines, 1);
 }
 
+/* Who has stopped speaking is not listened to for ever; and who waited for room does not wait for it. */
+static void it_stops_speaking(void **state)
+{
+	while (!send_frame(1000))
+		;
+	netdev->ops->listen(netdev, true);
+	assert_int_equal(shutdown(peer, SHUT_WR), 0);
+	assert_true(serve(&readables));
+	assert_int_equal(netdev->ops->receive(netdev, got, sizeof(got)), -EAGAIN);
+	assert_true(serve(&losses));
+	assert_int_equal(losses, 1);
+	assert_int_equal(writables, 1);
+	assert_int_equal(send_frame(1000), 0);
+}
+
 static void forwards(void **state)
 {
 	static const char *const good[] = { "1", "65535", "2222:22", "2222:22,80",
@@ -406,6 +421,7 @@ int main(int argc, char **argv)
 		TEST(a_full_socket_waits),
 		TEST(what_is_no_frame_ends_it),
 		TEST(its_end_is_told_once),
+		TEST(it_stops_speaking),
 		cmocka_unit_test(forwards),
 		cmocka_unit_test(it_is_started),
 	};

@@ -185,7 +185,7 @@ static void a_list_without_end(void **unused)
 		assert_in_range(calls, 1, 4); /* until 5 ms are over, and one more */
 		turns++;
 	}
-	assert_in_range(turns, 512 / 4, 512); /* of 0x80000 bytes in steps of 1 KiB */
+	assert_in_range(turns, 4096 / 4, 4096); /* of 0x80000 bytes in steps of 128 */
 	assert_pages("................................");
 	/* The next begins at its beginning. */
 	fill();
