@@ -38,7 +38,7 @@ must until_true 60 grep -q listening "$work/server"
 client="$io/iperf3 -f k -i 0 -c \$(ip -4 -o addr | sed -n 's/.* \(10\.9\.[12]CARD\)\.2.*/\1/p').1"
 mbit() { awk '/receiver/ { print int($7 / 1000) }' <<<"$1"; }
 # stream WHAT CARD [OPTION]
-stream() { measure "$1" "$mib" "${client/CARD/$2} $3 -n ${mib}M | grep receiver" "${client/CARD/$2} $3 -n 1K | grep receiver" mbit; }
+stream() { measure "$1" "$mib" "${client/CARD/$2} ${3:-} -n ${mib}M | grep receiver" "${client/CARD/$2} ${3:-} -n 1K | grep receiver" mbit; }
 for name in sluice qemu; do must spend $name "${client/CARD/1} -n 1K"; done # its pages are there from now on
 for ((round = 0; round < rounds; round++)); do
 	stream out 1
