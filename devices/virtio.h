@@ -77,7 +77,7 @@ struct virtio_device {
 	pthread_cond_t drained;
 
 	struct virtio_kick kicks[VIRTIO_QUEUES_MAX];
-	struct mmio_doorbell doorbells[VIRTIO_QUEUES_MAX];
+	struct mmio_doorbell doorbells[VIRTIO_QUEUES_MAX + 1]; /* and the transport's own */
 	unsigned budget;       /* chains virtio_pop() may still give in this call of `serve` */
 	uint64_t turn_ends_ms; /* nor does it give any after this */
 	struct log_limit complaints;
