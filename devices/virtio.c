@@ -158,6 +158,12 @@ bool virtio_queue_runs(const struct virtio_device *device, unsigned index)
 	       device->state.queues[index].ready;
 }
 
+bool virtio_waits(const struct virtio_device *device, unsigned index)
+{
+	return virtio_queue_runs(device, index) &&
+	       virtq_waits(&device->state.queues[index], device->env->mem);
+}
+
 bool virtio_pop(struct virtio_device *device, unsigned index, struct virtq_chain *ret)
 {
 	int got;
