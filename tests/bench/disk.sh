@@ -7,7 +7,7 @@
 
 . "$TOP/tests/bench/io.bash"
 
-mib=256 ops=${OPS:-10000}
+mib=256 ops=${OPS:-30000}
 for name in sluice qemu; do head -c ${mib}M /dev/zero >"$work/$name.img"; done
 tree sluice 2 6.12 "aliases { virtio0 = \"/data\"; virtio1 = \"/io\"; };
 	data { compatible = \"sluice,virtio-blk\"; file = \"sluice.img\"; };
