@@ -104,11 +104,9 @@ static void uring_start(struct disk_engine *engine, struct disk_io *io)
 	io_uring_sqe_set_data(sqe, io);
 }
 
-static void uring_submit(struct disk_engine *engine)
+/* A call that fails at once ends a submission, with the rest left. */
+static void submit(struct uring *uring)
 {
-	struct uring *uring = container_of(engine, struct uring, engine);
-
-	/* A call that fails at once ends a submission, with the rest left. */
 	while (io_uring_sq_ready(&uring->ring))
 		if (io_uring_submit(&uring->ring) <= 0) {
 			loop_timer_arm(uring->loop, &uring->retry, RETRY_MS);
@@ -116,11 +114,7 @@ static void uring_submit(struct disk_engine *engine)
 		}
 }
 
-static void retry(struct loop_timer *timer)
-{
-	uring_submit(&container_of(timer, struct uring, retry)->engine);
-}
-
+/* What has ended, what followed of it included: nothing that ends at once waits for a turn of the loop. */
 static void take_completions(struct uring *uring)
 {
 	struct io_uring_cqe *cqe;
@@ -138,11 +132,24 @@ static void take_completions(struct uring *uring)
 		} else {
 			disk_io_done(io, result);
 		}
+		if (!short_of && !io_uring_cq_ready(&uring->ring))
+			submit(uring);
 	}
 	if (short_of)
 		loop_timer_arm(uring->loop, &uring->retry, RETRY_MS);
-	else
-		uring_submit(&uring->engine);
+}
+
+static void uring_submit(struct disk_engine *engine)
+{
+	struct uring *uring = container_of(engine, struct uring, engine);
+
+	submit(uring);
+	take_completions(uring);
+}
+
+static void retry(struct loop_timer *timer)
+{
+	uring_submit(&container_of(timer, struct uring, retry)->engine);
 }
 
 static void ready(struct loop_fd *watch, uint32_t events)
@@ -156,7 +163,7 @@ static void uring_wait(struct disk_engine *engine)
 	struct uring *uring = container_of(engine, struct uring, engine);
 	struct io_uring_cqe *cqe;
 
-	uring_submit(engine);
+	submit(uring);
 	if (io_uring_sq_ready(&uring->ring))
 		nanosleep(&pause, NULL);
 	else

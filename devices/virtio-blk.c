@@ -298,17 +298,25 @@ static void serve_chain(struct virtio_blk *blk, unsigned queue, const struct vir
 	virtio_push(&blk->virtio, queue, chain->head, err ? 0 : chain->writable_bytes);
 }
 
+/* Only once all that came while the disk was busy with the others is done does the driver have to notify. */
 static void serve(struct virtio_device *virtio, unsigned index)
 {
 	struct virtio_blk *blk = container_of(virtio, struct virtio_blk, virtio);
 	struct virtq_chain chain;
+	bool some;
 
-	pthread_mutex_lock(&virtio->base.lock);
-	while (virtio_pop(virtio, index, &chain))
-		serve_chain(blk, index, &chain);
-	virtio_interrupt(virtio, index);
-	pthread_mutex_unlock(&virtio->base.lock);
-	disk_submit(blk->disk);
+	do {
+		pthread_mutex_lock(&virtio->base.lock);
+		some = false;
+		while ((!some || virtio_waits(virtio, index)) &&
+			virtio_pop(virtio, index, &chain)) {
+			serve_chain(blk, index, &chain);
+			some = true;
+		}
+		virtio_interrupt(virtio, index);
+		pthread_mutex_unlock(&virtio->base.lock);
+		disk_submit(blk->disk);
+	} while (some);
 }
 
 static void wait_for_disk(struct virtio_device *virtio)

@@ -6,9 +6,12 @@
  */
 #include "devices/virtio-mmio.h"
 
+#include <errno.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "devices/virtio.h"
 #include "hyp/util.h"
@@ -88,6 +91,7 @@ static void write_queue_notify(struct virtio_device *device, struct virtq *queue
 }
 
 /*
+ * KVM swallows an acknowledgement of used buffers alone (virtio_mmio_init()), so once set that bit stays.
  * Who serves queues elsewhere signals the line and no more, so a used buffer is always possible; a
  * driver that finds none goes on.
  */
@@ -203,14 +207,30 @@ static void access_region(struct mmio_region *region, struct mmio_access *access
 		access_register(device, access);
 }
 
-void virtio_mmio_init(struct virtio_device *device)
+int virtio_mmio_init(struct virtio_device *device)
 {
+	unsigned count = device->class->queue_count;
+	int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+
+	if (fd < 0)
+		return -errno;
+	/* Nobody reads it: an exit to user space less for each interrupt. */
+	device->doorbells[count] = (struct mmio_doorbell){
+		.offset = VIRTIO_MMIO_INTERRUPT_ACK, .value = VIRTIO_MMIO_INT_VRING, .fd = fd
+	};
 	device->base.region = (struct mmio_region){
 		.name = device->base.id,
 		.size = VIRTIO_MMIO_REGION_BYTES,
 		.access = access_region,
 		.lock = &device->base.lock,
 		.doorbells = device->doorbells,
-		.doorbell_count = device->class->queue_count,
+		.doorbell_count = count + 1,
 	};
+	return 0;
+}
+
+void virtio_mmio_finish(struct virtio_device *device)
+{
+	if (device->base.region.doorbells)
+		close(device->doorbells[device->class->queue_count].fd);
 }

@@ -7,7 +7,9 @@ struct virtio_device;
 
 #define VIRTIO_MMIO_REGION_BYTES 512
 
-/* Fills device->base.region: registers, configuration space and doorbells. */
-void virtio_mmio_init(struct virtio_device *device);
+/* Fills device->base.region: registers, configuration space and doorbells. 0 or -errno. */
+int virtio_mmio_init(struct virtio_device *device);
+/* Takes a zeroed device too. */
+void virtio_mmio_finish(struct virtio_device *device);
 
 #endif

@@ -166,6 +166,12 @@ bool virtio_queue_runs(const struct virtio_device *device, unsigned index)
 	       device->state.queues[index].ready;
 }
 
+bool virtio_waits(const struct virtio_device *device, unsigned index)
+{
+	return virtio_queue_runs(device, index) &&
+	       virtq_waits(&device->state.queues[index], device->env->mem);
+}
+
 bool virtio_pop(struct virtio_device *device, unsigned index, struct virtq_chain *ret)
 {
 	int got;
@@ -281,6 +287,8 @@ int virtio_init(struct virtio_device *device, const struct device_class *device_
 	const struct virtio_class *class, const struct device_env *env, uint64_t features,
 	const void *config)
 {
+	int err;
+
 	CHECK(class->queue_count <= VIRTIO_QUEUES_MAX && class->queue_size_max <= VIRTQ_SIZE_MAX);
 	device->base.class = device_class;
 	device->base.id = env->id;
@@ -292,15 +300,16 @@ int virtio_init(struct virtio_device *device, const struct device_class *device_
 	pthread_mutex_init(&device->base.lock, NULL);
 	pthread_cond_init(&device->drained, NULL);
 	for (unsigned i = 0; i < class->queue_count; i++) {
-		int err = init_kick(device, i);
-
+		err = init_kick(device, i);
 		if (err) {
 			virtio_finish(device);
 			return err;
 		}
 	}
-	virtio_mmio_init(device);
-	return 0;
+	err = virtio_mmio_init(device);
+	if (err)
+		virtio_finish(device);
+	return err;
 }
 
 void virtio_finish(struct virtio_device *device)
@@ -313,6 +322,7 @@ void virtio_finish(struct virtio_device *device)
 		loop_fd_remove(&kick->watch);
 		close(kick->watch.fd);
 	}
+	virtio_mmio_finish(device);
 	pthread_cond_destroy(&device->drained);
 	pthread_mutex_destroy(&device->base.lock);
 }

@@ -83,7 +83,7 @@ struct virtio_device {
 	pthread_cond_t drained;
 
 	struct virtio_kick kicks[VIRTIO_QUEUES_MAX];
-	struct mmio_doorbell doorbells[VIRTIO_QUEUES_MAX];
+	struct mmio_doorbell doorbells[VIRTIO_QUEUES_MAX + 1]; /* and the transport's own */
 	unsigned budget;       /* chains virtio_pop() may still give in this call of `serve` */
 	uint64_t turn_ends_ms; /* nor does it give any after this */
 	struct log_limit complaints;
@@ -120,6 +120,8 @@ bool virtio_queue_runs(const struct virtio_device *device, unsigned index);
  * loop to itself. Nor any while a ring full is in flight.
  */
 bool virtio_pop(struct virtio_device *device, unsigned index, struct virtq_chain *ret);
+/* Whether there is a next one. Unlike virtio_pop() where there is none, it asks for no notification. */
+bool virtio_waits(const struct virtio_device *device, unsigned index);
 void virtio_push(struct virtio_device *device, unsigned index, uint16_t head, uint32_t written);
 /* Several at once, as virtq_push_many(); and the last ones popped not used, as virtq_unpop(). */
 void virtio_push_many(struct virtio_device *device, unsigned index, const struct virtq_used *used,

@@ -173,6 +173,13 @@ static int read_chain(
 	return err;
 }
 
+bool virtq_waits(const struct virtq *queue, const struct guestmem *mem)
+{
+	uint16_t waiting;
+
+	return count_available(queue, mem, &waiting) || waiting;
+}
+
 int virtq_pop(struct virtq *queue, const struct guestmem *mem, struct virtq_chain *ret)
 {
 	uint16_t waiting;

@@ -61,6 +61,9 @@ int virtq_start(struct virtq *queue, uint32_t size_max, uint64_t features);
  */
 int virtq_pop(struct virtq *queue, const struct guestmem *mem, struct virtq_chain *ret);
 
+/* Whether virtq_pop() would return something else than 0; the driver is asked for nothing. */
+bool virtq_waits(const struct virtq *queue, const struct guestmem *mem);
+
 /* Makes the last `count` chains that were taken, none of which was given back, available again. */
 void virtq_unpop(struct virtq *queue, unsigned count);
 

@@ -15,6 +15,7 @@ uint8_t fake_disk_contents[FAKE_DISK_BYTES];
 uint32_t fake_disk_block_bytes = 512;
 struct disk_config fake_disk_config;
 int fake_disk_look;
+void (*fake_disk_submitted)(void);
 
 static struct disk the_disk;
 static struct disk_request *flight[FAKE_DISK_FLIGHT];
@@ -65,6 +66,8 @@ void disk_start(struct disk *disk, struct disk_request *request)
 
 void disk_submit(struct disk *disk)
 {
+	if (fake_disk_submitted)
+		fake_disk_submitted();
 }
 
 void disk_wait(struct disk *disk, bool ending)

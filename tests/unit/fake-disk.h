@@ -16,6 +16,8 @@ extern uint32_t fake_disk_block_bytes;
 /* What the device opened; and whether disk_look() finds it good. */
 extern struct disk_config fake_disk_config;
 extern int fake_disk_look;
+/* Called where requests are submitted, if set. */
+extern void (*fake_disk_submitted)(void);
 
 /* How many requests are in flight, and the oldest of them but `index`. */
 unsigned fake_disk_flight(void);

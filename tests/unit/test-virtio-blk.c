@@ -529,6 +529,30 @@ static void complain(struct device_check *check, const char *property, const cha
 	assert_string_equal(property, check->running ? "file" : "serial");
 }
 
+/* The driver offers one more each time the disk is busy, up to four, and is asked to notify of the fifth. */
+static void while_busy(void)
+{
+	assert_int_equal(*driver_avail_event(&driver), 0);
+	if (driver.next_avail < 4)
+		driver_offer(&driver, 0);
+	else
+		fake_disk_submitted = NULL;
+	while (fake_disk_flight())
+		fake_disk_end(0, 0);
+}
+
+static void no_notifications_while_busy(void **unused)
+{
+	create(ALL | 1ull << VIRTIO_RING_F_EVENT_IDX);
+	put(IN, 0, SECTOR);
+	fake_disk_submitted = while_busy;
+	offer(0);
+	assert_null(fake_disk_submitted);
+	assert_int_equal(answer(), OK);
+	assert_int_equal(driver.next_avail, 4);
+	assert_int_equal(*driver_avail_event(&driver), 4);
+}
+
 static void the_node(void **unused)
 {
 	struct device_check check = { .error = complain };
@@ -573,6 +597,7 @@ int main(void)
 		RUNNING(a_buffer_over_a_seam),
 		CREATES(without_discard_nothing_is_given_back),
 		RUNNING(system_reset_drains),
+		CREATES(no_notifications_while_busy),
 		CREATES(the_node),
 	};
 

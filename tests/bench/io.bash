@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# What disk.sh and net.sh share: what a monitor spends while a command runs in its guest, and a table of that beside
+# QEMU's. CPU time is that of all the process's threads: vCPUs with the guest in them, the monitor's own, io_uring's
+# workers, and vhost's, which are the process's too (since Linux 6.4). Of a second number the vCPUs are left out. What
+# the same program spends to start and do next to nothing is taken off.
+
+. "$TOP/tests/bench/beside.bash"
+. "$TOP/tests/linux/guest-io.bash"
+
+rounds=${ROUNDS:-3}
+[ -n "$io_disk" ] || { echo "skipped: no $io, which toolchain/host --with guest-io makes"; exit 77; }
+[ -d /sys/kernel/debug/kvm ] || mount -t debugfs debugfs /sys/kernel/debug
+tick_us=10000 # of USER_HZ, in which the kernel tells it
+
+# counters NAME: CPU time of the process, of its vCPUs (the threads that have run a guest), both in us; and exits.
+counters() {
+	local p=/proc/${pid[$1]}
+	awk -v tick="$tick_us" '{ sub(/.*\) /, ""); print ($12 + $13) * tick }' "$p/stat"
+	for t in "$p"/task/*; do
+		[ "$(awk '{ sub(/.*\) /, ""); print $41 }' "$t/stat")" -eq 0 ] || cut -d ' ' -f 1 "$t/schedstat"
+	done 2>/dev/null | awk '{ ns += $1 } END { printf "%d\n", ns / 1000 }'
+	cat /sys/kernel/debug/kvm/"${pid[$1]}"-*/exits
+}
+
+# spend NAME COMMAND: runs it in the guest, leaving its output in $answer and what was spent in the array `spent`.
+spend() {
+	local before after i
+	mapfile -t before < <(counters "$1")
+	answer=$(guest "$1" 300 "$2") || { echo "$answer" >&2; return 1; }
+	mapfile -t after < <(counters "$1")
+	spent=()
+	for i in 0 1 2; do spent+=($((after[i] - before[i]))); done
+}
+
+# measure WHAT OPERATIONS COMMAND NOTHING SPEED: of each monitor in turn, keeps the speed, which SPEED makes of the
+# command's output; and what one operation cost, the command NOTHING taken off.
+declare -A speeds cpu beside exits
+measure() {
+	local name none i
+	for name in sluice qemu; do
+		must spend $name "$4"
+		none=("${spent[@]}")
+		must spend $name "$3"
+		for i in 0 1 2; do spent[i]=$((spent[i] - none[i])); done
+		speeds[$name-$1]+=" $($5 "$answer")"
+		cpu[$name-$1]+=" $((spent[0] / $2))"
+		beside[$name-$1]+=" $(((spent[0] - spent[1]) / $2))"
+		exits[$name-$1]+=" $(awk -v n="${spent[2]}" -v ops="$2" 'BEGIN { printf "%.1f", n / ops }')"
+		echo "$name $1:${speeds[$name-$1]} /${cpu[$name-$1]} /${beside[$name-$1]} /${exits[$name-$1]}" >&2
+	done
+}
+
+# row WHAT LABEL UNIT: medians, and whether QEMU's speed is reached with less CPU time.
+row() {
+	local n line=''
+	for n in speeds cpu beside exits; do
+		declare -n of=$n
+		# shellcheck disable=SC2086
+		line+=" $(median ${of[sluice-$1]}) $(median ${of[qemu-$1]})"
+	done
+	awk -v label="$2" -v unit="$3" '{
+		bar = $1 < $2 ? "slower" : $3 >= $4 ? "more CPU" : $1 < 1.2 * $2 ? "met" : "met, 1.2"
+		printf "| %s | %s | %s %s | %.2f | %d | %d | %d | %d | %s | %s | %s |\n", label, $1, $2, unit, $1 / $2, $3, $4, $5, $6, $7, $8, bar
+	}' <<<"$line"
+}
+heading() {
+	host_line
+	printf '\n| %s | Sluice | QEMU | ratio | CPU time, us: Sluice | QEMU | beside vCPUs: Sluice | QEMU | exits: Sluice | QEMU | QEMU reached with less CPU time |\n' "$1"
+	echo '|---|---|---|---|---|---|---|---|---|---|---|'
+}
+
+power_off() {
+	local name
+	for name in sluice qemu; do send $name 'poweroff -f'; done
+	for name in sluice qemu; do must ended $name 60 0; done
+}
