@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
 # memory: 3072
+# all
 # timeout: 600
 # with: guest-io
 # fio writes blocks of many sizes all over a guest's disks, several at a time from each of two jobs, and reads all of them
