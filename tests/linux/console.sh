@@ -140,7 +140,7 @@ check "usage-mem" usage 2 mem
 check "usage-mem-timeout" usage 2 mem guest 1GiB --timeout -1
 check "usage-map" usage 2 map a b
 check "usage-console" usage 2 console
-check "usage-console-two" usage 2 console a b
+check "usage-console-three" usage 2 console a b c
 check "usage-run-console" usage 2 run "$work/guest.dts" --console tty
 for command in '' run check show console mem map doctor; do
 	# shellcheck disable=SC2086

@@ -32,7 +32,7 @@ check "boots" booted control
 check "watched" watch control
 
 # Commands.
-check "commands" answers query-commands '[.return[].name] - ["qmp_capabilities","qom-get","qom-set","query-commands","query-memory-devices","query-status","query-version","quit","set_link","system_powerdown","system_reset","x-sluice-query-map","x-sluice-query-slots","x-sluice-query-strays"] == [] and (.return | length) >= 13'
+check "commands" answers query-commands '[.return[].name] - ["balloon","query-balloon","qmp_capabilities","qom-get","qom-set","query-commands","query-memory-devices","query-status","query-version","quit","set_link","system_powerdown","system_reset","x-sluice-query-map","x-sluice-query-slots","x-sluice-query-strays"] == [] and (.return | length) >= 13'
 check "version" answers query-version '.return | .qemu.major >= 0 and (.package | test("sluice"))'
 check "status" answers query-status '.return == {running: true, status: "running"}'
 check "memory-devices" answers query-memory-devices ".return == [{type: \"virtio-mem\", data: {id: \"vmem0\", memaddr: (4 * $GiB), \"requested-size\": 0, size: 0, \"max-size\": (4 * $GiB), \"block-size\": (2 * $MiB), node: 0, memdev: \"/objects/vmem0\"}}]"
