@@ -115,7 +115,7 @@ static int close_slot(struct listener *listener, const struct memory_slot *slot)
 	return err;
 }
 
-/* The rings were stopped before (a reset's quiesce), so the table is nobody's meanwhile. */
+/* The rings were stopped before (quiesce), so the table is nobody's meanwhile. */
 static void forget(struct listener *listener)
 {
 	struct vhost *vhost = container_of(listener, struct vhost, listener);

@@ -51,12 +51,16 @@ static void serve(struct virtio_device *virtio, unsigned index)
 	pthread_mutex_unlock(&virtio->base.lock);
 }
 
+/* A device that has these offers both; a driver takes both or none. */
+#define JOINED (VIRTIO_FEATURE(8) | VIRTIO_FEATURE(9))
+
 static const struct virtio_class class = {
 	.device_id = 42,
 	.queue_count = QUEUES,
 	.queue_size_max = QUEUE_SIZE_MAX,
-	.features = VIRTIO_FEATURE(REQUIRED) | VIRTIO_FEATURE(OFFERED),
+	.features = VIRTIO_FEATURE(REQUIRED) | VIRTIO_FEATURE(OFFERED) | JOINED,
 	.required_features = VIRTIO_FEATURE(REQUIRED),
+	.joined_features = JOINED,
 	.config_bytes = sizeof(config),
 	.serve = serve,
 };
@@ -220,7 +224,7 @@ static void feature_selection(void **unused)
 	assert_int_equal(get(VIRTIO_MMIO_DEVICE_FEATURES), 0);
 	set(VIRTIO_MMIO_DEVICE_FEATURES_SEL, 0);
 	offered |= get(VIRTIO_MMIO_DEVICE_FEATURES);
-	assert_int_equal(offered, NEEDED | VIRTIO_FEATURE(OFFERED) |
+	assert_int_equal(offered, NEEDED | VIRTIO_FEATURE(OFFERED) | JOINED |
 					  VIRTIO_FEATURE(VIRTIO_RING_F_EVENT_IDX) |
 					  VIRTIO_FEATURE(VIRTIO_RING_F_INDIRECT_DESC));
 }
@@ -228,13 +232,17 @@ static void feature_selection(void **unused)
 static void features_refused(void **unused)
 {
 	const uint64_t bad[] = { 0, VIRTIO_FEATURE(REQUIRED), VIRTIO_FEATURE(VIRTIO_F_VERSION_1),
-		NEEDED | VIRTIO_FEATURE(5), NEEDED | VIRTIO_FEATURE(63) };
+		NEEDED | VIRTIO_FEATURE(5), NEEDED | VIRTIO_FEATURE(63), NEEDED | VIRTIO_FEATURE(8),
+		NEEDED | VIRTIO_FEATURE(9) };
 
 	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
 		negotiate(bad[i]);
 		assert_int_equal(get(VIRTIO_MMIO_STATUS), ACKNOWLEDGE | DRIVER);
 		set(VIRTIO_MMIO_STATUS, 0);
 	}
+	negotiate(NEEDED | JOINED);
+	assert_true(get(VIRTIO_MMIO_STATUS) & FEATURES_OK);
+	set(VIRTIO_MMIO_STATUS, 0);
 	negotiate(NEEDED);
 	assert_true(get(VIRTIO_MMIO_STATUS) & FEATURES_OK);
 	take_features(0); /* settled */
