@@ -96,7 +96,8 @@ restored() {
 terminal
 check "terminal-boots" booted tty
 check "shell-answers" guest tty 60 true
-keys 'echo asleep; sleep 600\n'
+# Said by what Ctrl-C is to end: until the guest's shell has made its job the terminal's own, Ctrl-C is the shell's.
+keys 'sh -c "echo asleep; exec sleep 600"\n'
 until_true 60 grep -q '^asleep\|# asleep' "$work/tty.out"
 keys '\003'
 check "ctrl-c-is-the-guests" guest tty 60 'echo still here'
