@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# hosts: 6.1 6.12 7.3
+# hosts: 6.1 7.3
+# more-hosts: 6.12
 # memory: 2048
 # timeout: 240
 # Machines with a window of 1 TiB in a cgroup of less than they plug: at the limit of huge pages the machine stops with

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# hosts: 6.1 6.12 7.3
+# hosts: 6.1 7.3
+# more-hosts: 6.12
 # memory: 2048
 # timeout: 300
 # A host that promises no more memory than it has (vm.overcommit_memory=2): a large window starts all the same, a guest

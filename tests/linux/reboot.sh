@@ -3,7 +3,7 @@
 # hosts: 6.12
 # memory: 4096
 # timeout: 600
-# A reset rebuilds the machine in place: six times (reboot-all.sh: ten) with no growth of memory or descriptors, each time
+# A reset rebuilds the machine in place: four times (reboot-all.sh: ten) with no growth of memory or descriptors, each time
 # with fresh seeds and all blocks unplugged; --no-reboot ends instead.
 
 . "$(dirname "$0")/lib.bash"
@@ -16,7 +16,7 @@ bases=()
 # What stays of the guest's first memory differs from boot to boot; what Sluice itself holds must not.
 own_kib() { awk '/^[0-9a-f]+-/ { own = !/ 00000000 00:00 0 *$/ || /heap|stack/ } /^(Private_Dirty|Private_Clean):/ && own { n += $2 } END { print n }' "/proc/${pid[again]}/smaps"; }
 first=$(own_kib)
-for i in $(seq "${REBOOTS:-6}"); do
+for i in $(seq "${REBOOTS:-4}"); do
 	check "grows-$i" "$SLUICE" mem again 512MiB
 	if [ $((i % 2)) = 0 ]; then
 		send again 'reboot -f'

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# hosts: 6.1 6.12 7.3
+# hosts: 6.1 7.3
+# more-hosts: 6.12
 # memory: 2048
 # timeout: 240
 # Windows of 1 TiB on a host of 2 GiB that commits no more than it has, and one whose process may not split its mappings
