@@ -7,7 +7,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "board/client-command.h"
 #include "board/client.h"
+#include "board/columns.h"
 #include "board/commandline.h"
 #include "board/errors.h"
 #include "board/size.h"

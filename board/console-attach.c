@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "board/client-command.h"
 #include "board/client.h"
 #include "board/commandline.h"
 #include "board/console.h"

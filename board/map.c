@@ -3,7 +3,9 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "board/client-command.h"
 #include "board/client.h"
+#include "board/columns.h"
 #include "board/commandline.h"
 #include "board/errors.h"
 #include "board/size.h"

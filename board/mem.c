@@ -10,7 +10,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "board/client-command.h"
 #include "board/client.h"
+#include "board/columns.h"
 #include "board/commandline.h"
 #include "board/errors.h"
 #include "board/size.h"

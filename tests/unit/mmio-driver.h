@@ -9,25 +9,14 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>
 
-#include "devices/device.h"
 #include "driver.h"
 #include "fake-loop.h"
 #include "hyp/util.h"
+#include "mmio.h"
 
 /* One of each a program; not every one uses all. */
 static __attribute__((unused)) struct driver driver;
-static __attribute__((unused)) struct device *device;
 static __attribute__((unused)) unsigned interrupts;
-
-static inline uint64_t mmio(uint64_t offset, unsigned size, bool write, uint64_t data)
-{
-	struct mmio_access one = { .offset = offset, .size = size, .write = write, .data = data };
-
-	pthread_mutex_lock(&device->lock);
-	device->region.access(&device->region, &one);
-	pthread_mutex_unlock(&device->lock);
-	return one.data;
-}
 
 /* From a reset to DRIVER_OK, with queue 0 of driver.size. */
 static inline void driver_run(uint64_t features)

@@ -10,16 +10,15 @@
 #include <linux/virtio_mmio.h>
 #include <linux/virtio_ring.h>
 
-#include "devices/device.h"
 #include "driver.h"
 #include "fake-loop.h"
 #include "hyp/irq.h"
+#include "mmio.h"
 
 #define QUEUE_SPAN 0x8000
 #define QUEUE_SIZE 8
 #define BUFFER	   0x400 /* bytes from one buffer to the next, from FREE_AT on */
 
-static struct device *device;
 static struct guestmem memory;
 static _Alignas(4096) uint8_t ram[16 * QUEUE_SPAN];
 static uint16_t offered[16];
@@ -31,16 +30,6 @@ static void count_interrupt(struct irq_line *line, bool level)
 }
 
 static struct irq_line irq = { .set = count_interrupt };
-
-static inline uint64_t mmio(uint64_t offset, unsigned size, bool write, uint64_t data)
-{
-	struct mmio_access one = { .offset = offset, .size = size, .write = write, .data = data };
-
-	pthread_mutex_lock(&device->lock);
-	device->region.access(&device->region, &one);
-	pthread_mutex_unlock(&device->lock);
-	return one.data;
-}
 
 static inline uint8_t *at(unsigned queue, unsigned offset)
 {
