@@ -305,7 +305,13 @@ static void place_platform(struct reader *reader, size_t index)
 		CHECK(++i < ARRAY_SIZE(platform_places));
 	device->gpa = platform_places[i].gpa;
 	device->spi = platform_places[i].spi;
-	for (i = 0; i < index; i++)
+}
+
+static void check_single(const struct reader *reader, size_t index)
+{
+	const struct device_config *device = &reader->config->devices[index];
+
+	for (size_t i = 0; device->class->single && i < index; i++)
 		if (reader->config->devices[i].class == device->class)
 			tree_error(&reader->tree, reader->device_nodes[index].node, NULL,
 				"a machine has one %s, and %s is it", device->class->compatible,
@@ -339,6 +345,7 @@ void devices_read(struct reader *reader)
 		&reader->tree);
 	for (size_t i = 0; i < count; i++) {
 		read_device(reader, i);
+		check_single(reader, i);
 		if (reader->device_nodes[i].class->kind == DEVICE_VIRTIO)
 			place_virtio(&reader->config->devices[i], place++);
 		else
