@@ -9,6 +9,7 @@
 #include "board/config.h"
 #include "board/guest-map.h"
 #include "board/guest-tree-internal.h"
+#include "board/platform.h"
 #include "devices/device.h"
 #include "devices/primecell.h"
 #include "hyp/kvm.h"
@@ -110,18 +111,27 @@ static int add_primecell(
 	return node;
 }
 
-/* Of devices that are not virtio's the tree knows the watchdog alone (config-devices.c). */
-static void add_watchdog(struct writer *w, const struct machine_config *config)
+/* The tree's own that are not virtio's. */
+static void add_platform(struct writer *w, const struct machine_config *config)
 {
+	const uint32_t clocks[PLATFORM_CLOCKS] = { w->clock, w->clock };
+
 	for (size_t i = 0; i < config->device_count; i++) {
 		const struct device_config *device = &config->devices[i];
+		const struct platform *platform = platform_of(device->class);
+		size_t count = 0;
+		char name[64];
 		int node;
 
-		if (device->class->kind != DEVICE_PLATFORM)
+		if (!platform)
 			continue;
-		node = add_primecell(w, "watchdog@90d0000", "arm,sp805", device->gpa, device->spi);
-		PUT_CELLS(w, node, "clocks", w->clock, w->clock);
-		PUT_STRINGS(w, node, "clock-names", "wdog_clk", "apb_pclk");
+		snprintf(name, sizeof(name), "%s@%llx", platform->name,
+			(unsigned long long)device->gpa);
+		node = add_primecell(w, name, platform->compatible, device->gpa, device->spi);
+		while (platform->clocks[count])
+			count++;
+		writer_put_cells(w, node, "clocks", clocks, count);
+		writer_put_strings(w, node, "clock-names", platform->clocks);
 	}
 }
 
@@ -188,7 +198,7 @@ static void add_firmware(struct writer *w, const struct machine_config *config)
 void guest_tree_provide(struct writer *w, const struct machine_config *config)
 {
 	add_virtio(w, config);
-	add_watchdog(w, config);
+	add_platform(w, config);
 	add_primecells(w);
 	add_timer(w, config);
 	add_pmu(w, config);

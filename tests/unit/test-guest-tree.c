@@ -12,6 +12,7 @@
 
 #include "board/guest-tree.h"
 #include "board/guest-map.h"
+#include "devices/device.h"
 #include "hyp/kvm.h"
 #include "tests/unit/tree-source.h"
 
@@ -202,6 +203,23 @@ static void watchdog(void **state)
 	assert_node(&b, "/dog", false);
 	finish(&b);
 	b = build(good_machine, machine, &input);
+	assert_node(&b, "/watchdog@90d0000", false);
+	finish(&b);
+}
+
+/* Another that is not virtio's is not taken for it. */
+static void no_watchdog(void **state)
+{
+	const struct guest_tree_input input = { 0 };
+	struct built b = build(good_machine, "/ { dog { compatible = \"sluice,watchdog\"; }; };", &input);
+	const struct device_class other = { .kind = DEVICE_PLATFORM };
+	size_t last = b.config->device_count - 1;
+
+	free(b.fdt);
+	while (b.config->devices[last].class->kind != DEVICE_PLATFORM)
+		last--;
+	b.config->devices[last].class = &other;
+	assert_int_equal(guest_tree_build(b.config, &input, &b.fdt, &b.size), 0);
 	assert_node(&b, "/watchdog@90d0000", false);
 	finish(&b);
 }
@@ -457,6 +475,7 @@ int main(void)
 		TEST(provided),
 		TEST(virtio),
 		TEST(watchdog),
+		TEST(no_watchdog),
 		TEST(stripped),
 		TEST(phandles),
 		TEST(gicv2),
