@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "board/config.h"
+#include "board/errors.h"
 #include "board/guest-map.h"
 #include "board/guest-tree-internal.h"
 #include "board/tree-file.h"
@@ -211,6 +212,27 @@ static void complete_aliases(struct writer *w)
 	}
 	if (!w->err && !fdt_getprop(w->fdt, node, "serial0", NULL))
 		writer_put_string(w, node, "serial0", UART_PATH);
+}
+
+void guest_tree_check_aliases(
+	const struct machine_config *config, const void *tree, struct errors *errors)
+{
+	int from = fdt_path_offset(config->fdt, "/aliases"), to = fdt_path_offset(tree, "/aliases");
+	int property;
+
+	fdt_for_each_property_offset(property, config->fdt, from)
+	{
+		const char *name, *path;
+
+		fdt_getprop_by_offset(config->fdt, property, &name, NULL);
+		if (fdt_getprop(tree, to, name, NULL) ||
+			(!strncmp(name, "virtio", 6) && !name[6 + strspn(name + 6, "0123456789")]))
+			continue;
+		path = fdt_stringlist_get(config->fdt, from, name, 0, NULL);
+		warning_add(errors, "/aliases", name,
+			"the guest gets no such alias: there is no %s in its tree",
+			path && *path ? path : "such node");
+	}
 }
 
 /* ---- All of it ---- */
