@@ -48,6 +48,8 @@ static int check(
 	else if (err)
 		error_add(&c->errors, file, NULL, "cannot build the guest's tree: %s",
 			strerror(-err));
+	else
+		guest_tree_check_aliases(c->config, c->tree, &c->errors);
 	return err;
 }
 

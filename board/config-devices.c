@@ -13,9 +13,9 @@
 
 #include "board/config-reader.h"
 #include "board/guest-map.h"
+#include "board/platform.h"
 #include "board/tree-file.h"
 #include "devices/device.h"
-#include "devices/sp805.h"
 #include "hyp/slots.h"
 
 #define SLOTS_ALL_WINDOWS 2048 /* of windows that do not ask for a slot-size */
@@ -287,25 +287,20 @@ static void read_device(struct reader *reader, size_t index)
 			"unknown: a %s has no subnodes", entry->class->compatible);
 }
 
-/* Devices of the tree that are not virtio's have places of their own, for one each. */
-static const struct {
-	const struct device_class *class;
-	uint64_t gpa;
-	unsigned spi;
-} platform_places[] = {
-	{ &sp805_class, WATCHDOG_BASE, WATCHDOG_SPI },
-};
-
-static void place_platform(struct reader *reader, size_t index)
+static void place_platform(struct device_config *device)
 {
-	struct device_config *device = &reader->config->devices[index];
-	size_t i = 0;
+	const struct platform *platform = platform_of(device->class);
 
-	while (platform_places[i].class != device->class)
-		CHECK(++i < ARRAY_SIZE(platform_places));
-	device->gpa = platform_places[i].gpa;
-	device->spi = platform_places[i].spi;
-	for (i = 0; i < index; i++)
+	CHECK(platform);
+	device->gpa = platform->gpa;
+	device->spi = platform->spi;
+}
+
+static void check_single(const struct reader *reader, size_t index)
+{
+	const struct device_config *device = &reader->config->devices[index];
+
+	for (size_t i = 0; device->class->single && i < index; i++)
 		if (reader->config->devices[i].class == device->class)
 			tree_error(&reader->tree, reader->device_nodes[index].node, NULL,
 				"a machine has one %s, and %s is it", device->class->compatible,
@@ -339,10 +334,11 @@ void devices_read(struct reader *reader)
 		&reader->tree);
 	for (size_t i = 0; i < count; i++) {
 		read_device(reader, i);
+		check_single(reader, i);
 		if (reader->device_nodes[i].class->kind == DEVICE_VIRTIO)
 			place_virtio(&reader->config->devices[i], place++);
 		else
-			place_platform(reader, i);
+			place_platform(&reader->config->devices[i]);
 	}
 	CHECK(place <= VIRTIO_MMIO_PLACES);
 }

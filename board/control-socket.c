@@ -91,15 +91,18 @@ static int lock_folder(const char *path)
 	return fd;
 }
 
-/* 0 when nobody answers at the address, -EADDRINUSE when somebody does, or -errno. */
+/*
+ * 0 when nobody has the address, -EADDRINUSE when somebody does, or -errno. By a socket of another type,
+ * which the kernel refuses when it has found one there: a console's newest caller throws off the last.
+ */
 static int probe(const struct sockaddr_un *address)
 {
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	int err = 0;
 
 	if (fd < 0)
 		return -errno;
-	if (!connect(fd, (const struct sockaddr *)address, sizeof(*address)) || errno == EAGAIN)
+	if (!connect(fd, (const struct sockaddr *)address, sizeof(*address)) || errno == EPROTOTYPE)
 		err = -EADDRINUSE;
 	else if (errno != ECONNREFUSED && errno != ENOENT)
 		err = -errno;

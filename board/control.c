@@ -397,9 +397,10 @@ static void strayed(void *opaque, const struct stray *latest, uint64_t news)
 	enum stray_policy policy = machine_strays(control->machine)->policy;
 
 	control_event(control, "X_SLUICE_STRAY_ACCESS",
-		json_pack("{s:i,s:I,s:s,s:s,s:s*,s:s,s:I}", "vcpu", (int)latest->vcpu, "address",
-			(json_int_t)latest->gpa, "access", stray_kind_names[latest->kind], "place",
-			stray_where_names[latest->where], "window", latest->window, "policy",
+		json_pack("{s:i,s:I,s:s,s:s,s:s*,s:s*,s:s,s:I}", "vcpu", (int)latest->vcpu,
+			"address", (json_int_t)latest->gpa, "access",
+			stray_kind_names[latest->kind], "place", stray_where_names[latest->where],
+			"window", latest->window, "device", latest->device, "policy",
 			stray_policy_names[policy], "count", (json_int_t)news));
 }
 

@@ -1,116 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guest's tree; see guest-tree.h. What Sluice adds is modelled on QEMU's virt machine, whose
- * map it shares, and on what Linux's bindings ask for. libfdt puts a new node before its
- * siblings, so nodes are added last to first.
- *
- * The writer keeps the first error and does nothing after it, so that calls need no checks.
+ * The guest's tree; see guest-tree.h. The machine's own, less what is the host's
+ * (strip), with what Sluice provides (guest-tree-provide.c), and completed.
  */
 #include "board/guest-tree.h"
 
 #include <errno.h>
 #include <libfdt.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "board/config.h"
+#include "board/errors.h"
 #include "board/guest-map.h"
+#include "board/guest-tree-internal.h"
 #include "board/tree-file.h"
-#include "devices/device.h"
-#include "devices/primecell.h"
-#include "hyp/kvm.h"
-
-#define SPI		0
-#define PPI		1
-#define IRQ_EDGE_RISING 1
-#define IRQ_LEVEL_HIGH	4
-#define PPI_CPUS(count) ((((1u << (count)) - 1) & 0xff) << 8) /* GICv2: which CPUs have it */
-#define KEY_POWER	116
-#define UART_PATH	"/pl011@9000000"
-
-struct writer {
-	void *fdt;
-	int err;			    /* FDT_ERR_*, negative */
-	unsigned address_cells, size_cells; /* the root's */
-	uint32_t gic, clock, gpio;	    /* phandles */
-};
-
-/* ---- Writing ---- */
-
-static void note(struct writer *w, int err)
-{
-	if (err < 0 && !w->err)
-		w->err = err;
-}
-
-/* A new child; its offset is good until a node is added before it. */
-static int add_node(struct writer *w, int parent, const char *name)
-{
-	int node = w->err ? 0 : fdt_add_subnode(w->fdt, parent, name);
-
-	note(w, node);
-	return node;
-}
-
-static void put(struct writer *w, int node, const char *name, const void *value, int len)
-{
-	if (!w->err)
-		note(w, fdt_setprop(w->fdt, node, name, value, len));
-}
-
-static void put_string(struct writer *w, int node, const char *name, const char *value)
-{
-	put(w, node, name, value, strlen(value) + 1);
-}
-
-static void put_u64(struct writer *w, int node, const char *name, uint64_t value)
-{
-	if (!w->err)
-		note(w, fdt_setprop_u64(w->fdt, node, name, value));
-}
-
-/* PUT_CELLS(w, node, "interrupts", 0, 1, 4) */
-static void put_cells(
-	struct writer *w, int node, const char *name, const uint32_t *cells, size_t count)
-{
-	fdt32_t value[16];
-
-	CHECK(count <= ARRAY_SIZE(value));
-	for (size_t i = 0; i < count; i++)
-		value[i] = cpu_to_fdt32(cells[i]);
-	put(w, node, name, value, count * sizeof(value[0]));
-}
-
-#define PUT_CELLS(w, node, name, ...)                                                              \
-	put_cells(w, node, name, (const uint32_t[]){ __VA_ARGS__ },                                \
-		ARRAY_SIZE(((const uint32_t[]){ __VA_ARGS__ })))
-
-/* Appends to a list of strings. */
-static void put_strings(struct writer *w, int node, const char *name, const char *const *strings)
-{
-	put(w, node, name, NULL, 0);
-	for (; *strings && !w->err; strings++)
-		note(w, fdt_appendprop_string(w->fdt, node, name, *strings));
-}
-
-#define PUT_STRINGS(w, node, name, ...)                                                            \
-	put_strings(w, node, name, (const char *const[]){ __VA_ARGS__, NULL })
-
-static void append_number(
-	struct writer *w, int node, const char *name, unsigned cells, uint64_t value)
-{
-	if (!w->err)
-		note(w, cells == 2 ? fdt_appendprop_u64(w->fdt, node, name, value)
-				   : fdt_appendprop_u32(w->fdt, node, name, value));
-}
-
-/* Appends a range to `reg`. */
-static void add_reg(struct writer *w, int node, uint64_t gpa, uint64_t size)
-{
-	append_number(w, node, "reg", w->address_cells, gpa);
-	append_number(w, node, "reg", w->size_cells, size);
-}
 
 /* ---- What is the host's ---- */
 
@@ -168,7 +72,7 @@ static void remove_children(struct writer *w, int parent)
 			node = fdt_next_subnode(w->fdt, node);
 			continue;
 		}
-		note(w, fdt_del_node(w->fdt, node));
+		writer_note(w, fdt_del_node(w->fdt, node));
 		node = fdt_first_subnode(w->fdt, parent);
 	}
 }
@@ -178,11 +82,11 @@ static void remove_options(struct writer *w)
 	int node = fdt_path_offset(w->fdt, "/options/sluice");
 
 	if (node >= 0)
-		note(w, fdt_del_node(w->fdt, node));
+		writer_note(w, fdt_del_node(w->fdt, node));
 	node = fdt_path_offset(w->fdt, "/options");
 	if (node >= 0 && fdt_first_subnode(w->fdt, node) < 0 &&
 		fdt_first_property_offset(w->fdt, node) < 0)
-		note(w, fdt_del_node(w->fdt, node));
+		writer_note(w, fdt_del_node(w->fdt, node));
 }
 
 static void remove_properties(struct writer *w)
@@ -200,7 +104,7 @@ static void remove_properties(struct writer *w)
 				property = fdt_next_property_offset(w->fdt, property);
 				continue;
 			}
-			note(w, fdt_delprop(w->fdt, node, name));
+			writer_note(w, fdt_delprop(w->fdt, node, name));
 			property = fdt_first_property_offset(w->fdt, node);
 		}
 	}
@@ -215,7 +119,7 @@ static void filter_compatible(struct writer *w)
 	size_t size = 0;
 
 	if (!kept) {
-		note(w, -FDT_ERR_INTERNAL);
+		writer_note(w, -FDT_ERR_INTERNAL);
 		return;
 	}
 	for (int i = 0; (entry = compatible_at(w->fdt, 0, i)); i++)
@@ -227,175 +131,8 @@ static void filter_compatible(struct writer *w)
 		strcpy(kept, "linux,dummy-virt");
 		size = sizeof("linux,dummy-virt");
 	}
-	put(w, 0, "compatible", kept, size);
+	writer_put(w, 0, "compatible", kept, size);
 	free(kept);
-}
-
-/* ---- What Sluice provides ---- */
-
-static bool is_nested(const struct machine_config *config)
-{
-	return config->cpu_features & 1u << CPU_NESTED;
-}
-
-static void add_gic(struct writer *w, const struct machine_config *config)
-{
-	int node = add_node(w, 0, "interrupt-controller@8000000"), its;
-
-	add_reg(w, node, GIC_DIST_BASE, GIC_DIST_SIZE);
-	if (config->gic_version == 2) {
-		/* As QEMU: Linux knows no name for KVM's that fits better. */
-		put_string(w, node, "compatible", "arm,cortex-a15-gic");
-		add_reg(w, node, GIC_CPU_BASE, GIC_CPU_SIZE);
-	} else {
-		size_t first = config->cpu_count < GIC_REDIST_VCPUS ? config->cpu_count
-								    : GIC_REDIST_VCPUS;
-
-		put_string(w, node, "compatible", "arm,gic-v3");
-		add_reg(w, node, GIC_REDIST_BASE, first * GIC_REDIST_BYTES);
-		if (config->cpu_count > first) {
-			add_reg(w, node, GIC_REDIST2_BASE,
-				(config->cpu_count - first) * GIC_REDIST_BYTES);
-			PUT_CELLS(w, node, "#redistributor-regions", 2);
-		}
-	}
-	if (is_nested(config))
-		PUT_CELLS(w, node, "interrupts", PPI, GIC_MAINTENANCE_PPI, IRQ_LEVEL_HIGH);
-	PUT_CELLS(w, node, "#interrupt-cells", 3);
-	put(w, node, "interrupt-controller", NULL, 0);
-	PUT_CELLS(w, node, "phandle", w->gic);
-	if (!config->its) {
-		PUT_CELLS(w, node, "#address-cells", 0);
-		return;
-	}
-	PUT_CELLS(w, node, "#address-cells", w->address_cells);
-	PUT_CELLS(w, node, "#size-cells", w->size_cells);
-	put(w, node, "ranges", NULL, 0);
-	its = add_node(w, node, "msi-controller@8080000");
-	put_string(w, its, "compatible", "arm,gic-v3-its");
-	add_reg(w, its, GIC_ITS_BASE, GIC_ITS_BYTES);
-	put(w, its, "msi-controller", NULL, 0);
-	PUT_CELLS(w, its, "#msi-cells", 1);
-}
-
-/* How a private interrupt of these CPUs is triggered, in the third cell. */
-static uint32_t ppi_flags(const struct machine_config *config)
-{
-	return IRQ_LEVEL_HIGH | (config->gic_version == 2 ? PPI_CPUS(config->cpu_count) : 0);
-}
-
-static void add_timer(struct writer *w, const struct machine_config *config)
-{
-	uint32_t flags = ppi_flags(config);
-	int node = add_node(w, 0, "timer");
-
-	put_string(w, node, "compatible", "arm,armv8-timer");
-	/* Secure, non-secure, virtual, hypervisor; for a guest with EL2 also the hypervisor's virtual. */
-	put_cells(w, node, "interrupts",
-		(const uint32_t[]){ PPI, 13, flags, PPI, 14, flags, PPI, 11, flags, PPI, 10, flags,
-			PPI, 12, flags },
-		is_nested(config) ? 15 : 12);
-	put(w, node, "always-on", NULL, 0);
-}
-
-static void add_pmu(struct writer *w, const struct machine_config *config)
-{
-	int node;
-
-	if (!(config->cpu_features & 1u << CPU_PMU))
-		return;
-	node = add_node(w, 0, "pmu");
-	put_string(w, node, "compatible", "arm,armv8-pmuv3");
-	PUT_CELLS(w, node, "interrupts", PPI, VCPU_PMU_PPI, ppi_flags(config));
-}
-
-/* An Arm PrimeCell with its level interrupt and clock. */
-static int add_primecell(
-	struct writer *w, const char *name, const char *compatible, uint64_t gpa, uint32_t spi)
-{
-	int node = add_node(w, 0, name);
-
-	PUT_STRINGS(w, node, "compatible", compatible, "arm,primecell");
-	add_reg(w, node, gpa, PL0XX_SIZE);
-	PUT_CELLS(w, node, "interrupts", SPI, spi, IRQ_LEVEL_HIGH);
-	PUT_CELLS(w, node, "clocks", w->clock);
-	put_string(w, node, "clock-names", "apb_pclk");
-	return node;
-}
-
-/* Of devices that are not virtio's the tree knows the watchdog alone (config-devices.c). */
-static void add_watchdog(struct writer *w, const struct machine_config *config)
-{
-	for (size_t i = 0; i < config->device_count; i++) {
-		const struct device_config *device = &config->devices[i];
-		int node;
-
-		if (device->class->kind != DEVICE_PLATFORM)
-			continue;
-		node = add_primecell(w, "watchdog@90d0000", "arm,sp805", device->gpa, device->spi);
-		PUT_CELLS(w, node, "clocks", w->clock, w->clock);
-		PUT_STRINGS(w, node, "clock-names", "wdog_clk", "apb_pclk");
-	}
-}
-
-static void add_primecells(struct writer *w)
-{
-	int node, button;
-
-	node = add_node(w, 0, "gpio-keys");
-	put_string(w, node, "compatible", "gpio-keys");
-	button = add_node(w, node, "poweroff");
-	put_string(w, button, "label", "GPIO Key Poweroff");
-	PUT_CELLS(w, button, "linux,code", KEY_POWER);
-	PUT_CELLS(w, button, "gpios", w->gpio, GPIO_POWER_LINE, 0);
-
-	node = add_primecell(w, "pl061@9030000", "arm,pl061", GPIO_BASE, GPIO_SPI);
-	put(w, node, "gpio-controller", NULL, 0);
-	PUT_CELLS(w, node, "#gpio-cells", 2);
-	PUT_CELLS(w, node, "phandle", w->gpio);
-
-	add_primecell(w, "pl031@9010000", "arm,pl031", RTC_BASE, RTC_SPI);
-
-	node = add_primecell(w, &UART_PATH[1], "arm,pl011", UART_BASE, UART_SPI);
-	PUT_CELLS(w, node, "clocks", w->clock, w->clock);
-	PUT_STRINGS(w, node, "clock-names", "uartclk", "apb_pclk");
-
-	node = add_node(w, 0, "apb-pclk");
-	put_string(w, node, "compatible", "fixed-clock");
-	PUT_CELLS(w, node, "#clock-cells", 0);
-	PUT_CELLS(w, node, "clock-frequency", PRIMECELL_CLOCK_HZ);
-	put_string(w, node, "clock-output-names", "clk24mhz");
-	PUT_CELLS(w, node, "phandle", w->clock);
-}
-
-static void add_virtio(struct writer *w, const struct machine_config *config)
-{
-	/* Linux numbers its disks in this order: devices stand in config by place. */
-	for (size_t i = config->device_count; i--;) {
-		const struct device_config *device = &config->devices[i];
-		char name[32];
-		int node;
-
-		if (device->class->kind != DEVICE_VIRTIO)
-			continue;
-		snprintf(name, sizeof(name), "virtio_mmio@%llx", (unsigned long long)device->gpa);
-		node = add_node(w, 0, name);
-		put_string(w, node, "compatible", "virtio,mmio");
-		add_reg(w, node, device->gpa, VIRTIO_MMIO_SIZE);
-		PUT_CELLS(w, node, "interrupts", SPI, device->spi, IRQ_EDGE_RISING);
-		put(w, node, "dma-coherent", NULL, 0);
-	}
-}
-
-static void add_firmware(struct writer *w, const struct machine_config *config)
-{
-	int node = add_node(w, 0, "psci");
-
-	PUT_STRINGS(w, node, "compatible", "arm,psci-1.0", "arm,psci-0.2");
-	/* At EL2 an HVC is the guest's own. */
-	put_string(w, node, "method", is_nested(config) ? "smc" : "hvc");
-	node = add_node(w, 0, "hypervisor");
-	put_string(w, node, "compatible", "linux,kvm");
 }
 
 /* ---- What is completed ---- */
@@ -408,10 +145,10 @@ static void complete_cpus(struct writer *w)
 	{
 		if (!type_is(w->fdt, node, "cpu"))
 			continue;
-		put_string(w, node, "device_type", "cpu");
-		put_string(w, node, "enable-method", "psci");
+		writer_put_string(w, node, "device_type", "cpu");
+		writer_put_string(w, node, "enable-method", "psci");
 		if (!fdt_getprop(w->fdt, node, "compatible", NULL))
-			put_string(w, node, "compatible", "arm,armv8");
+			writer_put_string(w, node, "compatible", "arm,armv8");
 	}
 }
 
@@ -420,7 +157,7 @@ static void complete_memory(struct writer *w)
 	int node;
 
 	fdt_for_each_subnode(node, w->fdt, 0) if (name_is(w->fdt, node, "memory"))
-		put_string(w, node, "device_type", "memory");
+		writer_put_string(w, node, "device_type", "memory");
 }
 
 /* The node at the root, made if it is not there. */
@@ -428,14 +165,14 @@ static int ensure_node(struct writer *w, const char *name)
 {
 	int node = fdt_subnode_offset(w->fdt, 0, name);
 
-	return node >= 0 ? node : add_node(w, 0, name);
+	return node >= 0 ? node : writer_add_node(w, 0, name);
 }
 
 static void remove_property(struct writer *w, int node, const char *name)
 {
 	int err = w->err ? 0 : fdt_delprop(w->fdt, node, name);
 
-	note(w, err == -FDT_ERR_NOTFOUND ? 0 : err);
+	writer_note(w, err == -FDT_ERR_NOTFOUND ? 0 : err);
 }
 
 static void complete_chosen(struct writer *w, const struct guest_tree_input *input)
@@ -445,13 +182,13 @@ static void complete_chosen(struct writer *w, const struct guest_tree_input *inp
 	remove_property(w, node, "linux,initrd-start");
 	remove_property(w, node, "linux,initrd-end");
 	if (input->initrd_size) {
-		put_u64(w, node, "linux,initrd-start", input->initrd_gpa);
-		put_u64(w, node, "linux,initrd-end", input->initrd_gpa + input->initrd_size);
+		writer_put_u64(w, node, "linux,initrd-start", input->initrd_gpa);
+		writer_put_u64(w, node, "linux,initrd-end", input->initrd_gpa + input->initrd_size);
 	}
-	put(w, node, "kaslr-seed", input->kaslr_seed, sizeof(input->kaslr_seed));
-	put(w, node, "rng-seed", input->rng_seed, sizeof(input->rng_seed));
+	writer_put(w, node, "kaslr-seed", input->kaslr_seed, sizeof(input->kaslr_seed));
+	writer_put(w, node, "rng-seed", input->rng_seed, sizeof(input->rng_seed));
 	if (!w->err && !fdt_getprop(w->fdt, node, "stdout-path", NULL))
-		put_string(w, node, "stdout-path", UART_PATH);
+		writer_put_string(w, node, "stdout-path", UART_PATH);
 }
 
 /* Aliases of nodes that are gone go too. */
@@ -470,11 +207,32 @@ static void complete_aliases(struct writer *w)
 			property = fdt_next_property_offset(w->fdt, property);
 			continue;
 		}
-		note(w, fdt_delprop(w->fdt, node, name));
+		writer_note(w, fdt_delprop(w->fdt, node, name));
 		property = fdt_first_property_offset(w->fdt, node);
 	}
 	if (!w->err && !fdt_getprop(w->fdt, node, "serial0", NULL))
-		put_string(w, node, "serial0", UART_PATH);
+		writer_put_string(w, node, "serial0", UART_PATH);
+}
+
+void guest_tree_check_aliases(
+	const struct machine_config *config, const void *tree, struct errors *errors)
+{
+	int from = fdt_path_offset(config->fdt, "/aliases"), to = fdt_path_offset(tree, "/aliases");
+	int property;
+
+	fdt_for_each_property_offset(property, config->fdt, from)
+	{
+		const char *name, *path;
+
+		fdt_getprop_by_offset(config->fdt, property, &name, NULL);
+		if (fdt_getprop(tree, to, name, NULL) ||
+			(!strncmp(name, "virtio", 6) && !name[6 + strspn(name + 6, "0123456789")]))
+			continue;
+		path = fdt_stringlist_get(config->fdt, from, name, 0, NULL);
+		warning_add(errors, "/aliases", name,
+			"the guest gets no such alias: there is no %s in its tree",
+			path && *path ? path : "such node");
+	}
 }
 
 /* ---- All of it ---- */
@@ -500,13 +258,7 @@ static void complete(
 	w->gpio = phandle + 3;
 	w->address_cells = fdt_address_cells(w->fdt, 0);
 	w->size_cells = fdt_size_cells(w->fdt, 0);
-	add_virtio(w, config);
-	add_watchdog(w, config);
-	add_primecells(w);
-	add_timer(w, config);
-	add_pmu(w, config);
-	add_gic(w, config);
-	add_firmware(w, config);
+	guest_tree_provide(w, config);
 	PUT_CELLS(w, 0, "interrupt-parent", w->gic);
 	complete_cpus(w);
 	complete_memory(w);
@@ -522,7 +274,7 @@ int guest_tree_build(const struct machine_config *config, const struct guest_tre
 
 	if (!w.fdt)
 		return -ENOMEM;
-	note(&w, fdt_open_into(config->fdt, w.fdt, room));
+	writer_note(&w, fdt_open_into(config->fdt, w.fdt, room));
 	/* /memreserve/ and what is reserved keep their meaning; Sluice boots from CPU 0 of its list. */
 	if (!w.err)
 		strip(&w);
@@ -530,7 +282,7 @@ int guest_tree_build(const struct machine_config *config, const struct guest_tre
 		complete(&w, config, input);
 	if (!w.err) {
 		fdt_set_boot_cpuid_phys(w.fdt, config->cpus[0].mpidr);
-		note(&w, fdt_pack(w.fdt));
+		writer_note(&w, fdt_pack(w.fdt));
 	}
 	if (!w.err && fdt_totalsize(w.fdt) > TREE_SIZE_MAX)
 		w.err = -FDT_ERR_NOSPACE;

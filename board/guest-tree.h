@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct errors;
 struct machine_config;
 
 struct guest_tree_input {
@@ -22,5 +23,9 @@ struct guest_tree_input {
  */
 int guest_tree_build(const struct machine_config *config, const struct guest_tree_input *input,
 	void **ret, size_t *ret_size);
+
+/* Warns of the source's aliases that `tree`, built of it, has not. Those that only order virtio's devices are no loss. */
+void guest_tree_check_aliases(
+	const struct machine_config *config, const void *tree, struct errors *errors);
 
 #endif

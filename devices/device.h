@@ -102,6 +102,7 @@ struct device {
 struct device_class {
 	const char *compatible; /* of the node: "sluice,virtio-mem" */
 	enum device_kind kind;
+	bool single;			   /* a machine has one at most */
 	const struct property *properties; /* ended by an entry without a name; NULL: none */
 	size_t config_bytes;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A disk's file; see disk-file.h. A writer locks all of it for itself, readers share it, by the kind
- * of lock that QEMU takes too, so that no two write. (A reader does not see a QEMU that writes: that one's locks are shared.) A block device that is
+ * A disk's file; see disk-file.h. Who uses it says so in QEMU's way, by shared locks on single bytes,
+ * so that a writer is alone, and readers share it, with QEMU's among them. A block device that is
  * written is taken exclusively: not while it is mounted here.
  */
 #include "devices/disk-file.h"
@@ -22,6 +22,14 @@
 /* A process that was killed keeps its file until what it had under way has ended. */
 #define LOCK_TRIES  100
 #define LOCK_TRY_NS 10000000
+
+/*
+ * The bytes that QEMU's block/file-posix.c locks: one of each kind for those who use a file so, and
+ * one for those who do not share it with such a use.
+ */
+enum { CONSISTENT_READ = 1 << 0, WRITE = 1 << 1, RESIZE = 1 << 3, USES = 4 };
+#define BYTE_USED     100
+#define BYTE_UNSHARED 200
 
 /* Images that are more than a disk's contents, by their first bytes and QEMU's names. */
 static const struct {
@@ -76,19 +84,65 @@ static int cannot_open(const struct disk_config *config, int err, char *why, siz
 	}
 }
 
+/* The locks that say it: 0, or -errno. */
+static int set_locks(int fd, int first, unsigned uses, short type)
+{
+	for (int i = 0; i < USES; i++) {
+		struct flock lock = { .l_type = type, .l_start = first + i, .l_len = 1 };
+
+		if (uses & 1U << i && fcntl(fd, F_OFD_SETLK, &lock))
+			return -errno;
+	}
+	return 0;
+}
+
+/* Whether another has said so of one of `uses`: 0, -EAGAIN, or another -errno. */
+static int look_for_locks(int fd, int first, unsigned uses)
+{
+	for (int i = 0; i < USES; i++) {
+		struct flock lock = { .l_type = F_WRLCK, .l_start = first + i, .l_len = 1 };
+
+		if (!(uses & 1U << i))
+			continue;
+		if (fcntl(fd, F_OFD_GETLK, &lock))
+			return -errno;
+		if (lock.l_type != F_UNLCK)
+			return -EAGAIN;
+	}
+	return 0;
+}
+
+/* Said before others are looked at: of two that start at once, one sees the other. */
+static int try_lock(int fd, unsigned uses, unsigned unshared)
+{
+	int err = set_locks(fd, BYTE_USED, uses, F_RDLCK);
+
+	if (!err)
+		err = set_locks(fd, BYTE_UNSHARED, unshared, F_RDLCK);
+	if (!err)
+		err = look_for_locks(fd, BYTE_USED, unshared);
+	if (!err)
+		err = look_for_locks(fd, BYTE_UNSHARED, uses);
+	if (err) {
+		set_locks(fd, BYTE_USED, uses, F_UNLCK);
+		set_locks(fd, BYTE_UNSHARED, unshared, F_UNLCK);
+	}
+	return err;
+}
+
 static int lock_file(const struct disk_config *config, int fd, char *why, size_t len)
 {
 	const struct timespec pause = { .tv_nsec = LOCK_TRY_NS };
-	struct flock lock = { .l_type = config->read_only ? F_RDLCK : F_WRLCK };
+	unsigned uses = CONSISTENT_READ | (config->read_only ? 0 : WRITE);
 	int err = 0;
 
 	for (int tries = 0; tries < LOCK_TRIES; tries++) {
-		err = fcntl(fd, F_OFD_SETLK, &lock) ? errno : 0;
-		if (err != EAGAIN && err != EACCES)
+		err = try_lock(fd, uses, WRITE | RESIZE);
+		if (err != -EAGAIN && err != -EACCES)
 			break;
 		nanosleep(&pause, NULL);
 	}
-	if (!err || err == EINVAL || err == ENOLCK) /* a file system without locks */
+	if (!err || err == -EINVAL || err == -ENOLCK) /* a file system without locks */
 		return 0;
 	return fail(why, len, -EBUSY,
 		"%s is in use by another process, as `lsof %s` shows: a disk that is written has "

@@ -304,6 +304,7 @@ static const struct property sp805_properties[] = {
 const struct device_class sp805_class = {
 	.compatible = "sluice,watchdog",
 	.kind = DEVICE_PLATFORM,
+	.single = true,
 	.properties = sp805_properties,
 	.config_bytes = sizeof(struct sp805_node),
 	.create = sp805_create,

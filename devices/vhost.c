@@ -245,23 +245,43 @@ static const struct listener_ops listener_ops = {
 	.forget = forget,
 };
 
-static int open_worker(struct vhost *vhost)
+static int open_worker(const struct vhost_config *config, int *ret_fd)
 {
-	struct virtio_device *device = vhost->config.device;
 	uint64_t features = 0;
+	int fd = open(config->path, O_RDWR | O_CLOEXEC), err = 0;
+
+	if (fd < 0)
+		return -errno;
+	if (ioctl(fd, VHOST_GET_FEATURES, &features))
+		err = -errno;
+	else if (config->features & ~features)
+		err = -ENOTSUP;
+	else if (ioctl(fd, VHOST_SET_OWNER, NULL))
+		err = -errno;
+	if (err)
+		close(fd);
+	else
+		*ret_fd = fd;
+	return err;
+}
+
+int vhost_renew(struct vhost *vhost)
+{
+	int fd, err;
+
+	CHECK(!vhost->table->nregions && !vhost->running[0] && !vhost->running[1]);
+	err = open_worker(&vhost->config, &fd);
+	if (err)
+		return err;
+	close(vhost->fd);
+	vhost->fd = fd;
+	return 0;
+}
+
+static int make_events(struct vhost *vhost)
+{
 	int err;
 
-	vhost->fd = open(vhost->config.path, O_RDWR | O_CLOEXEC);
-	if (vhost->fd < 0)
-		return -errno;
-	err = vhost_ioctl(vhost, VHOST_GET_FEATURES, &features);
-	if (err)
-		return err;
-	if (vhost->config.features & ~features)
-		return -ENOTSUP;
-	err = vhost_ioctl(vhost, VHOST_SET_OWNER, NULL);
-	if (err)
-		return err;
 	vhost->failed = (struct loop_fd){
 		.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
 		.events = EPOLLIN,
@@ -269,7 +289,7 @@ static int open_worker(struct vhost *vhost)
 	};
 	if (vhost->failed.fd < 0)
 		return -errno;
-	err = loop_fd_add(device->env->loop, &vhost->failed);
+	err = loop_fd_add(vhost->config.device->env->loop, &vhost->failed);
 	for (unsigned ring = 0; ring < vhost->config.ring_count && !err; ring++) {
 		vhost->kick_fd[ring] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 		if (vhost->kick_fd[ring] < 0)
@@ -288,7 +308,9 @@ int vhost_init(struct vhost *vhost, const struct vhost_config *config)
 	for (unsigned ring = 0; ring < VHOST_RINGS; ring++)
 		vhost->kick_fd[ring] = -1;
 	vhost->table = calloc(1, sizeof(*vhost->table));
-	err = vhost->table ? open_worker(vhost) : -ENOMEM;
+	err = vhost->table ? open_worker(config, &vhost->fd) : -ENOMEM;
+	if (!err)
+		err = make_events(vhost);
 	if (err) {
 		vhost_finish(vhost);
 		return err;

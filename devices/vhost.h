@@ -62,6 +62,12 @@ int vhost_look(
  * -ENOTSUP where the kernel's lacks one of the features; else as open(2). Nothing is left on errors.
  */
 int vhost_init(struct vhost *vhost, const struct vhost_config *config);
+/*
+ * At the machine's reset, with nothing running and no slot open: another worker in place of this one,
+ * which knows of nothing that the last had from the driver or was told by the device. 0, or -errno
+ * with the last one kept.
+ */
+int vhost_renew(struct vhost *vhost);
 /* Takes a zeroed one too. */
 void vhost_finish(struct vhost *vhost);
 

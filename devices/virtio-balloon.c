@@ -265,6 +265,7 @@ const struct device_class virtio_balloon_class = {
 	.not_nested =
 		"each page that it gave back would have KVM walk all shadow tables of its guests",
 	.kind = DEVICE_VIRTIO,
+	.single = true, /* a second would give back what the first has, and the other way round */
 	.create = virtio_balloon_create,
 	.reset = virtio_balloon_reset,
 	.destroy = virtio_balloon_destroy,

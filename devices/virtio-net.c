@@ -24,12 +24,17 @@
 #include "devices/virtio-net-node.h"
 #include "devices/virtio.h"
 #include "hyp/guestmem.h"
+#include "hyp/loop.h"
 #include "hyp/util.h"
 
 enum { RECEIVE, TRANSMIT, QUEUES }; /* of each pair */
 
 #define STALE_MAX  1024 /* frames that a tap may have kept: more than its queue's usual length */
 #define MERGED_MAX 64	/* buffers for one frame; with smaller ones only shorter frames come */
+
+/* Pairs come and go under the lock of all the host's interfaces (RTNL): a driver says so often at most. */
+#define CHANGES	   8
+#define CHANGES_MS 1000
 
 #define HAS(net, feature) ((net)->virtio.state.driver_features >> (feature)&1)
 
@@ -52,6 +57,9 @@ struct virtio_net {
 	struct virtq_chain first, chain;
 	bool lost;		/* the netdev has ended: the cable stays out */
 	unsigned count, active; /* pairs there are, and in use: the first so many */
+	unsigned changes;	/* of their number, since the timer was armed */
+	unsigned control;	/* the queue that may have been left waiting for it */
+	struct loop_timer changes_end;
 	struct pair pairs[];
 };
 
@@ -204,6 +212,24 @@ static bool use_pairs(struct virtio_net *net, unsigned count)
 	return true;
 }
 
+/* False: not now; the queue of control is served again when it may. */
+static bool may_change(struct virtio_net *net)
+{
+	if (net->changes == CHANGES)
+		return false;
+	if (!net->changes++)
+		loop_timer_arm(net->virtio.env->loop, &net->changes_end, CHANGES_MS);
+	return true;
+}
+
+static void changes_end(struct loop_timer *timer)
+{
+	struct virtio_net *net = container_of(timer, struct virtio_net, changes_end);
+
+	net->changes = 0;
+	virtio_kick(&net->virtio, net->control);
+}
+
 /* Only the driver's number of pairs can be set. */
 static void control(struct virtio_net *net, unsigned index)
 {
@@ -213,6 +239,7 @@ static void control(struct virtio_net *net, unsigned index)
 	} __attribute__((packed)) command;
 	const struct guestmem *mem = net->virtio.env->mem;
 
+	net->control = index;
 	while (virtio_pop(&net->virtio, index, &net->chain)) {
 		virtio_net_ctrl_ack ack = VIRTIO_NET_ERR;
 		unsigned before = net->active, wanted;
@@ -222,6 +249,10 @@ static void control(struct virtio_net *net, unsigned index)
 			command.header.cmd == VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET) {
 			wanted = command.mq.virtqueue_pairs;
 			if (wanted >= 1 && wanted <= net->count && HAS(net, VIRTIO_NET_F_MQ)) {
+				if (wanted != before && !may_change(net)) {
+					virtio_unpop(&net->virtio, index, 1);
+					break;
+				}
 				if (use_pairs(net, wanted))
 					ack = VIRTIO_NET_OK;
 				else
@@ -382,6 +413,7 @@ static void virtio_net_destroy(struct device *device)
 	if (!device)
 		return;
 	net = container_of(device, struct virtio_net, virtio.base);
+	loop_timer_cancel(&net->changes_end);
 	for (unsigned i = 0; i < net->count; i++) {
 		vhost_finish(&net->pairs[i].vhost);
 		if (net->pairs[i].netdev)
@@ -449,6 +481,7 @@ static int virtio_net_create(const void *config, const struct device_env *env, s
 		return -ENOMEM;
 	net->virtio.env = env;
 	net->count = node->queue_pairs;
+	net->changes_end.fired = changes_end;
 	net->active = 1;
 	net->class = virtio_class;
 	net->config.status = VIRTIO_NET_S_LINK_UP;

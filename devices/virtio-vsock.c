@@ -13,11 +13,13 @@
 #include <linux/virtio_vsock.h>
 #include <linux/vm_sockets.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "devices/vhost.h"
 #include "devices/virtio.h"
+#include "hyp/log.h"
 #include "hyp/util.h"
 
 enum { RECEIVE, TRANSMIT, EVENTS, QUEUES };
@@ -116,6 +118,13 @@ static void virtio_vsock_destroy(struct device *device)
 	free(vsock);
 }
 
+static int set_cid(const struct virtio_vsock *vsock)
+{
+	uint64_t cid = vsock->config.guest_cid;
+
+	return ioctl(vsock->vhost.fd, VHOST_VSOCK_SET_GUEST_CID, &cid) ? -errno : 0;
+}
+
 static int virtio_vsock_create(
 	const void *config, const struct device_env *env, struct device **ret)
 {
@@ -132,12 +141,11 @@ static int virtio_vsock_create(
 			    VIRTIO_FEATURE(VIRTIO_VSOCK_F_SEQPACKET),
 		.set_running = set_running,
 	};
-	uint64_t cid = node->cid;
 	int err;
 
 	if (!vsock)
 		return -ENOMEM;
-	vsock->config.guest_cid = cid;
+	vsock->config.guest_cid = node->cid;
 	err = virtio_init(
 		&vsock->virtio, &virtio_vsock_class, &virtio_class, env, 0, &vsock->config);
 	if (err) {
@@ -145,8 +153,8 @@ static int virtio_vsock_create(
 		return err;
 	}
 	err = vhost_init(&vsock->vhost, &vhost);
-	if (!err && ioctl(vsock->vhost.fd, VHOST_VSOCK_SET_GUEST_CID, &cid))
-		err = -errno;
+	if (!err)
+		err = set_cid(vsock);
 	if (err) {
 		virtio_vsock_destroy(&vsock->virtio.base);
 		return err;
@@ -167,6 +175,22 @@ static void virtio_vsock_quiesce(struct device *device)
 	virtio_system_reset(container_of(device, struct virtio_device, base));
 }
 
+/* The kernel resets connections where their context id is nobody's: when its worker ends. */
+static void virtio_vsock_reset(struct device *device)
+{
+	struct virtio_vsock *vsock = container_of(device, struct virtio_vsock, virtio.base);
+	int err;
+
+	virtio_vsock_quiesce(device);
+	err = vhost_renew(&vsock->vhost);
+	if (err)
+		log_print(LOG_WARNING, "%s: connections from before the reset stay: %s", device->id,
+			strerror(-err));
+	else if ((err = set_cid(vsock)))
+		log_print(LOG_ERROR, "%s: cid %u is lost to another: %s", device->id,
+			(unsigned)vsock->config.guest_cid, strerror(-err));
+}
+
 const struct device_class virtio_vsock_class = {
 	.compatible = "sluice,virtio-vsock",
 	.kind = DEVICE_VIRTIO,
@@ -176,7 +200,7 @@ const struct device_class virtio_vsock_class = {
 	.vhost_workers = vhost_workers,
 	.create = virtio_vsock_create,
 	.listener = virtio_vsock_listener,
-	.reset = virtio_vsock_quiesce,
+	.reset = virtio_vsock_reset,
 	.quiesce = virtio_vsock_quiesce,
 	.destroy = virtio_vsock_destroy,
 };

@@ -15,6 +15,7 @@
 #include "hyp/addrspace.h"
 #include "hyp/guestmem.h"
 #include "hyp/kvm.h"
+#include "hyp/mmio.h"
 #include "hyp/regs.h"
 #include "hyp/slots.h"
 #include "hyp/stray.h"
@@ -34,7 +35,7 @@
 struct place {
 	bool owned; /* the guest may use it now; `where` says nothing then */
 	enum stray_where where;
-	const char *window;
+	const char *window, *device;
 };
 
 static struct place look_up(const struct guestmem *mem, uint64_t gpa)
@@ -209,7 +210,7 @@ static enum vcpu_next stray(
 	struct vcpu *vcpu, uint64_t gpa, const struct place *place, enum stray_kind kind)
 {
 	struct strays *strays = vcpu->vcpus->config.strays;
-	struct stray stray = { vcpu->index, gpa, kind, place->where, place->window };
+	struct stray stray = { vcpu->index, gpa, kind, place->where, place->window, place->device };
 	char text[200];
 
 	strays_add(strays, &stray);
@@ -223,7 +224,12 @@ static enum vcpu_next stray(
 enum vcpu_next fault_at(struct vcpu *vcpu, uint64_t gpa, bool write)
 {
 	struct place place = look_up(vcpu->vcpus->config.mem, gpa);
+	const struct mmio_region *region = mmio_bus_find(vcpu->vcpus->config.bus, gpa);
 
+	if (region) {
+		place.where = STRAY_REGISTERS;
+		place.device = region->name;
+	}
 	if (place.owned) { /* plugged after the guest had touched it: the access is made anew */
 		vcpu->run->exit_reason = 0;
 		return VCPU_CONTINUE;

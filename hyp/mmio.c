@@ -42,6 +42,13 @@ int mmio_bus_add(struct mmio_bus *bus, struct mmio_region *region)
 	return 0;
 }
 
+const struct mmio_region *mmio_bus_find(const struct mmio_bus *bus, uint64_t gpa)
+{
+	size_t at = find(bus, gpa);
+
+	return at < bus->count && gpa >= bus->regions[at]->gpa ? bus->regions[at] : NULL;
+}
+
 bool mmio_bus_access(struct mmio_bus *bus, uint64_t gpa, unsigned size, bool write, uint64_t *data)
 {
 	struct mmio_access access = { .size = size, .write = write, .data = write ? *data : 0 };

@@ -50,6 +50,9 @@ struct mmio_bus {
 /* Adds a region, not owned. -EEXIST where it overlaps another, -ENOSPC when the bus is full. */
 int mmio_bus_add(struct mmio_bus *bus, struct mmio_region *region);
 
+/* The region that has this address, or NULL. */
+const struct mmio_region *mmio_bus_find(const struct mmio_bus *bus, uint64_t gpa);
+
 /*
  * Carries out an access at `gpa`. Returns false when no region covers it wholly; `data` is then
  * untouched.

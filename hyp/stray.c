@@ -21,6 +21,7 @@ const char *const stray_kind_names[] = {
 const char *const stray_where_names[] = {
 	[STRAY_BLOCK] = "unplugged block of an open slot",
 	[STRAY_SLOT] = "closed slot",
+	[STRAY_REGISTERS] = "a device's registers, by other than a plain load or store",
 	[STRAY_NOWHERE] = "address without memory or device",
 	[STRAY_UNMAPPED] = "address that its tables no longer map",
 };
@@ -33,9 +34,11 @@ const char *const stray_policy_names[] = {
 
 void stray_print(const struct stray *stray, char *ret_text, size_t len)
 {
+	const char *name = stray->window ? stray->window : stray->device;
+
 	snprintf(ret_text, len, "vCPU %u: stray %s at 0x%" PRIx64 "%s%s: %s", stray->vcpu,
-		stray_kind_names[stray->kind], stray->gpa, stray->window ? ", " : "",
-		stray->window ? stray->window : "", stray_where_names[stray->where]);
+		stray_kind_names[stray->kind], stray->gpa, name ? ", " : "", name ? name : "",
+		stray_where_names[stray->where]);
 }
 
 uint64_t strays_total(const struct strays *strays)

@@ -26,7 +26,14 @@ enum stray_policy {
 /* What is known of one: KVM says nothing of the kind where it gives no address (EFAULT). */
 enum stray_kind { STRAY_LOAD, STRAY_STORE, STRAY_ACCESS, STRAY_KINDS };
 /* Where it went, as far as is known. */
-enum stray_where { STRAY_BLOCK, STRAY_SLOT, STRAY_NOWHERE, STRAY_UNMAPPED, STRAY_WHERES };
+enum stray_where {
+	STRAY_BLOCK,
+	STRAY_SLOT,
+	STRAY_REGISTERS,
+	STRAY_NOWHERE,
+	STRAY_UNMAPPED,
+	STRAY_WHERES
+};
 
 extern const char *const stray_kind_names[STRAY_KINDS];
 extern const char *const stray_where_names[STRAY_WHERES];
@@ -37,7 +44,8 @@ struct stray {
 	uint64_t gpa; /* of STRAY_UNMAPPED the guest's virtual address */
 	enum stray_kind kind;
 	enum stray_where where;
-	const char *window; /* NULL outside windows; lives as long as the machine */
+	/* NULL outside windows, and outside registers; both live as long as the machine. */
+	const char *window, *device;
 };
 
 /* A machine's, from its start to its end: a reset of the guest forgets nothing. */

@@ -22,6 +22,8 @@ bare misuse misuse 1 "$(usual_window 'block-size = /bits/ 64 <0x200000>; request
 	rng0 { compatible = \"sluice,virtio-rng\"; };
 	watchdog { compatible = \"sluice,watchdog\"; action = \"event\"; };" ram=0x4000000
 forward misuse 200
+says_registers() { head -n 5 "$work/misuse.err"; grep -q 'stray store at 0x9010000, arm,pl031: a device.s registers, by other than a plain load or store' "$work/misuse.err"; }
+check "misuse-of-registers-is-told" says_registers
 check "misuse-ends-well" [ "$status" -eq 0 ]
 
 # Three lives in one process: nothing of one is left in the next.

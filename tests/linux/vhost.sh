@@ -100,6 +100,16 @@ check "receives-again" receives
 
 # ---- Sockets ----
 
+# The guest's end goes with the machine. Who only listens, on the host, hears of it then, or never.
+connects() {
+	[ -n "${pid[peer]:-}" ] && ! gone peer || { socat -u VSOCK-CONNECT:7:10 - >"$work/heard" 2>"$work/heard.err" & pid[peer]=$!; }
+	grep here "$work/heard"
+}
+send net '{ echo here; sleep 1000; } | guest-tool vsock listen 10 &'
+check "vsock-that-stays" until_true 60 connects
+send net 'reboot -f'
+check "ends-with-the-machine" until_true 60 gone peer
+check "boots-once-more" booted net 3
 to_guest() {
 	send net 'guest-tool vsock listen 9 </dev/null >/tmp/came; sha256sum </tmp/came'
 	until socat -u "OPEN:$work/data" VSOCK-CONNECT:7:9 2>/dev/null; do sleep 0.2; done

@@ -174,6 +174,7 @@ static const struct wrong {
 	{ "ports-no-strings", PORTS("<1>"), NULL, { "/ports0: ports: takes 1 to 7 strings" } },
 	{ "ports-missing", "/ { ports0 { compatible = \"sluice,virtio-console\"; }; };", NULL, { "/ports0: ports: missing" } },
 	{ "two-watchdogs", "/ { dog1 { compatible = \"sluice,watchdog\"; }; dog2 { compatible = \"sluice,watchdog\"; }; };", NULL, { "/dog2: a machine has one sluice,watchdog, and /dog1 is it" } },
+	{ "two-balloons", "/ { b1 { compatible = \"sluice,virtio-balloon\"; }; b2 { compatible = \"sluice,virtio-balloon\"; }; };", NULL, { "/b2: a machine has one sluice,virtio-balloon, and /b1 is it" } },
 	{ "watchdog-action", "/ { dog { compatible = \"sluice,watchdog\"; action = \"poweroff\"; }; };", NULL, { "/dog: action: \"poweroff\" is none of \"reset\", \"power-off\", \"pause\", \"event\"; did you mean power-off?" } },
 	{ "card-with-two", CARD("passt; tap = \"tap0\";"), NULL, { "/net0: a network card has one of tap" } },
 	{ "forward-without-passt", CARD("tap = \"tap0\"; forward-tcp = \"2222:22\";"), NULL, { "/net0: forward-tcp: is passt's, and there is no passt" } },

@@ -446,14 +446,23 @@ static void place_is_taken(void **state)
 {
 	struct errors errors = { 0 };
 	struct stat st;
+	int fd;
 
 	start("null");
 	listen_here();
+	fd = attach();
+	say("one");
+	assert_said(fd, "one");
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0600);
 	assert_int_equal(console_listen(console, path, &errors), -EADDRINUSE);
 	assert_int_equal(errors.count, 1);
 	errors_finish(&errors);
+	/* Who was attached to it has not noticed. */
+	run(20);
+	say("two");
+	assert_said(fd, "two");
+	close(fd);
 }
 
 int main(void)

@@ -319,6 +319,59 @@ static void locks(void **state)
 	assert_string_equal(look(path, false, true), "good");
 }
 
+/* A QEMU that holds its drive `path`, or -1: it locks bytes in this order, and looks for these. */
+static int qemu(bool read_only)
+{
+	static const short held[] = { 100, 201, 203, 101 }, looked_for[] = { 101, 103, 200, 201 };
+	int fd = open(path, read_only ? O_RDONLY : O_RDWR), n = read_only ? 3 : 4;
+
+	assert_true(fd >= 0);
+	for (int i = 0; i < n; i++) {
+		struct flock lock = { .l_type = F_RDLCK, .l_start = held[i], .l_len = 1 };
+
+		if (fcntl(fd, F_OFD_SETLK, &lock))
+			goto refused;
+	}
+	for (int i = 0; i < n; i++) {
+		struct flock lock = { .l_type = F_WRLCK, .l_start = looked_for[i], .l_len = 1 };
+
+		assert_int_equal(fcntl(fd, F_OFD_GETLK, &lock), 0);
+		if (lock.l_type != F_UNLCK)
+			goto refused;
+	}
+	return fd;
+refused:
+	close(fd);
+	return -1;
+}
+
+/* Sluice and QEMU, either way round, each as reader and as writer: a writer is alone. */
+static void shared_with_qemu(void **state)
+{
+	for (int i = 0; i < 4; i++) {
+		struct disk_config how = { .path = path, .read_only = i & 1, .in_flight = 1 };
+		bool qemu_reads = i & 2, share = i == 3;
+		int fd;
+
+		disk_close(disk);
+		disk = NULL;
+		assert_string_equal(look(path, false, true), "good"); /* once its ring has gone */
+		fd = qemu(qemu_reads);
+		assert_true(fd >= 0);
+		assert_int_equal(!strcmp(look(path, how.read_only, true), "good"), share);
+		close(fd);
+
+		assert_int_equal(disk_open(&how, loop, &disk), 0);
+		fd = qemu(qemu_reads);
+		assert_int_equal(fd >= 0, share);
+		if (fd >= 0)
+			close(fd);
+		/* Who was refused has left nothing behind. */
+		assert_int_equal(!strcmp(look(path, true, true), "good"), how.read_only);
+		SAYS("is in use by another process", look(path, false, true));
+	}
+}
+
 static void put_file(uint64_t size, const char *start, uint64_t at)
 {
 	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600);
@@ -392,6 +445,7 @@ int main(void)
 		BOTH(bad_memory),
 		BOTH(loop_hears_of_it),
 		BOTH(locks),
+		BOTH(shared_with_qemu),
 		{ "lost_stays_lost", lost_stays_lost, setup, teardown, &(bool){ true } },
 		cmocka_unit_test(refused),
 	};

@@ -7,11 +7,13 @@
 
 #include <errno.h>
 #include <libfdt.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "board/guest-tree.h"
 #include "board/guest-map.h"
+#include "devices/device.h"
 #include "hyp/kvm.h"
 #include "tests/unit/tree-source.h"
 
@@ -204,6 +206,57 @@ static void watchdog(void **state)
 	b = build(good_machine, machine, &input);
 	assert_node(&b, "/watchdog@90d0000", false);
 	finish(&b);
+}
+
+/* Another that is not virtio's is not taken for it. */
+static void no_watchdog(void **state)
+{
+	const struct guest_tree_input input = { 0 };
+	struct built b = build(good_machine, "/ { dog { compatible = \"sluice,watchdog\"; }; };", &input);
+	const struct device_class other = { .kind = DEVICE_PLATFORM };
+	size_t last = b.config->device_count - 1;
+
+	free(b.fdt);
+	while (b.config->devices[last].class->kind != DEVICE_PLATFORM)
+		last--;
+	b.config->devices[last].class = &other;
+	assert_int_equal(guest_tree_build(b.config, &input, &b.fdt, &b.size), 0);
+	assert_node(&b, "/watchdog@90d0000", false);
+	finish(&b);
+}
+
+/* What is lost without a word elsewhere; an alias of what Sluice provides is none of it. */
+static void lost_aliases(void **state)
+{
+	static const char *const says[] = {
+		"warning: /aliases: nothing: the guest gets no such alias: there is no /nowhere in its tree",
+		"warning: /aliases: mem: the guest gets no such alias: there is no /vmem1 in its tree",
+		"warning: /aliases: number: the guest gets no such alias: there is no such node in its tree",
+	};
+	const struct guest_tree_input input = { 0 };
+	struct errors errors = { 0 };
+	char *source;
+	struct built b;
+
+	assert_true(asprintf(&source,
+			    "%s / { aliases { rtc0 = \"/pl031@9010000\"; number = <7>; mem = "
+			    "&vmem1; nothing = \"/nowhere\"; }; };",
+			    machine) > 0);
+	b = build(good_machine, source, &input);
+	guest_tree_check_aliases(b.config, b.fdt, &errors);
+	assert_int_equal(errors.count, ARRAY_SIZE(says));
+	assert_false(errors_any(&errors));
+	for (size_t i = 0; i < ARRAY_SIZE(says); i++) {
+		bool said = false;
+
+		for (size_t line = 0; line < errors.count; line++)
+			said |= !strcmp(errors.lines[line], says[i]);
+		assert_true(said);
+	}
+	assert_strings(&b, "/aliases", "rtc0", "/pl031@9010000");
+	errors_finish(&errors);
+	finish(&b);
+	free(source);
 }
 
 static void stripped(void **state)
@@ -457,7 +510,9 @@ int main(void)
 		TEST(provided),
 		TEST(virtio),
 		TEST(watchdog),
+		TEST(no_watchdog),
 		TEST(stripped),
+		TEST(lost_aliases),
 		TEST(phandles),
 		TEST(gicv2),
 		TEST(cpu_features),

@@ -6,6 +6,7 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/vhost.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -24,7 +25,8 @@
 /* ---- The kernel ---- */
 
 static struct kernel {
-	int fd;
+	int fd, last_fd;   /* of this worker, and of the one before */
+	bool full;	   /* no more are opened */
 	uint64_t features; /* that it lacks */
 	struct vhost_memory_region regions[100];
 	unsigned region_count, tables;
@@ -44,6 +46,11 @@ int __wrap_open64(const char *path, int flags, ...)
 {
 	if (strncmp(path, "/dev/vhost-", 11))
 		return __real_open64(path, flags, 0600);
+	if (kernel.full) {
+		errno = EMFILE;
+		return -1;
+	}
+	kernel.last_fd = kernel.fd;
 	kernel.fd = dup(0);
 	return kernel.fd;
 }
@@ -109,7 +116,8 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 	case VHOST_SET_VRING_KICK:
 		ring_of(arg)->kick = ((struct vhost_vring_file *)arg)->fd;
 		return 0;
-	case VHOST_VSOCK_SET_GUEST_CID:
+	case VHOST_VSOCK_SET_GUEST_CID: /* which the worker before, if any, has still */
+		assert_true(!kernel.last_fd || fcntl(kernel.last_fd, F_GETFD) < 0);
 		kernel.cid = *(uint64_t *)arg;
 		return 0;
 	case VHOST_VSOCK_SET_RUNNING:
@@ -325,6 +333,39 @@ static void a_ring_fails(void **unused)
 	assert_true(kernel.running);
 }
 
+/* The machine's reset ends the worker, and with it the connections that the host has with the guest. */
+static void a_reset_has_another_worker(void **unused)
+{
+	struct memory_slot a = slot(1);
+	int first = kernel.fd;
+
+	listener->ops->open(listener, &a);
+	run();
+	mmio(VIRTIO_MMIO_STATUS, 4, true, 0); /* the driver's leaves it */
+	run();
+	assert_int_equal(kernel.fd, first);
+
+	virtio_vsock_class.quiesce(device);
+	listener->ops->forget(listener);
+	kernel.cid = 0;
+	virtio_vsock_class.reset(device);
+	assert_int_not_equal(kernel.fd, first);
+	assert_int_equal(kernel.cid, cid);
+	assert_int_equal(listener->ops->open(listener, &a), 0);
+	assert_true(has(1 << 1));
+	run();
+	assert_true(kernel.running);
+}
+
+static void a_reset_without_another_worker(void **unused)
+{
+	virtio_vsock_class.quiesce(device);
+	kernel.full = true;
+	virtio_vsock_class.reset(device);
+	run();
+	assert_true(kernel.running);
+}
+
 static void a_kernel_without_features(void **unused)
 {
 	struct device *none;
@@ -351,6 +392,8 @@ int main(void)
 		TEST(a_ring_that_is_nowhere),
 		TEST(the_kernel_refuses_a_ring),
 		TEST(a_ring_fails),
+		TEST(a_reset_has_another_worker),
+		TEST(a_reset_without_another_worker),
 		TEST(a_kernel_without_features),
 	};
 

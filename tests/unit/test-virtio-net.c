@@ -558,6 +558,29 @@ static void pairs_are_used_as_the_driver_says(void **unused)
 	assert_int_equal(active(), 1);
 }
 
+/* Each change takes a lock of the host's: who asks all the time waits, and is answered as ever. */
+static void pairs_change_so_often(void **unused)
+{
+	unsigned said = 0;
+
+	start_pairs(MQ, CONTROL(PAIRS));
+	/* 2, 1, 2, ... */
+	while (said < 100 && use(2 - said % 2) == VIRTIO_NET_OK)
+		said++;
+	assert_in_range(said, 2, 20);
+	assert_int_equal(use(2 - said % 2), 0xff);
+	fake_loop_advance(999);
+	fake_loop_serve();
+	assert_int_equal(*at(TRANSMIT, FREE_AT + BUFFER), 0xff);
+	fake_loop_advance(1);
+	fake_loop_serve();
+	assert_int_equal(*at(TRANSMIT, FREE_AT + BUFFER), VIRTIO_NET_OK);
+	assert_int_equal(active(), 2 - said % 2);
+	/* To say the same again costs nothing. */
+	for (unsigned i = 0; i < 100; i++)
+		assert_int_equal(use(active()), VIRTIO_NET_OK);
+}
+
 static void no_other_number_of_pairs(void **unused)
 {
 	static const struct {
@@ -669,6 +692,7 @@ int main(void)
 		TEST(only_what_the_driver_took_is_offloaded),
 		TEST(a_reset_forgets),
 		TEST(pairs_are_used_as_the_driver_says),
+		TEST(pairs_change_so_often),
 		TEST(no_other_number_of_pairs),
 		TEST(a_driver_without_pairs),
 		TEST(addresses_are_stable),
