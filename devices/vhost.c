@@ -207,6 +207,7 @@ void vhost_start(struct vhost *vhost, unsigned ring)
 void vhost_stop(struct vhost *vhost, unsigned ring)
 {
 	struct vhost_vring_state base = { .index = ring };
+	struct virtq *queue;
 
 	if (!vhost->running[ring])
 		return;
@@ -214,7 +215,9 @@ void vhost_stop(struct vhost *vhost, unsigned ring)
 	/* It waits for what the worker is at. Neither call can fail for a ring that runs. */
 	CHECK(!vhost->config.set_running(vhost, ring, false));
 	CHECK(!vhost_ioctl(vhost, VHOST_GET_VRING_BASE, &base));
-	ring_queue(vhost, ring)->next_avail = (uint16_t)base.num;
+	/* All that it took it has given back, and told. */
+	queue = ring_queue(vhost, ring);
+	queue->next_avail = queue->next_used = queue->told_used = (uint16_t)base.num;
 }
 
 /* The worker has met something that is no ring, or is not in its table; it would try again with each kick. */

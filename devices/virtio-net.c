@@ -286,9 +286,11 @@ static void take_driver(struct virtio_net *net)
 
 static void serve_pair(struct pair *pair, unsigned ring)
 {
-	if (pair->net->class.halt) {
+	const bool up = pair->net->config.status & VIRTIO_NET_S_LINK_UP;
+
+	if (pair->net->class.halt && (up || ring == RECEIVE)) {
 		/* Without a cable the kernel has nothing to do. */
-		if (pair->net->config.status & VIRTIO_NET_S_LINK_UP)
+		if (up)
 			vhost_start(&pair->vhost, ring);
 	} else if (ring == RECEIVE) {
 		receive(pair);
@@ -355,16 +357,18 @@ void virtio_net_set_link(struct device *device, bool up)
 
 	pthread_mutex_lock(&device->lock);
 	if (net->config.status != status) {
+		/* Of the kernel's: what it left on the wire and in the rings while the cable was out is lost. */
+		for (unsigned i = 0; net->class.halt && up && i < net->active; i++) {
+			lose_stale(&net->pairs[i]);
+			virtio_begin_turn(&net->virtio);
+			transmit(&net->pairs[i]);
+		}
 		net->config.status = status;
 		virtio_config_changed(&net->virtio);
-		/* What came over the wire meanwhile, and the kernel did not take, is lost as well. */
-		for (unsigned i = 0; net->class.halt && up && i < net->active; i++)
-			lose_stale(&net->pairs[i]);
 		for (unsigned i = 0; net->class.halt && i < net->class.queue_count; i++) {
-			if (up)
-				virtio_kick(&net->virtio, i);
-			else
+			if (!up)
 				halt(&net->virtio, i);
+			virtio_kick(&net->virtio, i);
 		}
 	}
 	pthread_mutex_unlock(&device->lock);

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/if_packet.h>
+#include <linux/if_tun.h>
 #include <linux/rtnetlink.h>
 #include <net/ethernet.h>
 #include <net/if.h>
@@ -48,6 +49,18 @@ int __wrap_epoll_wait(int fd, struct epoll_event *events, int max, int timeout)
 {
 	waits++;
 	return __real_epoll_wait(fd, events, max, timeout);
+}
+
+static bool unwatchable;
+
+int __real_epoll_ctl(int fd, int op, int of, struct epoll_event *event);
+int __wrap_epoll_ctl(int fd, int op, int of, struct epoll_event *event);
+int __wrap_epoll_ctl(int fd, int op, int of, struct epoll_event *event)
+{
+	if (!unwatchable || op != EPOLL_CTL_ADD)
+		return __real_epoll_ctl(fd, op, of, event);
+	errno = ENOSPC;
+	return -1;
 }
 
 static void on_readable(struct netdev_client *client)
@@ -303,6 +316,39 @@ static void is_refused(void **state)
 	assert_int_equal(fd, -1);
 }
 
+/* A program that is started, as passt is, has neither of the two. */
+static void an_inherited_one_is_handed_no_further(void **state)
+{
+	int inherited, fd;
+
+	assert_int_equal(tap_open("sluice1", false, &inherited), 0);
+	assert_int_equal(fcntl(inherited, F_SETFD, 0), 0);
+	assert_int_equal(tap_adopt(inherited, &fd), 0);
+	assert_int_equal(fcntl(inherited, F_GETFD), FD_CLOEXEC);
+	assert_int_equal(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	close(fd);
+	close(inherited);
+}
+
+/* Frames would go to a queue that nobody looks at: it takes no part then, until it can be watched. */
+static void a_queue_that_cannot_be_watched(void **state)
+{
+	struct ifreq detach = { .ifr_flags = IFF_DETACH_QUEUE };
+	struct netdev *queue;
+	int fd;
+
+	assert_int_equal(tap_open("sluice1", true, &fd), 0);
+	assert_int_equal(tap_create(fd, loop, &queue), 0);
+	assert_int_equal(queue->ops->set_active(queue, false), 0);
+	unwatchable = true;
+	assert_int_equal(queue->ops->set_active(queue, true), -ENOSPC);
+	unwatchable = false;
+	assert_int_equal(ioctl(fd, TUNSETQUEUE, &detach), -1); /* as it is already */
+	assert_int_equal(queue->ops->set_active(queue, true), 0);
+	assert_int_equal(ioctl(fd, TUNSETQUEUE, &detach), 0);
+	queue->ops->destroy(queue);
+}
+
 /* A network that nobody else sees; as root, too, since a test is to leave the host's alone. NULL, or why there is none. */
 static const char *own_network(void)
 {
@@ -327,6 +373,8 @@ int main(void)
 		T(deleted_under_it),
 		T(deleted_while_it_waits),
 		T(is_refused),
+		T(an_inherited_one_is_handed_no_further),
+		T(a_queue_that_cannot_be_watched),
 	};
 
 	const char *missing = own_network();

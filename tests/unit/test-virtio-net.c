@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* virtio-net, with a network that the test makes up: tap.c is not linked, tap_open() and tap_create() are here. */
+/* virtio-net, with a network that the test makes up, and the kernel of vhost: tap.c is not linked, tap_open() and tap_create() are here. */
 #include <errno.h>
+#include <linux/vhost.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_mmio.h>
 #include <linux/virtio_net.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -157,6 +159,43 @@ static void comes(int len)
 	network.coming_len = len;
 	if (network.listening)
 		network.netdev.client->readable(network.netdev.client);
+}
+
+/* ---- The kernel that serves it with vhost: it takes what it is said to have ---- */
+
+static struct kernel {
+	unsigned base[QUEUES]; /* of the available rings, what it was told and tells */
+	bool runs[QUEUES];
+} kernel;
+
+int __wrap_open64(const char *path, int flags, ...);
+int __wrap_open64(const char *path, int flags, ...)
+{
+	assert_string_equal(path, "/dev/vhost-net");
+	return dup(0);
+}
+
+int __wrap_ioctl(int fd, unsigned long request, ...);
+int __wrap_ioctl(int fd, unsigned long request, ...)
+{
+	va_list args;
+	void *arg;
+	struct vhost_vring_state *state;
+	const struct vhost_vring_file *backend;
+
+	va_start(args, request);
+	state = arg = va_arg(args, void *);
+	backend = arg;
+	va_end(args);
+	if (request == VHOST_GET_FEATURES)
+		*(uint64_t *)arg = UINT64_MAX;
+	else if (request == VHOST_SET_VRING_BASE)
+		kernel.base[state->index] = state->num;
+	else if (request == VHOST_GET_VRING_BASE)
+		state->num = kernel.base[state->index];
+	else if (request == VHOST_NET_SET_BACKEND)
+		kernel.runs[backend->index] = backend->fd >= 0;
+	return 0;
 }
 
 /* ---- The driver ---- */
@@ -456,6 +495,41 @@ static void the_cable_is_pulled(void **unused)
 	assert_int_equal(used(RECEIVE)->idx, 1);
 }
 
+/* Nothing waits on the wire or in a ring for the cable to be in again; and the kernel goes on behind it. */
+static void the_cable_of_the_kernel_s_is_pulled(void **unused)
+{
+	virtio_net_class.destroy(device);
+	node->vhost = true;
+	assert_int_equal(virtio_net_class.create(node, &env, &device), 0);
+	start(MRG);
+	assert_true(kernel.runs[RECEIVE] && kernel.runs[TRANSMIT]);
+	/* It has sent one, and another is in the ring when the cable goes, and one comes to it later. */
+	offer_at(TRANSMIT, 0, buffer_gpa(TRANSMIT, 0), 100, 0);
+	((struct vring_used *)at(TRANSMIT, USED_AT))->idx = 1;
+	kernel.base[TRANSMIT] = 1;
+	offer_at(TRANSMIT, 1, buffer_gpa(TRANSMIT, 1), 100, 0);
+	virtio_net_set_link(device, false);
+	assert_false(kernel.runs[RECEIVE] || kernel.runs[TRANSMIT]);
+	fake_loop_serve();
+	assert_int_equal(used(TRANSMIT)->idx, 2);
+	assert_int_equal(used(TRANSMIT)->ring[1].id, 1);
+	offer_at(TRANSMIT, 2, buffer_gpa(TRANSMIT, 2), 100, 0);
+	/* The doorbell is the worker's, and so nobody hears it. */
+	comes(90);
+	fake_loop_serve();
+	assert_false(kernel.runs[RECEIVE] || kernel.runs[TRANSMIT]);
+	assert_int_equal(used(TRANSMIT)->idx, 2);
+	virtio_net_set_link(device, true);
+	assert_int_equal(network.coming_len, 0);
+	assert_int_equal(used(TRANSMIT)->idx, 3);
+	assert_int_equal(used(RECEIVE)->idx, 0);
+	fake_loop_serve();
+	assert_true(kernel.runs[RECEIVE] && kernel.runs[TRANSMIT]);
+	assert_int_equal(kernel.base[TRANSMIT], 3);
+	assert_int_equal(kernel.base[RECEIVE], 0);
+	assert_int_equal(network.sent, 0);
+}
+
 static void only_what_the_driver_took_is_offloaded(void **unused)
 {
 	start(MRG | 1ull << VIRTIO_NET_F_GUEST_CSUM);
@@ -689,6 +763,7 @@ int main(void)
 		TEST(it_waits_for_the_network),
 		TEST(what_is_no_frame_is_dropped),
 		TEST(the_cable_is_pulled),
+		TEST(the_cable_of_the_kernel_s_is_pulled),
 		TEST(only_what_the_driver_took_is_offloaded),
 		TEST(a_reset_forgets),
 		TEST(pairs_are_used_as_the_driver_says),
