@@ -21,8 +21,13 @@
 
 /* The kernel was short of something: when it is asked again. */
 #define RETRY_MS 10
-/* What is in the page cache is copied at once, on the loop's thread: no more than this of a request. */
+/* A larger call goes to a thread of the kernel's, so that the loop does not stand while it copies ... */
 #define INLINE_MAX (64 * KiB)
+/*
+ * ... but for so much in a turn of the loop that is read: to hand it over costs more than to copy it, and what is
+ * not in the page cache waits elsewhere anyway. A write waits for more than that.
+ */
+#define READ_MAX (4 * MiB)
 
 struct uring {
 	struct disk_engine engine;
@@ -30,6 +35,7 @@ struct uring {
 	struct io_uring ring;
 	struct loop_fd watch; /* the ring itself: there are completions */
 	struct loop_timer retry;
+	uint64_t to_read; /* in this turn, on the loop's thread */
 };
 
 static const uint8_t opcodes[] = {
@@ -81,6 +87,16 @@ int disk_uring_probe(void)
 	return err;
 }
 
+static bool needs_thread(struct uring *uring, const struct disk_io *io)
+{
+	if (io->call > DISK_CALL_WRITEV || io->bytes <= INLINE_MAX)
+		return false;
+	if (io->call == DISK_CALL_WRITEV || uring->to_read + io->bytes > READ_MAX)
+		return true;
+	uring->to_read += io->bytes;
+	return false;
+}
+
 static void uring_start(struct disk_engine *engine, struct disk_io *io)
 {
 	struct uring *uring = container_of(engine, struct uring, engine);
@@ -98,9 +114,7 @@ static void uring_start(struct disk_engine *engine, struct disk_io *io)
 		sqe->addr = io->bytes;
 		sqe->len = (unsigned)io->mode;
 	}
-	io_uring_sqe_set_flags(sqe,
-		IOSQE_FIXED_FILE |
-			(io->call <= DISK_CALL_WRITEV && io->bytes > INLINE_MAX ? IOSQE_ASYNC : 0));
+	io_uring_sqe_set_flags(sqe, IOSQE_FIXED_FILE | (needs_thread(uring, io) ? IOSQE_ASYNC : 0));
 	io_uring_sqe_set_data(sqe, io);
 }
 
@@ -137,6 +151,7 @@ static void take_completions(struct uring *uring)
 	}
 	if (short_of)
 		loop_timer_arm(uring->loop, &uring->retry, RETRY_MS);
+	uring->to_read = 0;
 }
 
 static void uring_submit(struct disk_engine *engine)
