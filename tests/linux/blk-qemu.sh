@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # memory: 2048
+# all
 # timeout: 300
 # with: qemu-arm64
 # One file as a disk of Sluice and of QEMU, either first, each as reader and as writer: readers share it, a writer is
