@@ -223,9 +223,12 @@ void guest_tree_check_aliases(
 	fdt_for_each_property_offset(property, config->fdt, from)
 	{
 		const char *name, *path;
+		const void *value, *got;
+		int len, got_len;
 
-		fdt_getprop_by_offset(config->fdt, property, &name, NULL);
-		if (fdt_getprop(tree, to, name, NULL) ||
+		value = fdt_getprop_by_offset(config->fdt, property, &name, &len);
+		got = fdt_getprop(tree, to, name, &got_len);
+		if ((got && got_len == len && !memcmp(got, value, (size_t)len)) ||
 			(!strncmp(name, "virtio", 6) && !name[6 + strspn(name + 6, "0123456789")]))
 			continue;
 		path = fdt_stringlist_get(config->fdt, from, name, 0, NULL);

@@ -24,7 +24,7 @@
 /* A larger call goes to a thread of the kernel's, so that the loop does not stand while it copies ... */
 #define INLINE_MAX (64 * KiB)
 /*
- * ... but for so much in a turn of the loop that is read: to hand it over costs more than to copy it, and what is
+ * ... but for so much in a submission that is read: to hand it over costs more than to copy it, and what is
  * not in the page cache waits elsewhere anyway. A write waits for more than that.
  */
 #define READ_MAX (4 * MiB)
@@ -35,7 +35,7 @@ struct uring {
 	struct io_uring ring;
 	struct loop_fd watch; /* the ring itself: there are completions */
 	struct loop_timer retry;
-	uint64_t to_read; /* in this turn, on the loop's thread */
+	uint64_t to_read; /* in this submission, on the loop's thread */
 };
 
 static const uint8_t opcodes[] = {

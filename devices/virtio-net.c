@@ -32,7 +32,7 @@ enum { RECEIVE, TRANSMIT, QUEUES }; /* of each pair */
 #define STALE_MAX  1024 /* frames that a tap may have kept: more than its queue's usual length */
 #define MERGED_MAX 64	/* buffers for one frame; with smaller ones only shorter frames come */
 
-/* Pairs come and go under the lock of all the host's interfaces (RTNL): a driver says so often at most. */
+/* Pairs and offloads change under the lock of all the host's interfaces (RTNL): for a driver so often at most. */
 #define CHANGES	   8
 #define CHANGES_MS 1000
 
@@ -57,8 +57,7 @@ struct virtio_net {
 	struct virtq_chain first, chain;
 	bool lost;		/* the netdev has ended: the cable stays out */
 	unsigned count, active; /* pairs there are, and in use: the first so many */
-	unsigned changes;	/* of their number, since the timer was armed */
-	unsigned control;	/* the queue that may have been left waiting for it */
+	unsigned changes;	/* of their number and of offloads, since the timer was armed */
 	struct loop_timer changes_end;
 	struct pair pairs[];
 };
@@ -212,7 +211,7 @@ static bool use_pairs(struct virtio_net *net, unsigned count)
 	return true;
 }
 
-/* False: not now; the queue of control is served again when it may. */
+/* False: not now; all queues are served again when it may. */
 static bool may_change(struct virtio_net *net)
 {
 	if (net->changes == CHANGES)
@@ -227,7 +226,8 @@ static void changes_end(struct loop_timer *timer)
 	struct virtio_net *net = container_of(timer, struct virtio_net, changes_end);
 
 	net->changes = 0;
-	virtio_kick(&net->virtio, net->control);
+	for (unsigned i = 0; i < net->class.queue_count; i++)
+		virtio_kick(&net->virtio, i);
 }
 
 /* Only the driver's number of pairs can be set. */
@@ -239,7 +239,6 @@ static void control(struct virtio_net *net, unsigned index)
 	} __attribute__((packed)) command;
 	const struct guestmem *mem = net->virtio.env->mem;
 
-	net->control = index;
 	while (virtio_pop(&net->virtio, index, &net->chain)) {
 		virtio_net_ctrl_ack ack = VIRTIO_NET_ERR;
 		unsigned before = net->active, wanted;
@@ -267,8 +266,11 @@ static void control(struct virtio_net *net, unsigned index)
 
 /* ---- Serving ---- */
 
-/* A driver begins with one pair; and the features that concern what may be sent to it are settled. */
-static void take_driver(struct virtio_net *net)
+/*
+ * A driver begins with one pair; and the features that concern what may be sent to it are settled.
+ * False: not yet, and nothing is served before.
+ */
+static bool take_driver(struct virtio_net *net)
 {
 	struct netdev *netdev = net->pairs[0].netdev;
 	uint64_t features = net->virtio.state.driver_features & netdev->features;
@@ -278,10 +280,15 @@ static void take_driver(struct virtio_net *net)
 		use_pairs(net, 1);
 	}
 	if (features == net->offloads)
-		return;
+		return true;
+	netdev->ops->listen(netdev, false); /* whoever is served says so again */
+	if (!may_change(net))
+		return false;
 	net->offloads = features;
 	net->pairs[0].held = 0; /* made for what another driver took */
 	netdev->ops->set_offloads(netdev, features);
+	virtio_kick(&net->virtio, net->pairs[0].receive);
+	return true;
 }
 
 static void serve_pair(struct pair *pair, unsigned ring)
@@ -305,13 +312,15 @@ static void serve(struct virtio_device *virtio, unsigned index)
 	unsigned control_index;
 
 	pthread_mutex_lock(&virtio->base.lock);
-	take_driver(net);
+	if (!take_driver(net))
+		goto out;
 	/* 5.1.2: where it comes depends on whether the driver knows of the other pairs. */
 	control_index = QUEUES * (HAS(net, VIRTIO_NET_F_MQ) ? net->count : 1);
 	if (index == control_index)
 		control(net, index);
 	else if (index / QUEUES < net->active)
 		serve_pair(&net->pairs[index / QUEUES], index % QUEUES);
+out:
 	pthread_mutex_unlock(&virtio->base.lock);
 }
 

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "devices/vhost.h"
@@ -23,6 +24,9 @@
 #include "hyp/util.h"
 
 enum { RECEIVE, TRANSMIT, EVENTS, QUEUES };
+
+#define CLAIM_TRIES  20
+#define CLAIM_TRY_NS 10000000
 
 #define VHOST_VSOCK "/dev/vhost-vsock"
 
@@ -175,6 +179,19 @@ static void virtio_vsock_quiesce(struct device *device)
 	virtio_system_reset(container_of(device, struct virtio_device, base));
 }
 
+/* A look at a tree with this cid, as by `sluice check`, has it for a moment. */
+static int claim_cid(const struct virtio_vsock *vsock)
+{
+	const struct timespec pause = { .tv_nsec = CLAIM_TRY_NS };
+	int err = set_cid(vsock);
+
+	for (int tries = 1; err == -EADDRINUSE && tries < CLAIM_TRIES; tries++) {
+		nanosleep(&pause, NULL);
+		err = set_cid(vsock);
+	}
+	return err;
+}
+
 /* The kernel resets connections where their context id is nobody's: when its worker ends. */
 static void virtio_vsock_reset(struct device *device)
 {
@@ -184,10 +201,12 @@ static void virtio_vsock_reset(struct device *device)
 	virtio_vsock_quiesce(device);
 	err = vhost_renew(&vsock->vhost);
 	if (err)
-		log_print(LOG_WARNING, "%s: connections from before the reset stay: %s", device->id,
+		log_limited(&vsock->virtio.complaints, LOG_WARNING,
+			"%s: connections from before the reset stay: %s", device->id,
 			strerror(-err));
-	else if ((err = set_cid(vsock)))
-		log_print(LOG_ERROR, "%s: cid %u is lost to another: %s", device->id,
+	else if ((err = claim_cid(vsock)))
+		log_limited(&vsock->virtio.complaints, LOG_ERROR,
+			"%s: cid %u is lost to another: %s", device->id,
 			(unsigned)vsock->config.guest_cid, strerror(-err));
 }
 

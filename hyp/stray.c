@@ -21,7 +21,7 @@ const char *const stray_kind_names[] = {
 const char *const stray_where_names[] = {
 	[STRAY_BLOCK] = "unplugged block of an open slot",
 	[STRAY_SLOT] = "closed slot",
-	[STRAY_REGISTERS] = "a device's registers, by other than a plain load or store",
+	[STRAY_REGISTERS] = "a device's registers, by other than a plain load or store of one",
 	[STRAY_NOWHERE] = "address without memory or device",
 	[STRAY_UNMAPPED] = "address that its tables no longer map",
 };

@@ -109,9 +109,9 @@ both_ways() {
 }
 check "vsock: both ways at once" both_ways
 to_guest() {
-	send net "$io/socat -u VSOCK-LISTEN:11 OPEN:/tmp/came,creat,trunc; sha256sum </tmp/came"
-	until socat -u "OPEN:$work/data" VSOCK-CONNECT:7:11 2>/dev/null; do sleep 0.2; done
-	until_true 60 grep -q "$(sha256sum <"$work/data")" "$work/net.out"
+	send net "$io/socat -u VSOCK-LISTEN:11 OPEN:/tmp/called,creat; echo \"called \$(sha256sum </tmp/called)\""
+	until_true 60 socat -u "OPEN:$work/data" VSOCK-CONNECT:7:11
+	until_true 60 grep -q "called $(sha256sum <"$work/data")" "$work/net.out"
 }
 check "vsock: the host calls" to_guest
 

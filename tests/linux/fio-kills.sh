@@ -82,7 +82,7 @@ kills() {
 }
 exec 3>&1
 life=0
-each=$((${FIO_KILLS:-52} / 4))
+each=$(((${FIO_KILLS:-52} + 3) / 4))
 
 both() {
 	check "$1: killed $each times, nothing that was flushed is lost" kills "$1_flushes" $each --fsync=8 --end_fsync=1

@@ -111,13 +111,13 @@ send net 'reboot -f'
 check "ends-with-the-machine" until_true 60 gone peer
 check "boots-once-more" booted net 3
 to_guest() {
-	send net 'guest-tool vsock listen 9 </dev/null >/tmp/came; sha256sum </tmp/came'
-	until socat -u "OPEN:$work/data" VSOCK-CONNECT:7:9 2>/dev/null; do sleep 0.2; done
-	until_true 60 grep -q "$sum" "$work/net.out"
+	send net 'guest-tool vsock listen 9 </dev/null >/tmp/called; echo "called $(sha256sum </tmp/called)"'
+	until_true 60 socat -u "OPEN:$work/data" VSOCK-CONNECT:7:9
+	until_true 60 grep -q "called $sum" "$work/net.out"
 }
 from_guest() {
 	server VSOCK-LISTEN:9 "OPEN:$work/back,creat,trunc"
-	guest net 100 'until guest-tool vsock 2 9 </tmp/came 2>/dev/null; do sleep 0.2; done' && wait "${pid[server]}" &&
+	guest net 100 'until guest-tool vsock 2 9 </tmp/called 2>/dev/null; do sleep 0.2; done' && wait "${pid[server]}" &&
 		[ "$(sha256sum <"$work/back")" = "$sum" ]
 }
 check "vsock-to-the-guest" to_guest

@@ -539,6 +539,34 @@ static void only_what_the_driver_took_is_offloaded(void **unused)
 }
 
 /* What was kept for one guest is not the next one's. */
+/* Nor may a driver that comes again and again, with other features each time, keep the host's lock. */
+static void offloads_change_so_often(void **unused)
+{
+	unsigned changed = 0;
+
+	for (unsigned i = 0; i < 100; i++) {
+		uint64_t before = network.offloads;
+
+		start(i % 2 ? 1ull << VIRTIO_NET_F_GUEST_CSUM : 0);
+		notify(RECEIVE);
+		changed += network.offloads != before;
+	}
+	assert_in_range(changed, 2, 20);
+	/* The last one's frame waits for it, and nobody is told of frames that come. */
+	assert_true(network.offloads == 0);
+	offer(0, 200);
+	notify(RECEIVE);
+	assert_false(network.listening);
+	offer_at(TRANSMIT, 0, buffer_gpa(TRANSMIT, 0), 100, 0);
+	notify(TRANSMIT);
+	assert_int_equal(network.sent, 0);
+	fake_loop_advance(1000);
+	fake_loop_serve();
+	assert_true(network.offloads == 1ull << VIRTIO_NET_F_GUEST_CSUM);
+	assert_int_equal(network.sent, 1);
+	assert_true(network.listening);
+}
+
 static void a_reset_forgets(void **unused)
 {
 	start(MRG | 1ull << VIRTIO_NET_F_GUEST_CSUM);
@@ -765,6 +793,7 @@ int main(void)
 		TEST(the_cable_is_pulled),
 		TEST(the_cable_of_the_kernel_s_is_pulled),
 		TEST(only_what_the_driver_took_is_offloaded),
+		TEST(offloads_change_so_often),
 		TEST(a_reset_forgets),
 		TEST(pairs_are_used_as_the_driver_says),
 		TEST(pairs_change_so_often),
