@@ -6,6 +6,7 @@
 # passed on; medians of $ROUNDS (3).
 
 . "$TOP/tests/bench/io.bash"
+needs "$io"
 
 mib=256 ops=${OPS:-30000}
 for name in sluice qemu; do head -c ${mib}M /dev/zero >"$work/$name.img"; done
@@ -36,7 +37,7 @@ job() {
 for ((round = 0; round < rounds; round++)); do
 	job randread 4k "$ops"
 	job randwrite 4k "$ops"
-	job read 1024k $((2 * mib))
+	job read 1024k $((8 * mib))
 	job write 1024k $((2 * mib))
 done
 heading 'fio in a guest of two CPUs'
