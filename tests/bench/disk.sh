@@ -10,11 +10,11 @@ needs "$io"
 
 mib=256 ops=${OPS:-30000}
 for name in sluice qemu; do head -c ${mib}M /dev/zero >"$work/$name.img"; done
-tree sluice 2 6.12 "aliases { virtio0 = \"/data\"; virtio1 = \"/io\"; };
+tree sluice 1 6.12 "aliases { virtio0 = \"/data\"; virtio1 = \"/io\"; };
 	data { compatible = \"sluice,virtio-blk\"; file = \"sluice.img\"; };
 	io { compatible = \"sluice,virtio-blk\"; file = \"$io_disk\"; read-only; };"
 run sluice
-run_qemu qemu -smp 2 -m 512M -kernel "$GUESTS/6.12/vmlinuz" -initrd "$GUESTS/6.12/initramfs" \
+run_qemu qemu -smp 1 -m 512M -kernel "$GUESTS/6.12/vmlinuz" -initrd "$GUESTS/6.12/initramfs" \
 	-append "console=ttyAMA0 quiet guest.plain" \
 	-drive "if=none,id=data,format=raw,cache=writeback,aio=io_uring,file=$work/qemu.img" -device virtio-blk-pci,drive=data \
 	-drive "if=none,id=io,format=raw,readonly=on,file.locking=off,file=$io_disk" -device virtio-blk-pci,drive=io
@@ -40,7 +40,7 @@ for ((round = 0; round < rounds; round++)); do
 	job read 1024k $((8 * mib))
 	job write 1024k $((2 * mib))
 done
-heading 'fio in a guest of two CPUs'
+heading 'fio in a guest'
 row randread '4 KiB, random, read' 'a second'
 row randwrite '4 KiB, random, written' 'a second'
 row read '1 MiB, in a row, read' 'a second'
