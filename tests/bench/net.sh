@@ -8,7 +8,7 @@
 needs "$io"
 
 mib=${MIB:-512}
-tree sluice 2 6.12 "aliases { virtio0 = \"/io\"; virtio1 = \"/tap\"; virtio2 = \"/vhost\"; virtio3 = \"/passt\"; };
+tree sluice 1 6.12 "aliases { virtio0 = \"/io\"; virtio1 = \"/tap\"; virtio2 = \"/vhost\"; virtio3 = \"/passt\"; };
 	io { compatible = \"sluice,virtio-blk\"; file = \"$io_disk\"; read-only; };
 	tap { compatible = \"sluice,virtio-net\"; tap = \"sluice1\"; local-mac-address = [02 00 00 00 01 01]; };
 	vhost { compatible = \"sluice,virtio-net\"; tap = \"sluice2\"; vhost; local-mac-address = [02 00 00 00 01 02]; };
@@ -31,7 +31,7 @@ must until_true 60 [ -S "$work/passt/socket" ]
 card() { echo -netdev "$2,id=net$1" -device "virtio-net-pci,netdev=net$1,romfile=,mac=02:00:00:00:02:0$1"; }
 tap() { card "$1" "tap,ifname=qemu$1,script=no,downscript=no,vhost=$2"; }
 # shellcheck disable=SC2046
-run_qemu qemu -smp 2 -m 512M -kernel "$GUESTS/6.12/vmlinuz" -initrd "$GUESTS/6.12/initramfs" \
+run_qemu qemu -smp 1 -m 512M -kernel "$GUESTS/6.12/vmlinuz" -initrd "$GUESTS/6.12/initramfs" \
 	-append "console=ttyAMA0 quiet guest.plain" $(tap 1 off) $(tap 2 on) $(card 3 "stream,server=off,addr.type=unix,addr.path=$work/passt/socket") \
 	-drive "if=none,id=io,format=raw,readonly=on,file.locking=off,file=$io_disk" -device virtio-blk-pci,drive=io
 
@@ -71,7 +71,7 @@ for ((round = 0; round < rounds; round++)); do
 	stream passt-out 10.8.0.1 "$mib"
 	stream passt-in 10.8.0.1 $((mib / 8)) -R # passt before 2024 is slow at it
 done
-heading 'iperf3 in a guest of two CPUs, a MiB'
+heading 'iperf3 in a guest, a MiB'
 row out 'guest to host' Mbit/s
 row in 'host to guest' Mbit/s
 row vhost-out 'guest to host, vhost' Mbit/s
