@@ -31,14 +31,15 @@ static void set_line(struct irq_line *line, bool level)
 }
 
 static struct irq_line line = { .set = set_line };
-static const struct device_env env = {
-	.id = "fuzz",
-	.machine = "machine",
-	.loop = (struct loop *)&device,
-	.irq = &line,
-	.mem = &fuzz_mem,
-	.window = &fuzz_window,
-};
+
+void *fuzz_property(void *node, const char *name, enum property_type type)
+{
+	const struct property *property = fuzz_target.class->properties;
+
+	while (strcmp(property->name, name) || property->type != type)
+		property++;
+	return (char *)node + property->offset;
+}
 
 /* What waits for requests in flight would wait for ever here: there is no other thread to end them. */
 static bool waits(const struct mmio_access *access)
@@ -185,6 +186,15 @@ static void check(void)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static _Alignas(16) uint8_t node[1024];
+	const struct device_env env = {
+		.id = "fuzz",
+		.machine = "machine",
+		.loop = (struct loop *)&device,
+		.irq = &line,
+		.mem = &fuzz_mem,
+		.window = &fuzz_window,
+		.ports = fuzz_target.ports,
+	};
 	const struct device_class *class = fuzz_target.class;
 	struct input input = { data, data + size };
 

@@ -18,8 +18,12 @@ struct fuzz_target {
 	void (*host)(struct device *device, struct input *input);
 	/* After each step; where all has to be given back, at_rest. */
 	void (*check)(struct device *device, bool at_rest);
+	struct chardev *const *ports; /* of a class that has them */
 };
 
 extern const struct fuzz_target fuzz_target;
+
+/* Where a property that the class has lies in its node. */
+void *fuzz_property(void *node, const char *name, enum property_type type);
 
 #endif

@@ -4,25 +4,15 @@
  * contract (tests/unit/fake-disk.c); the device has to let go of all that it pinned.
  */
 #include <errno.h>
-#include <string.h>
 
 #include "devices/virtio-blk.h"
 #include "hyp/util.h"
 #include "tests/fuzz/device.h"
 #include "tests/unit/fake-disk.h"
 
-static const struct property *find_property(const char *name, enum property_type type)
-{
-	const struct property *property = virtio_blk_class.properties;
-
-	while (strcmp(property->name, name) || property->type != type)
-		property++;
-	return property;
-}
-
 static void make_node(void *node, uint8_t how)
 {
-	*(bool *)((char *)node + find_property("read-only", PROPERTY_FLAG)->offset) = how & 1;
+	*(bool *)fuzz_property(node, "read-only", PROPERTY_FLAG) = how & 1;
 	fake_disk_block_bytes = how & 2 ? 4096 : 512;
 }
 
