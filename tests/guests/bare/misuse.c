@@ -13,12 +13,13 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 #define ANSWER_US   20000000
-#define QUEUES	    2
+#define QUEUES	    6
 #define UART	    0x09000000
 #define RAM	    0x40000000
 #define HOLE	    0x30000000
 #define BUFFERS	    0x42000000 /* of the machine's RAM, and nowhere near this program */
 #define BUFFER	    0x1000
+#define HEADER	    44 /* of a vsock packet */
 #define LARGE	    ((uint8_t *)(BUFFERS + MiB))
 #define LARGE_BYTES (2 * MiB)
 
@@ -45,6 +46,7 @@ enum {
 /* ---- What one good request is ---- */
 
 static uint8_t *const buffers = (uint8_t *)(uint64_t)BUFFERS;
+static struct virtio device;
 static uint64_t window, unplugged; /* a window's start, and an address in it that is not plugged */
 
 /* Where its parts lie: each has a place of its own. */
@@ -56,7 +58,10 @@ static const struct kind {
 	uint64_t features;
 	unsigned queue; /* the one that takes requests */
 	struct virtq_part parts[3];
+	struct virtq_part answer; /* what may come back; of no bytes: nothing does */
+	unsigned answers;	  /* the queue that takes it */
 	uint32_t large;	    /* what part 1 may be as well, to take a while; 0: nothing of it does */
+	bool frees;	    /* what it is told to write to is memory that it takes away */
 	void (*fill)(void); /* what the device reads */
 	bool (*good)(uint32_t used_len);
 } * kind;
@@ -97,9 +102,56 @@ static bool rng_good(uint32_t used_len)
 	return used_len == 64 && any;
 }
 
-static bool net_good(uint32_t used_len)
+static bool nothing_written(uint32_t used_len)
 {
 	return !used_len;
+}
+
+static void console_fill(void)
+{
+	const uint16_t ready[] = { 0, 0, 0, 1 }; /* DEVICE_READY, as it should be */
+
+	memcpy((void *)PART(0), ready, sizeof(ready));
+}
+
+static bool console_good(uint32_t used_len)
+{
+	const uint16_t *control = (void *)PART(2);
+
+	return !used_len && control[2] == 1; /* PORT_ADD */
+}
+
+/* The page behind PART(1), into the balloon or reported as free. */
+static void balloon_fill(void)
+{
+	*(uint32_t *)PART(0) = PART(1) / 4096;
+	memset((void *)PART(1), 0x5a, BUFFER);
+}
+
+static bool balloon_good(uint32_t used_len)
+{
+	const uint8_t *page = (void *)PART(1);
+	uint8_t any = 0;
+
+	for (unsigned i = 0; i < 4096; i++)
+		any |= page[i];
+	return !used_len && !any;
+}
+
+/* To a port of the host's where nobody listens. */
+static void vsock_fill(void)
+{
+	const uint32_t request[HEADER / 4] = { device.config[0], 0, 2, 0, 1024, 1024, 0,
+		1 | 1 << 16 /* STREAM, REQUEST */, 0, 65536 };
+
+	memcpy((void *)PART(0), request, sizeof(request));
+}
+
+static bool vsock_good(uint32_t used_len)
+{
+	const uint16_t *header = (void *)PART(2);
+
+	return !used_len && header[0] == 2 && header[15] == 3; /* from the host, RST */
 }
 
 static const struct kind kinds[] = {
@@ -107,7 +159,7 @@ static const struct kind kinds[] = {
 		.name = "net",
 		.queue = 1,
 		.parts = { { PART(0), 12, false }, { PART(1), 60, false } },
-		.good = net_good },
+		.good = nothing_written },
 	{ .id = 2,
 		.name = "blk",
 		.features = 1 << 9, /* FLUSH */
@@ -115,7 +167,43 @@ static const struct kind kinds[] = {
 		.large = LARGE_BYTES,
 		.fill = blk_fill,
 		.good = blk_good },
+	{ .id = 3,
+		.name = "console's port",
+		.features = 2, /* MULTIPORT */
+		.queue = 5,
+		.parts = { { PART(0), 64, false } },
+		.good = nothing_written },
+	{ .id = 3,
+		.name = "console's control",
+		.features = 2,
+		.queue = 3,
+		.parts = { { PART(0), 8, false } },
+		.answers = 2,
+		.answer = { PART(2), 128, true },
+		.fill = console_fill,
+		.good = console_good },
 	{ .id = 4, .name = "rng", .parts = { { PART(0), 64, true } }, .good = rng_good },
+	{ .id = 5,
+		.name = "balloon",
+		.parts = { { PART(0), 4, false } },
+		.fill = balloon_fill,
+		.good = balloon_good },
+	{ .id = 5,
+		.name = "balloon's reports",
+		.features = 1 << 5, /* REPORTING */
+		.frees = true,
+		.queue = 2,
+		.parts = { { PART(0), 64, true }, { PART(1), 4096, true } },
+		.fill = balloon_fill,
+		.good = balloon_good },
+	{ .id = 19,
+		.name = "vsock",
+		.queue = 1,
+		.parts = { { PART(0), HEADER, false } },
+		.answers = 0,
+		.answer = { PART(2), HEADER, true },
+		.fill = vsock_fill,
+		.good = vsock_good },
 	{ .id = 24,
 		.name = "mem",
 		.features = 2, /* UNPLUGGED_INACCESSIBLE */
@@ -126,7 +214,6 @@ static const struct kind kinds[] = {
 
 /* ---- The device under misuse ---- */
 
-static struct virtio device;
 static volatile uint32_t *regs;
 static struct virtq queues[QUEUES], *queue;
 static struct virtq_part parts[3];
@@ -150,15 +237,15 @@ static uint32_t get(unsigned reg)
 /* New, or as a good request has just left it: then it need not start again. */
 static void start(bool anew)
 {
+	if (anew)
+		device.start(&device, VIRTIO_VERSION_1 | kind->features | FEATURE_INDIRECT, queues,
+			kind->queue + 1);
 	memset(buffers, 0, 3 * BUFFER);
 	if (kind->fill)
 		kind->fill();
 	memcpy(parts, kind->parts, sizeof(parts));
 	for (count = 0; count < COUNT(parts) && parts[count].addr; count++)
 		;
-	if (anew)
-		device.start(&device, VIRTIO_VERSION_1 | kind->features | FEATURE_INDIRECT, queues,
-			kind->queue + 1);
 	queue = &queues[kind->queue];
 }
 
@@ -167,11 +254,26 @@ static void offer(void)
 	virtq_offer(&device, queue, kind->queue, parts, count);
 }
 
+/* The first of what comes back: a device may have more to say than this. */
+static bool answered(void)
+{
+	uint64_t end = now_us() + ANSWER_US;
+
+	while (kind->answer.len && !queues[kind->answers].device.index)
+		if (now_us() > end)
+			return false;
+	__asm__ volatile("dmb sy" ::: "memory");
+	return true;
+}
+
 static bool works(void)
 {
 	start(true);
+	if (kind->answer.len)
+		virtq_offer(&device, &queues[kind->answers], kind->answers, &kind->answer, 1);
 	offer();
-	return virtq_wait(&device, queue, ANSWER_US) && kind->good(virtq_used_len(queue));
+	return virtq_wait(&device, queue, ANSWER_US) && answered() &&
+	       kind->good(virtq_used_len(queue));
 }
 
 /* Whatever was offered is given back, or the device says that it needs a reset; and then it works. */
@@ -278,10 +380,18 @@ static void find_places(const struct vmem *vmem)
 	memcpy(places, all, sizeof(places));
 }
 
+/* This program would be gone, as it asked. */
+static bool is_suicide(uint64_t addr, uint32_t len)
+{
+	return kind->frees && addr < BUFFERS && addr + len > RAM + BUFFER;
+}
+
 static void misuse_addresses(void)
 {
 	for (unsigned place = 0; place < COUNT(places); place++) {
 		for (unsigned len = 0; len < COUNT(lens); len++) {
+			if (is_suicide(places[place].addr, lens[len]))
+				continue;
 			start(false);
 			parts[place % count] = (struct virtq_part){ places[place].addr, lens[len],
 				parts[place % count].writable };
@@ -565,19 +675,23 @@ int main(int argc, char **argv)
 	registers_by_pairs();
 	misuse_machine();
 	for (unsigned place = 0; place < VIRTIO_MMIO_PLACES; place++) {
+		bool known = false;
+
 		if (!virtio_mmio_open(&device, place, &id))
 			continue;
 		regs = device.regs;
 		find_places(&vmem);
-		for (kind = kinds; kind < kinds + COUNT(kinds) && kind->id != id; kind++)
-			;
-		if (kind == kinds + COUNT(kinds)) {
-			result(false, "device %u: no good request is known", id);
-			continue;
+		for (kind = kinds; kind < kinds + COUNT(kinds); kind++) {
+			if (kind->id != id)
+				continue;
+			known = true;
+			result(works(), "%s: works", kind->name);
+			for (unsigned i = 0; i < COUNT(misuses); i++)
+				misuses[i]();
+			printf("# %s: %u ms so far\n", kind->name, (unsigned)(now_us() / 1000));
 		}
-		result(works(), "%s: works", kind->name);
-		for (unsigned i = 0; i < COUNT(misuses); i++)
-			misuses[i]();
+		if (!known)
+			result(false, "device %u: no good request is known", id);
 	}
 	return 0;
 }
