@@ -15,6 +15,7 @@
 #include "hyp/kvm.h"
 #include "hyp/loop.h"
 #include "hyp/kvm-slots.h"
+#include "hyp/registers.h"
 #include "hyp/slots.h"
 #include "hyp/stray.h"
 #include "hyp/vcpu.h"
@@ -44,6 +45,7 @@ struct machine {
 	struct strays strays;
 	struct guestmem mem;
 	struct mmio_bus bus;
+	struct registers registers; /* of virtio devices */
 	struct vcpus *vcpus;
 	uint8_t *ram[CONFIG_RANGES];
 	uint8_t *stolen_time; /* what KVM tells the guest of it; no device reaches it */

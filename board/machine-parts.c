@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "board/errors.h"
 #include "board/machine-internal.h"
@@ -71,6 +72,25 @@ static int create_stolen_time(struct machine *machine)
 	return err ? err : addrspace_make_writable(machine->stolen_time, STOLEN_TIME_SIZE);
 }
 
+/* The pages of the places that are taken. Where a page is larger than all places, others' reads stay exits. */
+static int create_registers(struct machine *machine)
+{
+	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t size = 0;
+
+	for (size_t i = 0; i < machine->config->device_count; i++) {
+		const struct device_config *device = &machine->config->devices[i];
+		uint64_t end = device->gpa + VIRTIO_MMIO_SIZE - VIRTIO_MMIO_BASE;
+
+		if (device->class->kind == DEVICE_VIRTIO && end > size)
+			size = end;
+	}
+	size = align_up(size, page);
+	if (!size || size > VIRTIO_MMIO_PLACES * VIRTIO_MMIO_SIZE)
+		return 0;
+	return registers_create(&machine->registers, VIRTIO_MMIO_BASE, size);
+}
+
 /* What was asked, what is free, who has the rest, and what to change. */
 static void add_budget_error(struct machine *machine, const struct device_config *config,
 	const struct listener *listener, unsigned asked, struct errors *errors)
@@ -134,6 +154,8 @@ static int create_device(struct machine *machine, struct machine_device *device,
 	device->env.mem = &machine->mem;
 	device->env.irq = &device->pin.line;
 	device->env.window = device->window;
+	if (machine->registers.size && class->kind == DEVICE_VIRTIO)
+		device->env.registers = machine->registers.hva + (gpa - VIRTIO_MMIO_BASE);
 	device->env.system_suspend = machine->limits.system_suspend;
 	err = class->create(config, &device->env, &device->device);
 	if (err)
@@ -239,6 +261,8 @@ int machine_create_parts(struct machine *machine,
 	if (!err)
 		err = create_stolen_time(machine);
 	if (!err)
+		err = create_registers(machine);
+	if (!err)
 		err = create_devices(machine, errors);
 	if (!err)
 		err = create_vcpus(machine, on_event, errors);
@@ -264,6 +288,7 @@ void machine_destroy_parts(struct machine *machine)
 			addrspace_unmap(machine->ram[i], machine->config->memory[i].size);
 	if (machine->stolen_time)
 		addrspace_unmap(machine->stolen_time, STOLEN_TIME_SIZE);
+	registers_destroy(&machine->registers);
 	strays_finish(&machine->strays);
 	slots_finish(&machine->slots);
 }

@@ -268,6 +268,8 @@ static int build_vm(struct machine *machine)
 	if (!err)
 		err = build_irqs(machine);
 	if (!err)
+		err = registers_map(&machine->registers, &machine->vm, machine->limits.memslots);
+	if (!err)
 		err = vm_add_doorbells(&machine->vm, &machine->bus);
 	return err;
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "devices/virtio.h"
+#include "hyp/registers.h"
 #include "hyp/util.h"
 
 #define MAGIC  0x74726976 /* "virt" */
@@ -63,9 +64,10 @@ static uint32_t read_queue_size_max(const struct virtio_device *device, const st
 	return device->class->queue_size_max;
 }
 
+/* 4.2.2.2: it is in use until what is in flight has ended. */
 static uint32_t read_queue_ready(const struct virtio_device *device, const struct virtq *queue)
 {
-	return queue->ready;
+	return queue->ready || device->in_flight[queue - device->state.queues];
 }
 
 static void write_queue_ready(struct virtio_device *device, struct virtq *queue, uint32_t value)
@@ -153,32 +155,43 @@ static const struct mmio_register registers[VIRTIO_MMIO_CONFIG / 4] = {
 };
 
 /* The one check of the driver's queue selector. */
-static struct virtq *selected_queue(struct virtio_device *device)
+static struct virtq *selected_queue(const struct virtio_device *device)
 {
 	uint32_t selector = device->state.queue_sel;
 
-	return selector < device->class->queue_count ? &device->state.queues[selector] : NULL;
+	return selector < device->class->queue_count
+		       ? (struct virtq *)&device->state.queues[selector]
+		       : NULL;
 }
 
-static void access_register(struct virtio_device *device, struct mmio_access *access)
+static uint32_t read_register(const struct virtio_device *device, unsigned index)
 {
-	const struct mmio_register *reg = &registers[access->offset / 4];
+	const struct mmio_register *reg = &registers[index];
+	const struct virtq *queue = reg->per_queue ? selected_queue(device) : NULL;
+
+	if (reg->per_queue && !queue)
+		return 0;
+	if (reg->read)
+		return reg->read(device, queue);
+	if (!reg->readable)
+		return reg->constant;
+	return *(const uint32_t *)((const char *)(queue ? (const void *)queue : &device->state) +
+				   reg->field);
+}
+
+static void write_register(struct virtio_device *device, unsigned index, uint32_t value)
+{
+	const struct mmio_register *reg = &registers[index];
 	struct virtq *queue = reg->per_queue ? selected_queue(device) : NULL;
-	uint32_t *field;
 
 	if (reg->per_queue && !queue)
 		return;
-	field = (uint32_t *)((char *)(queue ? (void *)queue : &device->state) + reg->field);
-	if (!access->write) {
-		if (reg->read)
-			access->data = reg->read(device, queue);
-		else
-			access->data = reg->readable ? *field : reg->constant;
-	} else if (reg->write) {
-		reg->write(device, queue, access->data);
-	} else if (reg->writable && !(queue && queue->ready)) {
-		*field = access->data; /* of a queue: not while it is ready (4.2.2.2) */
-	}
+	if (reg->write)
+		reg->write(device, queue, value);
+	else if (reg->writable &&
+		 !(queue && queue->ready)) /* of a queue: not while it is ready (4.2.2.2) */
+		*(uint32_t *)((char *)(queue ? (void *)queue : &device->state) +
+			      reg->field) = value;
 }
 
 /* Beyond the space there are zeros. */
@@ -200,11 +213,40 @@ static void access_config(struct virtio_device *device, struct mmio_access *acce
 static void access_region(struct mmio_region *region, struct mmio_access *access)
 {
 	struct virtio_device *device = container_of(region, struct virtio_device, base.region);
+	unsigned index = access->offset / 4;
 
 	if (access->offset >= VIRTIO_MMIO_CONFIG)
 		access_config(device, access);
-	else if (access->size == 4 && is_aligned(access->offset, 4))
-		access_register(device, access);
+	else if (access->size != 4 || !is_aligned(access->offset, 4))
+		return;
+	else if (access->write)
+		write_register(device, index, access->data);
+	else
+		access->data = read_register(device, index);
+	if (access->write)
+		virtio_mmio_show(device);
+}
+
+void virtio_mmio_show(const struct virtio_device *device)
+{
+	uint8_t *at = device->env->registers;
+	uint32_t words[VIRTIO_MMIO_REGION_BYTES / 4] = { 0 }, between;
+	uint32_t *config = words + VIRTIO_MMIO_CONFIG / 4;
+	size_t config_bytes = device->class->config_bytes;
+
+	if (!at)
+		return;
+	for (unsigned i = 0; i < VIRTIO_MMIO_CONFIG / 4; i++)
+		words[i] = read_register(device, i);
+	if (config_bytes)
+		memcpy(config, device->config, config_bytes);
+	/* Who reads while it changes has read another generation before, or does after (2.5.3). */
+	between = device->state.config_generation - 1;
+	if (memcmp(at + VIRTIO_MMIO_CONFIG, config, config_bytes))
+		registers_show(at + VIRTIO_MMIO_CONFIG_GENERATION, &between, sizeof(between));
+	registers_show(
+		at + VIRTIO_MMIO_CONFIG, config, VIRTIO_MMIO_REGION_BYTES - VIRTIO_MMIO_CONFIG);
+	registers_show(at, words, VIRTIO_MMIO_CONFIG);
 }
 
 int virtio_mmio_init(struct virtio_device *device)
@@ -226,6 +268,7 @@ int virtio_mmio_init(struct virtio_device *device)
 		.doorbells = device->doorbells,
 		.doorbell_count = count + 1,
 	};
+	virtio_mmio_show(device);
 	return 0;
 }
 

@@ -25,14 +25,18 @@ static bool raise_interrupt(struct virtio_device *device, uint32_t cause)
 	/* 3.1.1: no notification before DRIVER_OK. */
 	if (!(device->state.status & VIRTIO_CONFIG_S_DRIVER_OK))
 		return false;
-	device->state.interrupt_status |= cause;
+	if (!(device->state.interrupt_status & cause)) {
+		device->state.interrupt_status |= cause;
+		virtio_mmio_show(device);
+	}
 	irq_line_set(device->env->irq, true); /* an edge line: once for each cause */
 	return true;
 }
 
 void virtio_config_changed_silently(struct virtio_device *device)
 {
-	device->state.config_generation++;
+	device->state.config_generation += 2; /* the one between is virtio_mmio_show()'s */
+	virtio_mmio_show(device);
 }
 
 bool virtio_config_changed(struct virtio_device *device)
@@ -46,6 +50,7 @@ void virtio_needs_reset(struct virtio_device *device, const char *why)
 	device->state.status |= VIRTIO_CONFIG_S_NEEDS_RESET;
 	log_limited(&device->complaints, LOG_WARNING, "%s: needs a reset by its driver: %s",
 		device->base.id, why);
+	virtio_mmio_show(device);
 	raise_interrupt(device, VIRTIO_MMIO_INT_CONFIG);
 }
 
@@ -257,6 +262,7 @@ void virtio_system_reset(struct virtio_device *device)
 	driver_reset(device);
 	for (unsigned i = 0; i < device->class->queue_count; i++)
 		drain_kick(&device->kicks[i]);
+	virtio_mmio_show(device);
 	pthread_mutex_unlock(&device->base.lock);
 }
 

@@ -141,6 +141,8 @@ int kvm_probe(struct kvm_limits *ret)
 	if (fd < 0)
 		return fd;
 	limits.memslots = (unsigned)kvm_extension(fd, KVM_CAP_NR_MEMSLOTS);
+	if (limits.memslots)
+		limits.memslots--; /* registers.h has the last one */
 	limits.vcpus = (unsigned)kvm_extension(fd, KVM_CAP_MAX_VCPUS);
 	limits.ipa_bits = (unsigned)kvm_extension(fd, KVM_CAP_ARM_VM_IPA_SIZE);
 	limits.nisv = kvm_extension(fd, KVM_CAP_ARM_NISV_TO_USER) > 0;

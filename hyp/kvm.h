@@ -54,8 +54,9 @@ enum cpu_feature {
 
 /* What this host's KVM offers. */
 struct kvm_limits {
-	unsigned memslots;     /* memory slots of a VM */
-	unsigned vcpus;	       /* of a VM */
+	unsigned
+		memslots; /* memory slots of a VM for its memory; there is one more, for registers */
+	unsigned vcpus;	  /* of a VM */
 	unsigned ipa_bits;     /* guest-physical address bits; 0 where KVM does not say (x86-64) */
 	bool gicv2, gicv3;     /* in-kernel interrupt controllers */
 	bool nisv;	       /* KVM_CAP_ARM_NISV_TO_USER: exact addresses of stray pairs */

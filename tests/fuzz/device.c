@@ -30,6 +30,9 @@ static void set_line(struct irq_line *line, bool level)
 	(void)line, (void)level;
 }
 
+/* What the driver would read without an exit. */
+static _Alignas(8) uint8_t registers[0x200];
+
 static struct irq_line line = { .set = set_line };
 
 void *fuzz_property(void *node, const char *name, enum property_type type)
@@ -75,6 +78,9 @@ static uint64_t access_at(uint64_t offset, unsigned size, bool write, uint64_t d
 	if (!write && offset < VIRTIO_MMIO_CONFIG && (size != 4 || offset % 4))
 		CHECK(!one.data);
 	CHECK(write || size == 8 || !(one.data >> (8 * size)));
+	if (!write && offset + size <= sizeof(registers) &&
+		(offset >= VIRTIO_MMIO_CONFIG || (size == 4 && offset % 4 == 0)))
+		CHECK(!memcmp(registers + offset, &one.data, size));
 	if (!write && offset >= VIRTIO_MMIO_CONFIG)
 		check_config_read(offset - VIRTIO_MMIO_CONFIG, size, one.data);
 	return one.data;
@@ -181,6 +187,8 @@ static void check(void)
 				state->status & VIRTIO_CONFIG_S_FEATURES_OK);
 	}
 	CHECK(in_flight == virtio->all_in_flight);
+	for (uint64_t offset = 0; offset < sizeof(registers); offset += 4)
+		access_at(offset, 4, false, 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -191,6 +199,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.machine = "machine",
 		.loop = (struct loop *)&device,
 		.irq = &line,
+		.registers = registers,
 		.mem = &fuzz_mem,
 		.window = &fuzz_window,
 		.ports = fuzz_target.ports,

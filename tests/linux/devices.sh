@@ -61,6 +61,14 @@ tree linux 1 6.12 'rng0 { compatible = "sluice,virtio-rng"; }; watchdog { compat
 truncate -s 256M "$work/disk"
 run linux
 check "boots" booted linux
+# A guest that reads registers stays in the guest.
+[ -d /sys/kernel/debug/kvm ] || mount -t debugfs debugfs /sys/kernel/debug
+register_exits() { cat /sys/kernel/debug/kvm/"${pid[linux]}"-*/mmio_exit_user; }
+exits=$(register_exits)
+check "reads-registers" eval "[ \"\$(guest linux 60 'for i in \$(seq 2000); do read s </sys/bus/virtio/devices/virtio0/status; done; echo \$s')\" = 0x0000000f ]"
+exits=$(($(register_exits) - exits))
+echo "# $exits exits to read a register 2000 times, and to say so"
+check "registers-are-read-without-exits" [ "$exits" -lt 1000 ]
 check "rng-is-the-guests" guest linux 60 'grep -x virtio_rng.0 /sys/class/misc/hw_random/rng_current'
 check "rng-gives" eval "[ \"\$(guest linux 60 'head -c 65536 /dev/hwrng | wc -c')\" = 65536 ]"
 draw() { guest linux 60 'head -c 32 /dev/hwrng | sha256sum'; }

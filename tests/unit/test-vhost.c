@@ -142,6 +142,7 @@ static struct device_env env = {
 	.loop = (struct loop *)&device,
 	.mem = &driver.mem,
 	.irq = &irq,
+	.registers = registers,
 };
 static struct listener *listener;
 

@@ -36,9 +36,11 @@ static struct kvm_seam host;
 static struct window window = {
 	.config = { .gpa = WINDOW_GPA, .size = 64 * BLOCK, .block_bytes = BLOCK },
 };
-static const struct device_env env = {
-	.id = "balloon0", .loop = (struct loop *)&device, .mem = &memory, .irq = &irq
-};
+static const struct device_env env = { .id = "balloon0",
+	.loop = (struct loop *)&device,
+	.mem = &memory,
+	.irq = &irq,
+	.registers = registers };
 static unsigned changes;
 
 static void changed(struct device *of, void *opaque)

@@ -40,7 +40,9 @@ static void set_line(struct irq_line *line, bool level)
 }
 
 static struct irq_line line = { set_line };
-static struct device_env env = { .id = "disk0", .irq = &line, .mem = &driver.mem };
+static struct device_env env = {
+	.id = "disk0", .irq = &line, .registers = registers, .mem = &driver.mem
+};
 static void *node;
 
 static void set_property(const char *name, const void *value, size_t len)
@@ -453,6 +455,16 @@ static void *stop_by_driver(void *done)
 	return NULL;
 }
 
+static bool is_stopping(void)
+{
+	bool ready;
+
+	pthread_mutex_lock(&device->lock);
+	ready = container_of(device, struct virtio_device, base)->state.queues[0].ready;
+	pthread_mutex_unlock(&device->lock);
+	return !ready;
+}
+
 /* 4.2.2.2: nor is a stopped queue used any more once it reads as not ready. */
 static void a_stopped_queue_is_left_alone(void **unused)
 {
@@ -462,11 +474,12 @@ static void a_stopped_queue_is_left_alone(void **unused)
 	put(IN, 0, SECTOR);
 	offer(0);
 	pthread_create(&thread, NULL, stop_by_driver, &done);
-	while (mmio(VIRTIO_MMIO_QUEUE_READY, 4, false, 0))
+	while (!is_stopping())
 		;
 	assert_false(__atomic_load_n(&done, __ATOMIC_SEQ_CST));
 	mmio(VIRTIO_MMIO_QUEUE_READY, 4, true, 1);
-	assert_int_equal(mmio(VIRTIO_MMIO_QUEUE_READY, 4, false, 0), 0);
+	assert_true(is_stopping());
+	assert_int_equal(mmio(VIRTIO_MMIO_QUEUE_READY, 4, false, 0), 1);
 	fake_disk_end(0, 0);
 	pthread_join(thread, NULL);
 	assert_int_equal(driver_used(&driver)->idx, 0);

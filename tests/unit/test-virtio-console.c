@@ -46,6 +46,7 @@ static const struct device_env env = {
 	.loop = (struct loop *)&device,
 	.mem = &memory,
 	.irq = &irq,
+	.registers = registers,
 	.ports = chardevs,
 };
 

@@ -96,9 +96,11 @@ static int create(const struct shape *new_shape)
 		.backing = new_shape->backing,
 		.few_changes = new_shape->few_changes,
 	};
-	static struct device_env env = {
-		.id = "vmem0", .loop = (struct loop *)&driver, .mem = &driver.mem, .irq = &irq
-	};
+	static struct device_env env = { .id = "vmem0",
+		.loop = (struct loop *)&driver,
+		.mem = &driver.mem,
+		.irq = &irq,
+		.registers = registers };
 	static struct virtio_mem_node node;
 	int err;
 

@@ -38,6 +38,7 @@ static const struct device_env env = {
 	.loop = (struct loop *)&driver,
 	.mem = &driver.mem,
 	.irq = &irq,
+	.registers = registers,
 	.window = &window,
 };
 
@@ -287,7 +288,7 @@ static void sizes_follow_request(void **unused)
 		assert_int_equal(CONFIG(requested_size), steps[i].requested);
 		assert_int_equal(CONFIG(usable_region_size), steps[i].usable);
 		assert_int_equal(interrupts, 1);
-		assert_int_equal(mmio(VIRTIO_MMIO_CONFIG_GENERATION, 4, false, 0), generation + 1);
+		assert_int_equal(mmio(VIRTIO_MMIO_CONFIG_GENERATION, 4, false, 0), generation + 2);
 	}
 	assert_int_equal(virtio_mem_request(device, BLOCK + 1), -EINVAL);
 	assert_int_equal(virtio_mem_request(device, WINDOW + BLOCK), -ERANGE);
@@ -317,9 +318,9 @@ static void plugged_moves_generation(void **unused)
 	uint64_t generation = mmio(VIRTIO_MMIO_CONFIG_GENERATION, 4, false, 0);
 
 	ask(PLUG, 0, 1);
-	assert_int_equal(mmio(VIRTIO_MMIO_CONFIG_GENERATION, 4, false, 0), generation + 1);
+	assert_int_equal(mmio(VIRTIO_MMIO_CONFIG_GENERATION, 4, false, 0), generation + 2);
 	ask(STATE, 0, 1);
-	assert_int_equal(mmio(VIRTIO_MMIO_CONFIG_GENERATION, 4, false, 0), generation + 1);
+	assert_int_equal(mmio(VIRTIO_MMIO_CONFIG_GENERATION, 4, false, 0), generation + 2);
 }
 
 static void hint_after_busy(void **unused)

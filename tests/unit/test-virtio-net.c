@@ -18,6 +18,7 @@
 #include "fake-loop.h"
 #include "hyp/irq.h"
 #include "hyp/util.h"
+#include "mmio.h"
 #include "unit.h"
 
 #define QUEUE_SIZE 8
@@ -27,7 +28,6 @@
 enum { RECEIVE, TRANSMIT, QUEUES };
 
 static struct driver rings[QUEUES]; /* the memory of both is rings[0]'s */
-static struct device *device;
 static unsigned interrupts;
 
 static void count_interrupt(struct irq_line *line, bool level)
@@ -42,6 +42,7 @@ static const struct device_env env = {
 	.loop = (struct loop *)&device,
 	.mem = &rings[0].mem,
 	.irq = &irq,
+	.registers = registers,
 };
 
 /* ---- The network ---- */
@@ -119,12 +120,12 @@ static void network_destroy(struct netdev *netdev)
 }
 
 static const struct netdev_ops network_ops = {
-	network_send,
-	network_receive,
-	network_listen,
-	network_set_offloads,
-	network_set_active,
-	network_destroy,
+	.send = network_send,
+	.receive = network_receive,
+	.listen = network_listen,
+	.set_offloads = network_set_offloads,
+	.set_active = network_set_active,
+	.destroy = network_destroy,
 };
 
 int __wrap_tap_open(const char *name, bool several, int *ret_fd);
@@ -199,16 +200,6 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 }
 
 /* ---- The driver ---- */
-
-static uint64_t mmio(uint64_t offset, unsigned size, bool write, uint64_t data)
-{
-	struct mmio_access one = { .offset = offset, .size = size, .write = write, .data = data };
-
-	pthread_mutex_lock(&device->lock);
-	device->region.access(&device->region, &one);
-	pthread_mutex_unlock(&device->lock);
-	return one.data;
-}
 
 static void write32(uint64_t offset, uint32_t value)
 {

@@ -31,6 +31,7 @@ static const struct device_env env = {
 	.loop = (struct loop *)&driver,
 	.mem = &driver.mem,
 	.irq = &irq,
+	.registers = registers,
 };
 
 static void no_log(enum log_level level, const char *line)
