@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 # What disk.sh, net.sh and boot.sh share: what a monitor spends while a command runs in its guest, and a table of that beside
 # QEMU's. CPU time is that of all the process's threads: vCPUs with the guest in them, the monitor's own, io_uring's
-# workers, and vhost's, which are the process's too (since Linux 6.4); and that of its helper. Of a second number the vCPUs are left out. What
+# workers, and vhost's, which are the process's too (since Linux 6.4); and that of its helper: a cgroup's. Of a second number the vCPUs are left out. What
 # the same program spends to start and do next to nothing is taken off.
 
 . "$TOP/tests/bench/beside.bash"
@@ -12,14 +12,12 @@ rounds=${ROUNDS:-3}
 # needs FOLDER: a disk of toolchain/host --with.
 needs() { [ -d "$1" ] || { echo "skipped: no $1, which toolchain/host --with ${1##*/} makes"; exit 77; }; }
 [ -d /sys/kernel/debug/kvm ] || mount -t debugfs debugfs /sys/kernel/debug
-tick_us=10000 # of USER_HZ, in which the kernel tells it
-
 # counters NAME: CPU time of the process and of its helper, of its vCPUs (the threads that have run a guest), both in us; and exits.
 declare -A helper # the process id of its passt, if it has one
 counters() {
-	local p=/proc/${pid[$1]} t
-	awk -v tick="$tick_us" '{ sub(/.*\) /, ""); us += ($12 + $13) * tick } END { print us }' "$p/stat" \
-		${helper[$1]:+"/proc/${helper[$1]}/stat"}
+	local p=/proc/${pid[$1]} t group=/sys/fs/cgroup/of-$1
+	[ -d "$group" ] || { mkdir "$group" && printf '%s\n' "${pid[$1]}" ${helper[$1]:-} | while read -r t; do echo "$t" >"$group/cgroup.procs"; done; }
+	awk '$1 == "usage_usec" { print $2 }' "$group/cpu.stat"
 	for t in "$p"/task/*; do
 		[ "$(awk '{ sub(/.*\) /, ""); print $41 }' "$t/stat")" -eq 0 ] || cut -d ' ' -f 1 "$t/schedstat"
 	done 2>/dev/null | awk '{ ns += $1 } END { printf "%d\n", ns / 1000 }'
