@@ -15,8 +15,9 @@ struct netdev;
 
 struct netdev_ops {
 	/*
-	 * One frame, behind a header of NETDEV_HEADER bytes. 0 when it went or was dropped, as
-	 * networks do; -EAGAIN: nothing happened, and `writable` will be called.
+	 * One frame, behind a header of NETDEV_HEADER bytes, in NETDEV_PARTS_MAX parts at most. 0 when
+	 * it went or was dropped, as networks do; -EAGAIN: nothing happened, and `writable` will be
+	 * called.
 	 */
 	int (*send)(struct netdev *netdev, const struct iovec *iov, unsigned count);
 	/*
@@ -53,7 +54,8 @@ struct netdev {
 };
 
 /* struct virtio_net_hdr_v1: before every frame, both ways. */
-#define NETDEV_HEADER 12
+#define NETDEV_HEADER	 12
+#define NETDEV_PARTS_MAX 256
 /* The longest frame with its header: 64 KiB that a segment may have, and an Ethernet header with a VLAN's tag. */
 #define NETDEV_FRAME_MAX (NETDEV_HEADER + 65536 + 18)
 

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * passt; see passt.h. Both ways the socket is a stream of Ethernet frames, each behind its length in
- * 4 bytes, the highest first. A frame is sent from a copy, as the socket may take a part of it. One that comes is
- * read together with the next one's length and no further: what else has come is still in the
- * socket, where the loop sees it.
+ * 4 bytes, the highest first. A frame is sent from where it is; where the socket takes a part of it, the
+ * rest is kept. One that comes is read together with the next one's length and no further: what else
+ * has come is still in the socket, where the loop sees it.
  */
 #include "devices/passt.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
@@ -107,32 +108,54 @@ static void ready(struct loop_fd *loop_fd, uint32_t events)
 		client->readable(client);
 }
 
+/* What the socket did not take, all but the first `sent` bytes; it goes when there is room. */
+static void keep_rest(struct passt *passt, const struct iovec *parts, unsigned count, size_t sent)
+{
+	for (unsigned i = 0; i < count; i++) {
+		size_t past = sent < parts[i].iov_len ? sent : parts[i].iov_len;
+		size_t len = parts[i].iov_len - past;
+
+		memcpy(passt->out + passt->out_len, (const uint8_t *)parts[i].iov_base + past, len);
+		passt->out_len += (uint32_t)len;
+		sent -= past;
+	}
+	if (passt->out_len)
+		watch(passt);
+}
+
+/* Each frame by itself: Debian 12's passt resets connections of which it finds several at once. */
 static int passt_send(struct netdev *netdev, const struct iovec *iov, unsigned count)
 {
 	struct passt *passt = container_of(netdev, struct passt, netdev);
+	struct iovec parts[1 + NETDEV_PARTS_MAX];
+	struct msghdr message = { .msg_iov = parts, .msg_iovlen = 1 + count };
 	size_t len = 0, skip = NETDEV_HEADER;
+	unsigned used = 0;
 	uint32_t length;
+	ssize_t sent;
 
 	for (unsigned i = 0; i < count; i++)
 		len += iov[i].iov_len;
 	len -= NETDEV_HEADER;
-	if (len < SHORTEST || len > SENT_MAX || !passt->watch.loop)
+	if (len < SHORTEST || len > SENT_MAX || count > NETDEV_PARTS_MAX || !passt->watch.loop)
 		return 0;
 	if (!flush(passt))
 		return -EAGAIN;
 	length = htonl((uint32_t)len);
-	memcpy(passt->out, &length, LENGTH);
-	passt->out_len = LENGTH;
+	parts[used++] = (struct iovec){ &length, LENGTH };
 	for (unsigned i = 0; i < count; i++) {
 		size_t past = skip < iov[i].iov_len ? skip : iov[i].iov_len;
 
-		memcpy(passt->out + passt->out_len, (uint8_t *)iov[i].iov_base + past,
-			iov[i].iov_len - past);
-		passt->out_len += (uint32_t)(iov[i].iov_len - past);
+		parts[used++] = (struct iovec){ (uint8_t *)iov[i].iov_base + past,
+			iov[i].iov_len - past };
 		skip -= past;
 	}
-	if (!flush(passt))
-		watch(passt);
+	do
+		sent = sendmsg(passt->watch.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	if (sent < 0 && errno != EAGAIN)
+		return 0; /* it has ended, as the loop will see too */
+	keep_rest(passt, parts, used, sent < 0 ? 0 : (size_t)sent);
 	return 0;
 }
 
@@ -299,6 +322,8 @@ int passt_create(int fd, pid_t pid, const char *id, struct loop *loop, struct ne
 		passt->id = id;
 		passt->pid = pid;
 		passt->watch = (struct loop_fd){ .fd = fd, .ready = ready };
+		/* Room for more frames, as much as the host lets anyone have; without it they wait more often. */
+		(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &(int){ INT_MAX / 2 }, sizeof(int));
 		err = loop_fd_add(loop, &passt->watch);
 	}
 	if (err) {

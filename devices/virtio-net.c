@@ -152,7 +152,7 @@ static void receive(struct pair *pair)
 static int send_chain(const struct pair *pair, const struct virtq_chain *chain)
 {
 	const struct virtio_net *net = pair->net;
-	struct iovec iov[VIRTQ_SIZE_MAX];
+	struct iovec iov[NETDEV_PARTS_MAX];
 	unsigned count = 0;
 
 	if (chain->writable || chain->readable_bytes <= NETDEV_HEADER ||
