@@ -15,23 +15,29 @@ forward basics 60
 check "basics-powers-off" eval "[ $status -eq 0 ]"
 
 # Every device there is, misused in every way that a guest has; all of them serve on. Those of the host's kernel where
-# it has them.
+# it has them: the guest knows such a card by the end of its address. Whoever asks for the host's gets an answer.
+echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6 # nobody else speaks
+ip link set lo up
+ip addr add 10.66.0.1/32 dev lo
 in_kernel=''
-[ ! -c /dev/vhost-net ] || in_kernel+='net1 { compatible = "sluice,virtio-net"; tap = "misuse1"; vhost; };'
+[ ! -c /dev/vhost-net ] || in_kernel+='net1 { compatible = "sluice,virtio-net"; tap = "misuse1"; vhost; local-mac-address = [02 00 00 00 00 ff]; };'
 [ ! -c /dev/vhost-vsock ] || in_kernel+='vsock0 { compatible = "sluice,virtio-vsock"; cid = <9>; };'
 truncate -s 16M "$work/misuse.img"
 bare misuse misuse 1 "$(usual_window 'block-size = /bits/ 64 <0x200000>; requested-size = /bits/ 64 <0x800000>;')
 	disk0 { compatible = \"sluice,virtio-blk\"; file = \"misuse.img\"; };
-	net0 { compatible = \"sluice,virtio-net\"; tap = \"misuse0\"; };
+	net0 { compatible = \"sluice,virtio-net\"; tap = \"misuse0\"; local-mac-address = [02 00 00 00 00 01]; };
 	rng0 { compatible = \"sluice,virtio-rng\"; };
 	balloon { compatible = \"sluice,virtio-balloon\"; };
 	console0 { compatible = \"sluice,virtio-console\"; ports = \"agent\", \"log=file:misuse.log\"; };
 	$in_kernel
 	watchdog { compatible = \"sluice,watchdog\"; action = \"event\"; };" ram=0x4000000
-forward misuse 400
+run misuse
+check "misuse-has-its-networks" eval "until_true 60 ip link set misuse0 up && { [ ! -c /dev/vhost-net ] || until_true 60 ip link set misuse1 up; }"
+send misuse begin
+check "misuse-ends-well" ended misuse 400 0
+points misuse
 says_registers() { head -n 5 "$work/misuse.err"; grep -q 'stray store at 0x9010000, arm,pl031: a device.s registers, by other than a plain load or store' "$work/misuse.err"; }
 check "misuse-of-registers-is-told" says_registers
-check "misuse-ends-well" [ "$status" -eq 0 ]
 
 # Three lives in one process: nothing of one is left in the next.
 bare again again 1 "$(usual_window 'block-size = /bits/ 64 <0x200000>; requested-size = /bits/ 64 <0x800000>;')"

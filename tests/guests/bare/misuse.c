@@ -13,6 +13,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 #define ANSWER_US   20000000
+#define SOON_US	    20000 /* by when what answers at all has done so */
 #define QUEUES	    6
 #define UART	    0x09000000
 #define RAM	    0x40000000
@@ -60,6 +61,8 @@ static const struct kind {
 	struct virtq_part parts[3];
 	struct virtq_part answer; /* what may come back; of no bytes: nothing does */
 	unsigned answers;	  /* the queue that takes it */
+	struct virtq_part ask;	  /* makes the host fill a request; of no bytes: nothing has to */
+	unsigned asks;		  /* the queue that takes that */
 	uint32_t large;	    /* what part 1 may be as well, to take a while; 0: nothing of it does */
 	bool frees;	    /* what it is told to write to is memory that it takes away */
 	void (*fill)(void); /* what the device reads */
@@ -107,6 +110,23 @@ static bool nothing_written(uint32_t used_len)
 	return !used_len;
 }
 
+/* An ARP probe for the host's address. */
+static void arp_fill(void)
+{
+	static const uint8_t probe[] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff,
+		0xff, 0xff, 2, 0, 0, 0, 0, 1, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 1, 0, 0,
+		0, 0, 0, 0, 0, 0, 0, 0, 10, 66, 0, 1 };
+
+	memcpy((void *)PART(2), probe, sizeof(probe));
+}
+
+static bool arp_good(uint32_t used_len)
+{
+	const uint8_t *frame = (void *)PART(1);
+
+	return used_len == 12 + 42 && frame[12] == 8 && frame[13] == 6 && frame[21] == 2;
+}
+
 static void console_fill(void)
 {
 	const uint16_t ready[] = { 0, 0, 0, 1 }; /* DEVICE_READY, as it should be */
@@ -139,19 +159,39 @@ static bool balloon_good(uint32_t used_len)
 }
 
 /* To a port of the host's where nobody listens. */
-static void vsock_fill(void)
+static void vsock_request(uint64_t to)
 {
 	const uint32_t request[HEADER / 4] = { device.config[0], 0, 2, 0, 1024, 1024, 0,
 		1 | 1 << 16 /* STREAM, REQUEST */, 0, 65536 };
 
-	memcpy((void *)PART(0), request, sizeof(request));
+	memcpy((void *)to, request, sizeof(request));
+}
+
+static bool vsock_reset(uint64_t at)
+{
+	const uint16_t *header = (void *)at;
+
+	return header[0] == 2 && header[15] == 3; /* from the host, RST */
+}
+
+static void vsock_fill(void)
+{
+	vsock_request(PART(0));
 }
 
 static bool vsock_good(uint32_t used_len)
 {
-	const uint16_t *header = (void *)PART(2);
+	return !used_len && vsock_reset(PART(2));
+}
 
-	return !used_len && header[0] == 2 && header[15] == 3; /* from the host, RST */
+static void vsock_ask_fill(void)
+{
+	vsock_request(PART(1));
+}
+
+static bool vsock_receive_good(uint32_t used_len)
+{
+	return used_len == HEADER && vsock_reset(PART(0));
 }
 
 static const struct kind kinds[] = {
@@ -160,6 +200,13 @@ static const struct kind kinds[] = {
 		.queue = 1,
 		.parts = { { PART(0), 12, false }, { PART(1), 60, false } },
 		.good = nothing_written },
+	{ .id = 1,
+		.name = "net's receive",
+		.parts = { { PART(0), 12, true }, { PART(1), 1514, true } },
+		.asks = 1,
+		.ask = { PART(2), 12 + 42, false },
+		.fill = arp_fill,
+		.good = arp_good },
 	{ .id = 2,
 		.name = "blk",
 		.features = 1 << 9, /* FLUSH */
@@ -204,6 +251,13 @@ static const struct kind kinds[] = {
 		.answer = { PART(2), HEADER, true },
 		.fill = vsock_fill,
 		.good = vsock_good },
+	{ .id = 19,
+		.name = "vsock's receive",
+		.parts = { { PART(0), HEADER, true } },
+		.asks = 1,
+		.ask = { PART(1), HEADER, false },
+		.fill = vsock_ask_fill,
+		.good = vsock_receive_good },
 	{ .id = 24,
 		.name = "mem",
 		.features = 2, /* UNPLUGGED_INACCESSIBLE */
@@ -219,6 +273,7 @@ static struct virtq queues[QUEUES], *queue;
 static struct virtq_part parts[3];
 static unsigned count;
 static unsigned tried, unanswered, broken; /* in this group */
+static bool in_kernel; /* the host's kernel serves it, and keeps buffers that it cannot fill */
 
 /* By plain loads and stores: others, which a compiler may choose, have no syndrome, and abort. */
 static void put(unsigned reg, uint32_t value)
@@ -239,7 +294,7 @@ static void start(bool anew)
 {
 	if (anew)
 		device.start(&device, VIRTIO_VERSION_1 | kind->features | FEATURE_INDIRECT, queues,
-			kind->queue + 1);
+			(kind->ask.len ? kind->asks : kind->queue) + 1);
 	memset(buffers, 0, 3 * BUFFER);
 	if (kind->fill)
 		kind->fill();
@@ -249,9 +304,16 @@ static void start(bool anew)
 	queue = &queues[kind->queue];
 }
 
+static void ask(void)
+{
+	if (kind->ask.len)
+		virtq_offer(&device, &queues[kind->asks], kind->asks, &kind->ask, 1);
+}
+
 static void offer(void)
 {
 	virtq_offer(&device, queue, kind->queue, parts, count);
+	ask();
 }
 
 /* The first of what comes back: a device may have more to say than this. */
@@ -279,8 +341,11 @@ static bool works(void)
 /* Whatever was offered is given back, or the device says that it needs a reset; and then it works. */
 static void tried_it(bool answers)
 {
+	const bool may_keep = in_kernel && kind->ask.len;
+
 	tried++;
-	if (answers && !virtq_wait(&device, queue, ANSWER_US) && !device.needs_reset(&device)) {
+	if (answers && !virtq_wait(&device, queue, may_keep ? SOON_US : ANSWER_US) &&
+		!device.needs_reset(&device) && !may_keep) {
 		unanswered++;
 		printf("# %s: no answer to misuse %u\n", kind->name, tried);
 	}
@@ -312,6 +377,7 @@ static void publish(uint16_t head, uint16_t by)
 	queue->driver.index = (uint16_t)(queue->driver.index + by);
 	__asm__ volatile("dsb sy" ::: "memory");
 	device.notify(&device, kind->queue);
+	ask();
 }
 
 static const struct {
@@ -469,6 +535,7 @@ static void misuse_queues(void)
 			at[part] = places[place].addr;
 			taken = move_queue(queue->size, at[0], at[1], at[2]);
 			offer();
+			ask(); /* the queue begins anew: what works() has offered is there again */
 			/* A ring of the driver's, or the device's, that is memory holds nothing, or the answer. */
 			tried_it(taken && (part == 0 || !places[place].begins_in_memory));
 		}
@@ -669,6 +736,11 @@ int main(int argc, char **argv)
 		result(false, "there is a window");
 		return 1;
 	}
+	/* The host's networks are there once it has made this machine. */
+	printf("begin?\n");
+	fflush(stdout);
+	while (console_get() != '\n')
+		;
 	window = vmem.addr;
 	unplugged = vmem.addr + vmem.block;
 	alias = mmu_alias(0);
@@ -680,6 +752,7 @@ int main(int argc, char **argv)
 		if (!virtio_mmio_open(&device, place, &id))
 			continue;
 		regs = device.regs;
+		in_kernel = id == 19 || (id == 1 && (device.config[1] >> 8 & 0xff) == 0xff);
 		find_places(&vmem);
 		for (kind = kinds; kind < kinds + COUNT(kinds); kind++) {
 			if (kind->id != id)
