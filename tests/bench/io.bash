@@ -52,7 +52,11 @@ measure() {
 	done
 }
 
-# row WHAT LABEL UNIT: medians, and whether QEMU's speed is reached with less CPU time.
+# spread NUMBERS...: of the rounds of one monitor, how far they lie apart.
+spread() { printf '%s\n' "$@" | sort -n | sed -n '1p;$p' | paste -sd ' ' | awk '{ print $2 - $1 }'; }
+
+# row WHAT LABEL UNIT: medians, and whether QEMU's speed is reached with less CPU time. What is less than QEMU's own
+# rounds lie apart is no difference: "level" where that is so of both.
 row() {
 	local n line=''
 	for n in speeds cpu beside exits; do
@@ -60,8 +64,15 @@ row() {
 		# shellcheck disable=SC2086
 		line+=" $(median ${of[sluice-$1]}) $(median ${of[qemu-$1]})"
 	done
+	# shellcheck disable=SC2086
+	line+=" $(spread ${speeds[qemu-$1]}) $(spread ${cpu[qemu-$1]})"
 	awk -v label="$2" -v unit="$3" '{
-		bar = $1 < $2 ? "slower" : $3 >= $4 ? "more CPU" : $1 < 1.2 * $2 ? "met" : "met, 1.2"
+		faster = $1 - $2
+		less = $4 - $3
+		if (faster < -$9) bar = "slower"
+		else if (less < -$10) bar = "more CPU"
+		else if (less <= $10 && (faster <= $9 || less <= 0)) bar = "level"
+		else bar = $1 < 1.2 * $2 ? "met" : "met, 1.2"
 		printf "| %s | %s | %s %s | %.2f | %d | %d | %d | %d | %s | %s | %s |\n", label, $1, $2, unit, $1 / $2, $3, $4, $5, $6, $7, $8, bar
 	}' <<<"$line"
 }
