@@ -34,7 +34,7 @@ struct host_limits {
 		address_space; /* bytes a process may reserve: 2^39, 2^47 or 2^48, less RLIMIT_AS */
 	uint64_t address_run;  /* the longest stretch of it; 0: not known */
 	uint64_t page_bytes;   /* 4096, 16384 or 65536 */
-	unsigned memslots;     /* KVM_CAP_NR_MEMSLOTS */
+	unsigned memslots;     /* struct kvm_limits */
 	unsigned vcpus;	       /* KVM_CAP_MAX_VCPUS */
 	bool gicv2, gicv3, its; /* interrupt controllers for guests; none: not known (no KVM) */
 	unsigned cpu_features;	/* a bit 1 << enum cpu_feature each */

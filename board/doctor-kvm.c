@@ -38,7 +38,7 @@ static enum status check_slots(const struct survey *survey, struct finding *find
 {
 	if (survey->kvm)
 		return SILENT;
-	if (survey->limits.memslots < 512) {
+	if (survey->limits.memslots < 511) {
 		advise(finding, "windows get fewer and larger slots");
 		return found(
 			finding, NOTE, "%u memory slots for a machine", survey->limits.memslots);

@@ -63,7 +63,7 @@ static void probe_address_space(struct host_limits *ret)
 
 int host_probe(struct host_limits *ret)
 {
-	struct kvm_limits kvm = { .memslots = 32767, .vcpus = 512 };
+	struct kvm_limits kvm = { .memslots = 32766, .vcpus = 512 };
 	int err = kvm_probe(&kvm);
 
 	if (!err && !kvm.ipa_bits)

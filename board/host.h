@@ -8,7 +8,7 @@ struct host_limits;
 /*
  * Asks the running host. Where KVM cannot be asked the result is -errno (as kvm_probe(); -ENOTSUP
  * for a KVM that is not arm64's), and the limits are still filled, for checking a tree: 40 bits of
- * guest addresses, 32767 slots, 512 vCPUs, GIC and CPUs unknown (0).
+ * guest addresses, 32766 slots, 512 vCPUs, GIC and CPUs unknown (0).
  */
 int host_probe(struct host_limits *ret);
 

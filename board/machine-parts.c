@@ -72,7 +72,7 @@ static int create_stolen_time(struct machine *machine)
 	return err ? err : addrspace_make_writable(machine->stolen_time, STOLEN_TIME_SIZE);
 }
 
-/* The pages of the places that are taken. Where a page is larger than all places, others' reads stay exits. */
+/* The pages of the places that are taken. Where one is larger than all places are, reads stay exits. */
 static int create_registers(struct machine *machine)
 {
 	const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
@@ -86,7 +86,8 @@ static int create_registers(struct machine *machine)
 			size = end;
 	}
 	size = align_up(size, page);
-	if (!size || size > VIRTIO_MMIO_PLACES * VIRTIO_MMIO_SIZE)
+	if (!machine->limits.readonly_slots || !size ||
+		size > VIRTIO_MMIO_PLACES * VIRTIO_MMIO_SIZE)
 		return 0;
 	return registers_create(&machine->registers, VIRTIO_MMIO_BASE, size);
 }

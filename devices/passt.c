@@ -123,7 +123,7 @@ static void keep_rest(struct passt *passt, const struct iovec *parts, unsigned c
 		watch(passt);
 }
 
-/* Each frame by itself: Debian 12's passt resets connections of which it finds several at once. */
+/* Each frame in a call of its own: Debian 12's passt resets connections where one call sends several. */
 static int passt_send(struct netdev *netdev, const struct iovec *iov, unsigned count)
 {
 	struct passt *passt = container_of(netdev, struct passt, netdev);
@@ -134,10 +134,11 @@ static int passt_send(struct netdev *netdev, const struct iovec *iov, unsigned c
 	uint32_t length;
 	ssize_t sent;
 
+	CHECK(count <= NETDEV_PARTS_MAX);
 	for (unsigned i = 0; i < count; i++)
 		len += iov[i].iov_len;
 	len -= NETDEV_HEADER;
-	if (len < SHORTEST || len > SENT_MAX || count > NETDEV_PARTS_MAX || !passt->watch.loop)
+	if (len < SHORTEST || len > SENT_MAX || !passt->watch.loop)
 		return 0;
 	if (!flush(passt))
 		return -EAGAIN;
@@ -153,8 +154,9 @@ static int passt_send(struct netdev *netdev, const struct iovec *iov, unsigned c
 	do
 		sent = sendmsg(passt->watch.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 	while (sent < 0 && errno == EINTR);
-	if (sent < 0 && errno != EAGAIN)
+	if (sent < 0 && errno != EAGAIN && errno != EFAULT)
 		return 0; /* it has ended, as the loop will see too */
+	/* What the host cannot provide of the guest's memory it says where we touch it. */
 	keep_rest(passt, parts, used, sent < 0 ? 0 : (size_t)sent);
 	return 0;
 }

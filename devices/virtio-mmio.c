@@ -78,7 +78,7 @@ static void write_queue_ready(struct virtio_device *device, struct virtq *queue,
 		virtio_stop_queue(device, index);
 	else if (!queue->ready && !device->in_flight[index] &&
 		 device->state.status & VIRTIO_CONFIG_S_FEATURES_OK)
-		/* Where it is refused, QueueReady goes on reading 0. */
+		/* Where it is refused, QueueReady goes on reading as it did. */
 		if (!virtq_start(
 			    queue, device->class->queue_size_max, device->state.driver_features) &&
 			device->state.status & VIRTIO_CONFIG_S_DRIVER_OK)
@@ -154,44 +154,47 @@ static const struct mmio_register registers[VIRTIO_MMIO_CONFIG / 4] = {
 	AT(CONFIG_GENERATION) = { .readable = true, STATE(config_generation) },
 };
 
-/* The one check of the driver's queue selector. */
-static struct virtq *selected_queue(const struct virtio_device *device)
+/* The one check of the driver's queue selector: false where there is no such queue. */
+static bool selects_queue(const struct virtio_device *device)
 {
-	uint32_t selector = device->state.queue_sel;
-
-	return selector < device->class->queue_count
-		       ? (struct virtq *)&device->state.queues[selector]
-		       : NULL;
+	return device->state.queue_sel < device->class->queue_count;
 }
 
 static uint32_t read_register(const struct virtio_device *device, unsigned index)
 {
 	const struct mmio_register *reg = &registers[index];
-	const struct virtq *queue = reg->per_queue ? selected_queue(device) : NULL;
+	const struct virtio_state *state = &device->state;
+	const struct virtq *queue = NULL;
+	const char *fields = (const char *)state;
 
-	if (reg->per_queue && !queue)
-		return 0;
+	if (reg->per_queue) {
+		if (!selects_queue(device))
+			return 0;
+		queue = &state->queues[state->queue_sel];
+		fields = (const char *)queue;
+	}
 	if (reg->read)
 		return reg->read(device, queue);
-	if (!reg->readable)
-		return reg->constant;
-	return *(const uint32_t *)((const char *)(queue ? (const void *)queue : &device->state) +
-				   reg->field);
+	return reg->readable ? *(const uint32_t *)(fields + reg->field) : reg->constant;
 }
 
 static void write_register(struct virtio_device *device, unsigned index, uint32_t value)
 {
 	const struct mmio_register *reg = &registers[index];
-	struct virtq *queue = reg->per_queue ? selected_queue(device) : NULL;
+	struct virtio_state *state = &device->state;
+	struct virtq *queue = NULL;
+	char *fields = (char *)state;
 
-	if (reg->per_queue && !queue)
-		return;
+	if (reg->per_queue) {
+		if (!selects_queue(device))
+			return;
+		queue = &state->queues[state->queue_sel];
+		fields = (char *)queue;
+	}
 	if (reg->write)
 		reg->write(device, queue, value);
-	else if (reg->writable &&
-		 !(queue && queue->ready)) /* of a queue: not while it is ready (4.2.2.2) */
-		*(uint32_t *)((char *)(queue ? (void *)queue : &device->state) +
-			      reg->field) = value;
+	else if (reg->writable && !(queue && queue->ready)) /* not while it is ready (4.2.2.2) */
+		*(uint32_t *)(fields + reg->field) = value;
 }
 
 /* Beyond the space there are zeros. */
@@ -240,7 +243,10 @@ void virtio_mmio_show(const struct virtio_device *device)
 		words[i] = read_register(device, i);
 	if (config_bytes)
 		memcpy(config, device->config, config_bytes);
-	/* Who reads while it changes has read another generation before, or does after (2.5.3). */
+	/*
+	 * Who began to read before it changes, or ends after, finds another generation (2.5.1). Who does both within
+	 * it may have half of it; the interrupt that follows makes it look again.
+	 */
 	between = device->state.config_generation - 1;
 	if (memcmp(at + VIRTIO_MMIO_CONFIG, config, config_bytes))
 		registers_show(at + VIRTIO_MMIO_CONFIG_GENERATION, &between, sizeof(between));

@@ -9,7 +9,7 @@ struct virtio_device;
 
 /* Fills device->base.region: registers, configuration space and doorbells. 0 or -errno. */
 int virtio_mmio_init(struct virtio_device *device);
-/* What the device's registers read as may have changed. With the lock held. */
+/* What the device's registers read as may have changed. With the lock held, once others know of it. */
 void virtio_mmio_show(const struct virtio_device *device);
 /* Takes a zeroed device too. */
 void virtio_mmio_finish(struct virtio_device *device);

@@ -155,6 +155,7 @@ static int send_chain(const struct pair *pair, const struct virtq_chain *chain)
 	struct iovec iov[NETDEV_PARTS_MAX];
 	unsigned count = 0;
 
+	_Static_assert(NETDEV_PARTS_MAX >= VIRTQ_SIZE_MAX, "a chain's segments");
 	if (chain->writable || chain->readable_bytes <= NETDEV_HEADER ||
 		chain->readable_bytes > NETDEV_FRAME_MAX ||
 		!(net->config.status & VIRTIO_NET_S_LINK_UP))

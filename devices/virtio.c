@@ -244,6 +244,8 @@ void virtio_end(struct virtio_device *device, unsigned index, uint16_t head, uin
 	if (full)
 		virtio_kick(device, index);
 	device->all_in_flight--;
+	if (!device->in_flight[index] && !device->state.queues[index].ready)
+		virtio_mmio_show(device); /* whoever stops the queue waits for that */
 	if (!device->in_flight[index])
 		pthread_cond_broadcast(&device->drained);
 }
@@ -295,7 +297,8 @@ int virtio_init(struct virtio_device *device, const struct device_class *device_
 {
 	int err;
 
-	CHECK(class->queue_count <= VIRTIO_QUEUES_MAX && class->queue_size_max <= VIRTQ_SIZE_MAX);
+	CHECK(class->queue_count <= VIRTIO_QUEUES_MAX && class->queue_size_max <= VIRTQ_SIZE_MAX &&
+		class->config_bytes <= VIRTIO_MMIO_REGION_BYTES - VIRTIO_MMIO_CONFIG);
 	device->base.class = device_class;
 	device->base.id = env->id;
 	device->class = class;

@@ -10,7 +10,7 @@ struct kvm_slots {
 	int vm_fd; /* not owned; -1 between VMs */
 };
 
-/* `limit` is KVM_CAP_NR_MEMSLOTS (struct kvm_limits, memslots). */
+/* `limit` is struct kvm_limits' memslots. */
 void kvm_slots_init(struct kvm_slots *slots, unsigned limit);
 
 #endif

@@ -143,6 +143,7 @@ int kvm_probe(struct kvm_limits *ret)
 	limits.memslots = (unsigned)kvm_extension(fd, KVM_CAP_NR_MEMSLOTS);
 	if (limits.memslots)
 		limits.memslots--; /* registers.h has the last one */
+	limits.readonly_slots = kvm_extension(fd, KVM_CAP_READONLY_MEM) > 0;
 	limits.vcpus = (unsigned)kvm_extension(fd, KVM_CAP_MAX_VCPUS);
 	limits.ipa_bits = (unsigned)kvm_extension(fd, KVM_CAP_ARM_VM_IPA_SIZE);
 	limits.nisv = kvm_extension(fd, KVM_CAP_ARM_NISV_TO_USER) > 0;

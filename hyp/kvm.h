@@ -56,7 +56,8 @@ enum cpu_feature {
 struct kvm_limits {
 	unsigned
 		memslots; /* memory slots of a VM for its memory; there is one more, for registers */
-	unsigned vcpus;	  /* of a VM */
+	bool readonly_slots;   /* KVM_CAP_READONLY_MEM */
+	unsigned vcpus;	       /* of a VM */
 	unsigned ipa_bits;     /* guest-physical address bits; 0 where KVM does not say (x86-64) */
 	bool gicv2, gicv3;     /* in-kernel interrupt controllers */
 	bool nisv;	       /* KVM_CAP_ARM_NISV_TO_USER: exact addresses of stray pairs */

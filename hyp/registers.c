@@ -6,6 +6,7 @@
 #include <linux/kvm.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "hyp/kvm.h"
@@ -19,6 +20,8 @@ int registers_create(struct registers *registers, uint64_t gpa, uint64_t size)
 	if (!hva)
 		return -ENOMEM;
 	memset(hva, 0, size);
+	/* To fail to bring it back would look like the guest's fault. Not all hosts let us. */
+	(void)mlock(hva, size);
 	*registers = (struct registers){ .gpa = gpa, .size = size, .hva = hva };
 	return 0;
 }
@@ -63,6 +66,8 @@ static void wait_for_clean(void)
 
 void registers_show(uint8_t *at, const void *bytes, size_t len)
 {
+	bool changed = false;
+
 	for (size_t i = 0; i < len; i += sizeof(uint32_t)) {
 		uint32_t *word = (uint32_t *)(void *)(at + i), value;
 
@@ -71,6 +76,8 @@ void registers_show(uint8_t *at, const void *bytes, size_t len)
 			continue;
 		__atomic_store_n(word, value, __ATOMIC_RELEASE);
 		clean(word);
+		changed = true;
 	}
-	wait_for_clean();
+	if (changed)
+		wait_for_clean();
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What each kind of access comes to where a guest was given nothing. It has no needs, so that
- * bare-metal guests hold what they see against the same table.
+ * bare-metal guests hold what they see against the same table. Beside a device's registers, in a page
+ * that is read without exits (registers.h), what reads finds zeros.
  */
 #ifndef SLUICE_HYP_STRAY_TABLE_H
 #define SLUICE_HYP_STRAY_TABLE_H

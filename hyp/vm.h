@@ -2,7 +2,8 @@
 /*
  * One KVM virtual machine with its interrupt controller and lines. It lives from one system reset
  * to the next: a VGIC cannot be initialised twice, so a reset makes a new VM. Calls come in this
- * order: vm_create, gic_create, the vCPUs, gic_init, irq_pin_connect and vm_add_doorbells, run.
+ * order: vm_create, gic_create, the vCPUs, gic_init, irq_pin_connect, registers_map and
+ * vm_add_doorbells, run.
  */
 #ifndef SLUICE_HYP_VM_H
 #define SLUICE_HYP_VM_H

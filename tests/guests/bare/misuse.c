@@ -344,8 +344,10 @@ static void tried_it(bool answers)
 	const bool may_keep = in_kernel && kind->ask.len;
 
 	tried++;
-	if (answers && !virtq_wait(&device, queue, may_keep ? SOON_US : ANSWER_US) &&
-		!device.needs_reset(&device) && !may_keep) {
+	if (may_keep) {
+		(void)virtq_wait(&device, queue, SOON_US);
+	} else if (answers && !virtq_wait(&device, queue, ANSWER_US) &&
+		   !device.needs_reset(&device)) {
 		unanswered++;
 		printf("# %s: no answer to misuse %u\n", kind->name, tried);
 	}
