@@ -5,6 +5,7 @@
 # (virtio-net-pci) in turn, each with three cards and a passt of its own; medians of $ROUNDS (3).
 
 . "$TOP/tests/bench/io.bash"
+. "$TOP/tests/linux/network.bash"
 needs "$io"
 
 mib=${MIB:-512}
@@ -13,11 +14,7 @@ tree sluice 1 6.12 "aliases { virtio0 = \"/io\"; virtio1 = \"/tap\"; virtio2 = \
 	tap { compatible = \"sluice,virtio-net\"; tap = \"sluice1\"; local-mac-address = [02 00 00 00 01 01]; };
 	vhost { compatible = \"sluice,virtio-net\"; tap = \"sluice2\"; vhost; local-mac-address = [02 00 00 00 01 02]; };
 	passt { compatible = \"sluice,virtio-net\"; passt; local-mac-address = [02 00 00 00 01 03]; };"
-# passt gives guests the address that the host has where it goes out; what it reaches is another one of the host's.
-ip link set lo up
-ip addr add 10.8.0.1/32 dev lo
-socat -u TUN:10.7.0.2/24,tun-type=tap,up OPEN:/dev/null & pid[network]=$!
-must until_true 60 ip route add default via 10.7.0.1
+must network_for_passt
 run sluice
 must until_true 60 pgrep -x -P "${pid[sluice]}" passt
 helper[sluice]=$(pgrep -x -P "${pid[sluice]}" passt)

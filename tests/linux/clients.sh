@@ -12,17 +12,13 @@
 # guest's memory grows and shrinks. And socat over vsock, both ways at once, with every byte compared.
 
 . "$(dirname "$0")/lib.bash"
+. "$(dirname "$0")/network.bash"
 . "$(dirname "$0")/guest-io.bash"
 
 [ -c /dev/vhost-net ] && [ -c /dev/vhost-vsock ] || { echo '1..0 # SKIP this host has no /dev/vhost-net and -vsock'; exit; }
 echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6 # nobody else speaks
 echo $((32 << 20)) >/proc/sys/net/core/rmem_default
-ip link set lo up
-# The host's network for passt, and an address of the host's that is not the guest's too.
-socat -u TUN:10.7.0.2/24,tun-type=tap,tun-name=public,up OPEN:/dev/null &
-pid[tun]=$!
-until_true 20 ip route add default via 10.7.0.1
-ip addr add 10.8.0.1/32 dev lo
+check "has a network" network_for_passt
 
 ram='0x0 0x14000000'
 card() { echo "$1 { compatible = \"sluice,virtio-net\"; $2 };"; }

@@ -11,12 +11,9 @@
 
 [ -n "${own_network:-}" ] || exec env own_network=yes unshare -n "$0"
 . "$(dirname "$0")/lib.bash"
+. "$(dirname "$0")/network.bash"
 
-ip link set lo up
-socat -u TUN:10.7.0.2/24,tun-type=tap,up OPEN:/dev/null &
-pid[tap]=$!
-check "has-a-network" until_true 20 ip route add default via 10.7.0.1
-ip addr add 10.8.0.1/32 dev lo
+check "has-a-network" network_for_passt
 head -c 1M /dev/urandom >"$work/data"
 sum=$(sha256sum <"$work/data")
 socat -U TCP-LISTEN:7001,reuseaddr,fork OPEN:"$work/data" &
@@ -68,13 +65,6 @@ check "address" in_guest 120 "$address"
 fetches() { [ "$(in_guest 120 "socat -u TCP:$1:7001 - | sha256sum")" = "$sum" ]; }
 check "network" fetches 10.8.0.1
 send debian 'socat TCP-LISTEN:22,reuseaddr,fork EXEC:cat &'
-# The host speaks first: passt before 2024 waits for that.
-forwarded() {
-	local line=''
-	exec {tcp}<>/dev/tcp/127.0.0.1/2222 && echo and-back >&"$tcp" && read -r -t 10 -u "$tcp" line
-	exec {tcp}>&-
-	[ "$line" = and-back ]
-}
 check "forwarded-port" until_true 60 forwarded
 send debian 'printf "[Match]\nName=eth1\n[Network]\nAddress=10.9.0.2/24\n" >/etc/systemd/network/card.network; networkctl reload'
 check "card-on-tap" in_guest 120 'until ip -4 addr show eth1 | grep "inet 10.9.0.2/24"; do sleep 0.5; done'

@@ -10,6 +10,7 @@
 
 [ -n "${own_network:-}" ] || exec env own_network=yes unshare -n "$0"
 . "$(dirname "$0")/lib.bash"
+. "$(dirname "$0")/network.bash"
 
 ip link set lo up
 ram='0x0 0x10000000'
@@ -27,7 +28,6 @@ check "comes-up" guest net 60 'ip addr add 10.9.0.2/24 dev eth0 && ip link set e
 # The host's file comes to the guest, and goes back; both say what it is.
 head -c 16M /dev/urandom >"$work/data"
 sum=$(sha256sum <"$work/data")
-server() { socat -u "$1" "$2" & pid[server]=$!; }
 # receives NAME ADDRESS, sends NAME ADDRESS: of a guest, and where the host is for it. Who receives does not end its own
 # way first: passt before 2024 gives such a connection up.
 receives() {
@@ -66,11 +66,7 @@ check "comes-up-again" guest net 60 'ip addr add 10.9.0.2/24 dev eth0 && ip link
 send net 'poweroff -f'
 check "powers-off" ended net 60 0
 
-# The host's network for passt, and an address of the host's that is not the guest's too.
-socat -u TUN:10.7.0.2/24,tun-type=tap,up OPEN:/dev/null &
-pid[tap]=$!
-check "has-a-network" until_true 20 ip route add default via 10.7.0.1
-ip addr add 10.8.0.1/32 dev lo
+check "has-a-network" network_for_passt
 truncate -s 4M "$work/data"
 sum=$(sha256sum <"$work/data")
 child() { passt=$(pgrep -x -P "${pid[passt]}" passt); }
@@ -87,13 +83,6 @@ check "passt-gives-an-address" eval 'guest passt 60 "$dhcp" | grep -e "inet 10.7
 check "passt-receives" receives passt 10.8.0.1
 check "passt-sends" sends passt 10.8.0.1
 guest passt 60 '(while :; do nc -l -p 22 -e cat; done) >/dev/null 2>&1 & true'
-# The host speaks first: passt before 2024 waits for that.
-forwarded() {
-	local line=''
-	exec {tcp}<>/dev/tcp/127.0.0.1/2222 && echo and-back >&"$tcp" && read -r -t 10 -u "$tcp" line
-	exec {tcp}>&-
-	[ "$line" = and-back ]
-}
 check "passt-forwards" until_true 60 forwarded
 # The gateway would be the host's loopback, as the other address shows it to be served.
 server OPEN:/etc/passwd TCP-LISTEN:7003,reuseaddr,fork

@@ -8,6 +8,7 @@
 # cable, a reset, a reboot, a vsock both ways, and who else may have the machine's context id.
 
 . "$(dirname "$0")/lib.bash"
+. "$(dirname "$0")/network.bash"
 . "$(dirname "$0")/window.bash"
 
 ram='0x0 0x10000000'
@@ -53,7 +54,6 @@ check "comes-up" guest net 60 "$up"
 
 head -c 16M /dev/urandom >"$work/data"
 sum=$(sha256sum <"$work/data")
-server() { socat -u "$1" "$2" & pid[server]=$!; }
 receives() {
 	server "OPEN:$work/data" TCP-LISTEN:7001,reuseaddr
 	[ "$(guest net 200 'until nc 10.9.0.1 7001 </dev/null >/tmp/data 2>/dev/null && [ -s /tmp/data ]; do sleep 0.2; done; sha256sum </tmp/data')" = "$sum" ]

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "bare.h"
+#include "virtio-mmio.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -23,20 +24,6 @@
 #define HEADER	    44 /* of a vsock packet */
 #define LARGE	    ((uint8_t *)(BUFFERS + MiB))
 #define LARGE_BYTES (2 * MiB)
-
-/* Registers, in words. */
-enum {
-	FEATURES_SEL = 0x024 / 4,
-	FEATURES = 0x020 / 4,
-	QUEUE_SEL = 0x030 / 4,
-	QUEUE_NUM = 0x038 / 4,
-	QUEUE_READY = 0x044 / 4,
-	QUEUE_NOTIFY = 0x050 / 4,
-	STATUS = 0x070 / 4,
-	QUEUE_DESC = 0x080 / 4,
-	QUEUE_DRIVER = 0x090 / 4,
-	QUEUE_DEVICE = 0x0a0 / 4,
-};
 
 #define FEATURE_INDIRECT (UINT64_C(1) << 28)
 
@@ -580,8 +567,8 @@ static void misuse_status(void)
 	for (unsigned i = 0; i < COUNT(orders); i++) {
 		start(false);
 		put(STATUS, 0);
-		put(FEATURES_SEL, i);
-		put(FEATURES, UINT32_MAX); /* none that was offered, or not these alone */
+		put(DRIVER_FEATURES_SEL, i);
+		put(DRIVER_FEATURES, UINT32_MAX); /* none that was offered, or not these alone */
 		for (unsigned step = 0; step < 3; step++) {
 			put(STATUS, orders[i][step]);
 			offer();

@@ -1,28 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Virtio devices on virtio-mmio (virtio 1.3, 4.2), or else on PCI: found and started. */
 #include "bare.h"
+#include "virtio-mmio.h"
 
 #define MMIO_BASE   0x0a000000
 #define MMIO_SIZE   0x200
 #define NEEDS_RESET 64
-
-/* Registers (4.2.2), in words. */
-enum {
-	MAGIC = 0x000 / 4,
-	DEVICE_ID = 0x008 / 4,
-	DRIVER_FEATURES = 0x020 / 4,
-	DRIVER_FEATURES_SEL = 0x024 / 4,
-	QUEUE_SEL = 0x030 / 4,
-	QUEUE_NUM_MAX = 0x034 / 4,
-	QUEUE_NUM = 0x038 / 4,
-	QUEUE_READY = 0x044 / 4,
-	QUEUE_NOTIFY = 0x050 / 4,
-	STATUS = 0x070 / 4,
-	QUEUE_DESC = 0x080 / 4,
-	QUEUE_DRIVER = 0x090 / 4,
-	QUEUE_DEVICE = 0x0a0 / 4,
-	CONFIG = 0x100 / 4,
-};
 
 static void set_address(volatile uint32_t *at, const void *to)
 {
