@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/vhost.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -16,6 +17,7 @@
 #include "devices/vhost.h"
 #include "devices/virtio-vsock.h"
 #include "hyp/irq.h"
+#include "hyp/log.h"
 #include "hyp/slots.h"
 #include "mmio-driver.h"
 
@@ -38,6 +40,7 @@ static struct kernel {
 	} rings[RINGS];
 	bool running;
 	uint64_t cid;
+	unsigned taken; /* so many times more the cid is another's */
 } kernel;
 
 int __wrap_open64(const char *path, int flags, ...);
@@ -118,6 +121,11 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 		return 0;
 	case VHOST_VSOCK_SET_GUEST_CID: /* which the worker before, if any, has still */
 		assert_true(!kernel.last_fd || fcntl(kernel.last_fd, F_GETFD) < 0);
+		if (kernel.taken) {
+			kernel.taken--;
+			errno = EADDRINUSE;
+			return -1;
+		}
 		kernel.cid = *(uint64_t *)arg;
 		return 0;
 	case VHOST_VSOCK_SET_RUNNING:
@@ -367,6 +375,35 @@ static void a_reset_without_another_worker(void **unused)
 	assert_true(kernel.running);
 }
 
+static char line[200];
+
+static void keep_line(enum log_level level, const char *text)
+{
+	snprintf(line, sizeof(line), "%s", text);
+}
+
+/* For a moment by who looks at a tree that names it; or for good, till the reset after. */
+static void its_cid_is_taken(void **unused)
+{
+	log_set_sink(keep_line);
+	line[0] = '\0';
+	kernel.cid = 0;
+	kernel.taken = 2;
+	virtio_vsock_class.reset(device);
+	assert_int_equal(kernel.cid, cid);
+	assert_string_equal(line, "");
+	kernel.cid = 0;
+	kernel.taken = UINT_MAX;
+	virtio_vsock_class.reset(device);
+	assert_int_equal(kernel.cid, 0);
+	assert_string_equal(line, "vsock0: cid 7 is lost to another: Address already in use");
+	run();
+	assert_int_equal(status(), 15);
+	kernel.taken = 0;
+	virtio_vsock_class.reset(device);
+	assert_int_equal(kernel.cid, cid);
+}
+
 static void a_kernel_without_features(void **unused)
 {
 	struct device *none;
@@ -395,6 +432,7 @@ int main(void)
 		TEST(a_ring_fails),
 		TEST(a_reset_has_another_worker),
 		TEST(a_reset_without_another_worker),
+		TEST(its_cid_is_taken),
 		TEST(a_kernel_without_features),
 	};
 
