@@ -12,12 +12,20 @@ rounds=${ROUNDS:-3}
 # needs FOLDER: a disk of toolchain/host --with.
 needs() { [ -d "$1" ] || { echo "skipped: no $1, which toolchain/host --with ${1##*/} makes"; exit 77; }; }
 [ -d /sys/kernel/debug/kvm ] || mount -t debugfs debugfs /sys/kernel/debug
+# own_group NAME: from now on its process and its helper are counted, from 0.
+groups=/sys/fs/cgroup/monitors
+own_group() {
+	local p
+	rmdir "$groups/$1" 2>/dev/null || mkdir -p "$groups"
+	mkdir "$groups/$1"
+	for p in "${pid[$1]}" ${helper[$1]:-}; do echo "$p" >"$groups/$1/cgroup.procs" || return; done
+}
+
 # counters NAME: CPU time of the process and of its helper, of its vCPUs (the threads that have run a guest), both in us; and exits.
 declare -A helper # the process id of its passt, if it has one
 counters() {
-	local p=/proc/${pid[$1]} t group=/sys/fs/cgroup/of-$1
-	[ -d "$group" ] || { mkdir "$group" && printf '%s\n' "${pid[$1]}" ${helper[$1]:-} | while read -r t; do echo "$t" >"$group/cgroup.procs"; done; }
-	awk '$1 == "usage_usec" { print $2 }' "$group/cpu.stat"
+	local p=/proc/${pid[$1]} t
+	awk '$1 == "usage_usec" { print $2 }' "$groups/$1/cpu.stat"
 	for t in "$p"/task/*; do
 		[ "$(awk '{ sub(/.*\) /, ""); print $41 }' "$t/stat")" -eq 0 ] || cut -d ' ' -f 1 "$t/schedstat"
 	done 2>/dev/null | awk '{ ns += $1 } END { printf "%d\n", ns / 1000 }'
