@@ -60,11 +60,17 @@ measure() {
 	done
 }
 
-# spread NUMBERS...: of the rounds of one monitor, how far they lie apart.
-spread() { printf '%s\n' "$@" | sort -n | sed -n '1p;$p' | paste -sd ' ' | awk '{ print $2 - $1 }'; }
+# spread WHAT ARRAY: how far the rounds of one monitor lie apart, of the one that varies more.
+spread() {
+	local -n of=$2
+	echo "${of[sluice-$1]};${of[qemu-$1]}" | awk -v RS=';' '
+		{ low = high = $1; for (i = 2; i <= NF; i++) { if ($i < low) low = $i; if ($i > high) high = $i } }
+		high - low > most { most = high - low }
+		END { print most + 0 }'
+}
 
-# row WHAT LABEL UNIT: medians, and whether QEMU's speed is reached with less CPU time. What is less than QEMU's own
-# rounds lie apart is no difference: "level" where that is so of both.
+# row WHAT LABEL UNIT: medians, and whether QEMU's speed is reached with less CPU time. What is less than the rounds of one
+# monitor lie apart is no difference: "level" where that is so of both.
 row() {
 	local n line=''
 	for n in speeds cpu beside exits; do
@@ -72,8 +78,7 @@ row() {
 		# shellcheck disable=SC2086
 		line+=" $(median ${of[sluice-$1]}) $(median ${of[qemu-$1]})"
 	done
-	# shellcheck disable=SC2086
-	line+=" $(spread ${speeds[qemu-$1]}) $(spread ${cpu[qemu-$1]})"
+	line+=" $(spread "$1" speeds) $(spread "$1" cpu)"
 	awk -v label="$2" -v unit="$3" '{
 		faster = $1 - $2
 		less = $4 - $3
