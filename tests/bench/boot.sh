@@ -33,6 +33,7 @@ for ((round = 0; round < rounds; round++)); do
 		fresh_disk
 		begun=$(now_ms)
 		start $name
+		must own_group $name
 		must until_true 900 grep -q 'debian login:' "$work/$name.out"
 		took[$name]+=" $(($(now_ms) - begun))"
 		mapfile -t spent < <(counters $name)

@@ -20,6 +20,7 @@ run_qemu qemu -smp 1 -m 512M -kernel "$GUESTS/6.12/vmlinuz" -initrd "$GUESTS/6.1
 	-drive "if=none,id=io,format=raw,readonly=on,file.locking=off,file=$io_disk" -device virtio-blk-pci,drive=io
 for name in sluice qemu; do
 	must booted $name
+	must own_group $name
 	must mounts_io $name vdb
 	must guest $name 120 "[ \$(cat /sys/block/vda/size) = $((mib << 11)) ]"
 done

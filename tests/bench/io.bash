@@ -12,12 +12,20 @@ rounds=${ROUNDS:-3}
 # needs FOLDER: a disk of toolchain/host --with.
 needs() { [ -d "$1" ] || { echo "skipped: no $1, which toolchain/host --with ${1##*/} makes"; exit 77; }; }
 [ -d /sys/kernel/debug/kvm ] || mount -t debugfs debugfs /sys/kernel/debug
+# own_group NAME: from now on its process and its helper are counted, from 0.
+groups=/sys/fs/cgroup/monitors
+own_group() {
+	local p
+	rmdir "$groups/$1" 2>/dev/null || mkdir -p "$groups"
+	mkdir "$groups/$1"
+	for p in "${pid[$1]}" ${helper[$1]:-}; do echo "$p" >"$groups/$1/cgroup.procs" || return; done
+}
+
 # counters NAME: CPU time of the process and of its helper, of its vCPUs (the threads that have run a guest), both in us; and exits.
 declare -A helper # the process id of its passt, if it has one
 counters() {
-	local p=/proc/${pid[$1]} t group=/sys/fs/cgroup/of-$1
-	[ -d "$group" ] || { mkdir "$group" && printf '%s\n' "${pid[$1]}" ${helper[$1]:-} | while read -r t; do echo "$t" >"$group/cgroup.procs"; done; }
-	awk '$1 == "usage_usec" { print $2 }' "$group/cpu.stat"
+	local p=/proc/${pid[$1]} t
+	awk '$1 == "usage_usec" { print $2 }' "$groups/$1/cpu.stat"
 	for t in "$p"/task/*; do
 		[ "$(awk '{ sub(/.*\) /, ""); print $41 }' "$t/stat")" -eq 0 ] || cut -d ' ' -f 1 "$t/schedstat"
 	done 2>/dev/null | awk '{ ns += $1 } END { printf "%d\n", ns / 1000 }'
@@ -52,11 +60,17 @@ measure() {
 	done
 }
 
-# spread NUMBERS...: of the rounds of one monitor, how far they lie apart.
-spread() { printf '%s\n' "$@" | sort -n | sed -n '1p;$p' | paste -sd ' ' | awk '{ print $2 - $1 }'; }
+# spread WHAT ARRAY: how far the rounds of one monitor lie apart, of the one that varies more.
+spread() {
+	local -n of=$2
+	echo "${of[sluice-$1]};${of[qemu-$1]}" | awk -v RS=';' '
+		{ low = high = $1; for (i = 2; i <= NF; i++) { if ($i < low) low = $i; if ($i > high) high = $i } }
+		high - low > most { most = high - low }
+		END { print most + 0 }'
+}
 
-# row WHAT LABEL UNIT: medians, and whether QEMU's speed is reached with less CPU time. What is less than QEMU's own
-# rounds lie apart is no difference: "level" where that is so of both.
+# row WHAT LABEL UNIT: medians, and whether QEMU's speed is reached with less CPU time. What is less than the rounds of one
+# monitor lie apart is no difference: "level" where that is so of both.
 row() {
 	local n line=''
 	for n in speeds cpu beside exits; do
@@ -64,8 +78,7 @@ row() {
 		# shellcheck disable=SC2086
 		line+=" $(median ${of[sluice-$1]}) $(median ${of[qemu-$1]})"
 	done
-	# shellcheck disable=SC2086
-	line+=" $(spread ${speeds[qemu-$1]}) $(spread ${cpu[qemu-$1]})"
+	line+=" $(spread "$1" speeds) $(spread "$1" cpu)"
 	awk -v label="$2" -v unit="$3" '{
 		faster = $1 - $2
 		less = $4 - $3

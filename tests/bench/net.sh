@@ -41,6 +41,7 @@ dhcp='printf "#!/bin/sh\nip addr add \$ip/\$mask dev \$interface; ip route add d
 	chmod +x /tmp/dhcp; ip link set $card up && udhcpc -i $card -q -n -t 20 -T 1 -s /tmp/dhcp && ip addr show dev $card | grep "inet 10.7.0.2/24"'
 for name in sluice qemu; do
 	must booted $name
+	must own_group $name
 	must mounts_io $name vda
 	for i in 1 2; do
 		must until_true 60 ip addr add "10.9.${net[$name]}$i.1/24" dev "$name$i"
