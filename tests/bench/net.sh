@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # iperf3 between a Linux guest and its host, one stream of TCP over a tap interface, served by the monitor and by the
 # host's kernel (vhost), and over passt: the speed, and the CPU time and exits of each MiB. On Sluice and on QEMU
-# (virtio-net-pci) in turn, each with three cards and a passt of its own; medians of $ROUNDS (3).
+# (virtio-net-pci) in turn, each with three cards and a passt of its own; medians of $ROUNDS (3). Not from the host to the guest
+# over passt: Debian 12's spends its time waiting then, at 10 to 40 Mbit/s with either monitor.
 
 . "$TOP/tests/bench/io.bash"
 . "$TOP/tests/linux/network.bash"
@@ -67,7 +68,6 @@ for ((round = 0; round < rounds; round++)); do
 	stream vhost-out "$tap2" "$mib"
 	stream vhost-in "$tap2" "$mib" -R
 	stream passt-out 10.8.0.1 "$mib"
-	stream passt-in 10.8.0.1 $((mib / 32)) -R # passt before 2024 is slow at it
 done
 heading 'iperf3 in a guest, a MiB'
 row out 'guest to host' Mbit/s
@@ -75,7 +75,6 @@ row in 'host to guest' Mbit/s
 row vhost-out 'guest to host, vhost' Mbit/s
 row vhost-in 'host to guest, vhost' Mbit/s
 row passt-out 'guest to host, passt' Mbit/s
-row passt-in 'host to guest, passt' Mbit/s
 power_off
 for name in server passt network; do
 	{ kill "${pid[$name]}"; wait "${pid[$name]}"; } 2>/dev/null
