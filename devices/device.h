@@ -84,8 +84,8 @@ struct device_env {
 	struct loop *loop;
 	struct guestmem *mem;
 	struct irq_line *irq;
-	uint8_t *
-		registers; /* where a virtio device shows its own (hyp/registers.h); NULL: each read is an exit */
+	/* Where a virtio device shows its own (hyp/registers.h); NULL: each read is an exit. */
+	uint8_t *registers;
 	struct window *window;	      /* of classes with a `window`, else NULL */
 	struct chardev *chardev;      /* of the console, else NULL */
 	struct chardev *const *ports; /* of classes with a property of ports, in its order */

@@ -244,10 +244,11 @@ void virtio_end(struct virtio_device *device, unsigned index, uint16_t head, uin
 	if (full)
 		virtio_kick(device, index);
 	device->all_in_flight--;
-	if (!device->in_flight[index] && !device->state.queues[index].ready)
+	if (device->in_flight[index])
+		return;
+	if (!device->state.queues[index].ready)
 		virtio_mmio_show(device); /* whoever stops the queue waits for that */
-	if (!device->in_flight[index])
-		pthread_cond_broadcast(&device->drained);
+	pthread_cond_broadcast(&device->drained);
 }
 
 /* Only the loop begins and ends them, and it is here: the count needs no lock. */

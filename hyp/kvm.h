@@ -54,8 +54,8 @@ enum cpu_feature {
 
 /* What this host's KVM offers. */
 struct kvm_limits {
-	unsigned
-		memslots; /* memory slots of a VM for its memory; there is one more, for registers */
+	/* Memory slots of a VM, less the one that is kept for registers (registers.h). */
+	unsigned memslots;
 	bool readonly_slots;   /* KVM_CAP_READONLY_MEM */
 	unsigned vcpus;	       /* of a VM */
 	unsigned ipa_bits;     /* guest-physical address bits; 0 where KVM does not say (x86-64) */
