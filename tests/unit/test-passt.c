@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -264,6 +265,32 @@ static void a_full_socket_waits(void **state)
 	assert_int_equal(take(got), 100);
 }
 
+static void end_child(int signal)
+{
+	_exit(7);
+}
+
+/* Memory that the host cannot provide is touched, which tells the owner; the frame is not dropped without a word. */
+static void memory_that_is_not_there(void **state)
+{
+	void *page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	struct iovec iov[] = { { sent, NETDEV_HEADER }, { page, 100 } };
+	pid_t pid;
+	int status;
+
+	assert_ptr_not_equal(page, MAP_FAILED);
+	pid = fork();
+	if (!pid) {
+		signal(SIGSEGV, end_child);
+		netdev->ops->send(netdev, iov, ARRAY_SIZE(iov));
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 7);
+	munmap(page, 4096);
+}
+
 static void what_is_no_frame_ends_it(void **state)
 {
 	static const uint32_t bad[] = { 0, 13, LONGEST + 1, 0x80000000, UINT32_MAX };
@@ -419,6 +446,7 @@ int main(int argc, char **argv)
 		TEST(a_byte_at_a_time),
 		TEST(random_pieces),
 		TEST(a_full_socket_waits),
+		TEST(memory_that_is_not_there),
 		TEST(what_is_no_frame_ends_it),
 		TEST(its_end_is_told_once),
 		TEST(it_stops_speaking),
