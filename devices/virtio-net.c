@@ -36,6 +36,10 @@ enum { RECEIVE, TRANSMIT, QUEUES }; /* of each pair */
 #define CHANGES	   8
 #define CHANGES_MS 1000
 
+/* Descriptors of a queue. The kernel's come and go 64 at a time, and a frame of 64 KiB takes 16 or more. */
+#define RING	   256
+#define VHOST_RING 1024
+
 #define HAS(net, feature) ((net)->virtio.state.driver_features >> (feature)&1)
 
 struct pair {
@@ -155,7 +159,7 @@ static int send_chain(const struct pair *pair, const struct virtq_chain *chain)
 	struct iovec iov[NETDEV_PARTS_MAX];
 	unsigned count = 0;
 
-	_Static_assert(NETDEV_PARTS_MAX >= VIRTQ_SIZE_MAX, "a chain's segments");
+	_Static_assert(NETDEV_PARTS_MAX >= VIRTQ_SEGMENTS_MAX, "a chain's segments");
 	if (chain->writable || chain->readable_bytes <= NETDEV_HEADER ||
 		chain->readable_bytes > NETDEV_FRAME_MAX ||
 		!(net->config.status & VIRTIO_NET_S_LINK_UP))
@@ -413,7 +417,7 @@ static void stable_mac(const struct device_env *env, uint8_t ret[6])
 static const struct virtio_class virtio_class = {
 	.device_id = VIRTIO_ID_NET,
 	.queue_count = QUEUES,
-	.queue_size_max = 256,
+	.queue_size_max = RING,
 	.features = VIRTIO_FEATURE(VIRTIO_NET_F_MAC) | VIRTIO_FEATURE(VIRTIO_NET_F_STATUS) |
 		    VIRTIO_FEATURE(VIRTIO_NET_F_MRG_RXBUF),
 	.config_bytes = sizeof(struct virtio_net_config),
@@ -473,7 +477,6 @@ static int create_vhost(struct virtio_net *net, unsigned index)
 		.first = QUEUES * index,
 		.ring_count = QUEUES,
 		.features = VIRTIO_FEATURE(VIRTIO_F_VERSION_1) |
-			    VIRTIO_FEATURE(VIRTIO_RING_F_INDIRECT_DESC) |
 			    VIRTIO_FEATURE(VIRTIO_RING_F_EVENT_IDX) |
 			    VIRTIO_FEATURE(VIRTIO_NET_F_MRG_RXBUF),
 		.set_running = set_vhost_backend,
@@ -509,8 +512,12 @@ static int virtio_net_create(const void *config, const struct device_env *env, s
 		net->class.queue_count = QUEUES * net->count + 1;
 		features |= VIRTIO_FEATURE(VIRTIO_NET_F_MQ) | VIRTIO_FEATURE(VIRTIO_NET_F_CTRL_VQ);
 	}
-	if (node->vhost)
+	if (node->vhost) {
 		net->class.halt = halt;
+		net->class.queue_size_max = VHOST_RING;
+		/* There is room without: a table to be made and looked up for each frame is the slower way. */
+		net->class.without_features = VIRTIO_FEATURE(VIRTIO_RING_F_INDIRECT_DESC);
+	}
 	/* The queue of control would be where a worker's is, for a driver that knows of no pairs. */
 	if (node->vhost && net->count > 1)
 		net->class.joined_features = features;

@@ -304,7 +304,7 @@ int virtio_init(struct virtio_device *device, const struct device_class *device_
 	device->base.id = env->id;
 	device->class = class;
 	device->env = env;
-	device->features = CORE_FEATURES | class->features | features;
+	device->features = (CORE_FEATURES & ~class->without_features) | class->features | features;
 	device->config = config;
 	device->complaints = (struct log_limit)LOG_LIMIT(5);
 	pthread_mutex_init(&device->base.lock, NULL);

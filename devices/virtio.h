@@ -34,8 +34,9 @@ struct virtio_class {
 	uint32_t queue_size_max; /* a power of two, at most VIRTQ_SIZE_MAX */
 	/* Device feature bits (those of the core come on top), and which the driver must take. */
 	uint64_t features, required_features;
-	uint64_t joined_features; /* of which it takes all or none */
-	size_t config_bytes;	  /* of the configuration space */
+	uint64_t joined_features;  /* of which it takes all or none */
+	uint64_t without_features; /* of the core's, that this device does not offer */
+	size_t config_bytes;	   /* of the configuration space */
 	/* The driver has notified queue `index`: pop, answer, and virtio_interrupt() at the end. */
 	void (*serve)(struct virtio_device *device, unsigned index);
 	/* Of a device that has chains in flight: waits for one to end, and ends it. Without the lock. */

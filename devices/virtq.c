@@ -101,7 +101,8 @@ static int add_segment(struct virtq_chain *chain, const struct vring_desc *desc)
 	uint64_t total = (uint64_t)chain->readable_bytes + chain->writable_bytes + desc->len;
 
 	/* 2.7.4: fewer than 2^32 bytes in all; 2.7.4.2: writable ones come last. */
-	if (!desc->len || total > UINT32_MAX || chain->readable + chain->writable == VIRTQ_SIZE_MAX)
+	if (!desc->len || total > UINT32_MAX ||
+		chain->readable + chain->writable == VIRTQ_SEGMENTS_MAX)
 		return -EPROTO;
 	chain->segments[chain->readable + chain->writable] =
 		(struct virtq_segment){ .gpa = desc->addr, .len = desc->len };

@@ -18,8 +18,9 @@
 
 struct guestmem;
 
-/* The most descriptors a queue, and so a chain, may have. */
-#define VIRTQ_SIZE_MAX 256
+/* The most descriptors a queue may have; and segments a chain, far more than drivers make (Linux's card: 19). */
+#define VIRTQ_SIZE_MAX	   1024
+#define VIRTQ_SEGMENTS_MAX 256
 
 /* Plain data: all there is to know about a queue. */
 struct virtq {
@@ -45,7 +46,7 @@ struct virtq_chain {
 	/* Sums of the segments' len; together below 2^32. Both are 0 where the chain has an
 	 * indirect table that is not in memory: a request too short to be any. */
 	uint32_t readable_bytes, writable_bytes;
-	struct virtq_segment segments[VIRTQ_SIZE_MAX];
+	struct virtq_segment segments[VIRTQ_SEGMENTS_MAX];
 };
 
 /*

@@ -34,7 +34,7 @@ static void check_chain(void)
 {
 	uint64_t readable = 0, writable = 0;
 
-	CHECK(chain.head < queue.size && chain.readable + chain.writable <= VIRTQ_SIZE_MAX);
+	CHECK(chain.head < queue.size && chain.readable + chain.writable <= VIRTQ_SEGMENTS_MAX);
 	for (unsigned i = 0; i < chain.readable + chain.writable; i++) {
 		CHECK(chain.segments[i].len);
 		*(i < chain.readable ? &readable : &writable) += chain.segments[i].len;

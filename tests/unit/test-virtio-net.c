@@ -521,6 +521,29 @@ static void the_cable_of_the_kernel_s_is_pulled(void **unused)
 	assert_int_equal(network.sent, 0);
 }
 
+/* Those of the kernel are long, so that frames need no tables of their own. */
+static void rings_and_tables(void **unused)
+{
+	for (unsigned vhost = 0; vhost < 2; vhost++) {
+		virtio_net_class.destroy(device);
+		node->vhost = vhost;
+		assert_int_equal(virtio_net_class.create(node, &env, &device), 0);
+		for (unsigned q = 0; q < QUEUES; q++) {
+			write32(VIRTIO_MMIO_QUEUE_SEL, q);
+			assert_int_equal(
+				mmio(VIRTIO_MMIO_QUEUE_NUM_MAX, 4, false, 0), vhost ? 1024 : 256);
+		}
+		write32(VIRTIO_MMIO_DEVICE_FEATURES_SEL, 0);
+		assert_int_equal(mmio(VIRTIO_MMIO_DEVICE_FEATURES, 4, false, 0) >>
+						 VIRTIO_RING_F_INDIRECT_DESC &
+					 1,
+			!vhost);
+		/* What is not offered cannot be taken. */
+		start(MRG | 1ull << VIRTIO_RING_F_INDIRECT_DESC);
+		assert_int_equal(mmio(VIRTIO_MMIO_STATUS, 4, false, 0) & 8, vhost ? 0 : 8);
+	}
+}
+
 static void only_what_the_driver_took_is_offloaded(void **unused)
 {
 	start(MRG | 1ull << VIRTIO_NET_F_GUEST_CSUM);
@@ -783,6 +806,7 @@ int main(void)
 		TEST(what_is_no_frame_is_dropped),
 		TEST(the_cable_is_pulled),
 		TEST(the_cable_of_the_kernel_s_is_pulled),
+		TEST(rings_and_tables),
 		TEST(only_what_the_driver_took_is_offloaded),
 		TEST(offloads_change_so_often),
 		TEST(a_reset_forgets),

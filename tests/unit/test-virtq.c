@@ -218,7 +218,7 @@ static void indirect_next_out_of_table(void **unused)
 /* A table may be longer than a chain may be: no more segments than there is room for. */
 static void indirect_too_many(void **unused)
 {
-	const unsigned entries = VIRTQ_SIZE_MAX + 1;
+	const unsigned entries = VIRTQ_SEGMENTS_MAX + 1;
 	struct vring_desc *table = indirect_table(entries);
 
 	for (unsigned i = 0; i < entries; i++)
@@ -228,7 +228,7 @@ static void indirect_too_many(void **unused)
 	assert_broken();
 	table[entries - 2].flags = 0;
 	assert_int_equal(pop(), 1);
-	assert_int_equal(chain.readable, VIRTQ_SIZE_MAX);
+	assert_int_equal(chain.readable, VIRTQ_SEGMENTS_MAX);
 }
 
 static void loop(void **unused)

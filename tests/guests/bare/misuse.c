@@ -279,9 +279,13 @@ static uint32_t get(unsigned reg)
 /* New, or as a good request has just left it: then it need not start again. */
 static void start(bool anew)
 {
-	if (anew)
-		device.start(&device, VIRTIO_VERSION_1 | kind->features | FEATURE_INDIRECT, queues,
-			(kind->ask.len ? kind->asks : kind->queue) + 1);
+	if (anew) {
+		put(DEVICE_FEATURES_SEL, 0);
+		device.start(&device,
+			VIRTIO_VERSION_1 | kind->features |
+				(get(DEVICE_FEATURES) & FEATURE_INDIRECT),
+			queues, (kind->ask.len ? kind->asks : kind->queue) + 1);
+	}
 	memset(buffers, 0, 3 * BUFFER);
 	if (kind->fill)
 		kind->fill();
