@@ -9,21 +9,17 @@
 #include <string.h>
 
 #include "bare.h"
+#include "requests.h"
 #include "virtio-mmio.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-#define ANSWER_US   20000000
-#define SOON_US	    20000 /* by when what answers at all has done so */
-#define QUEUES	    6
-#define UART	    0x09000000
-#define RAM	    0x40000000
-#define HOLE	    0x30000000
-#define BUFFERS	    0x42000000 /* of the machine's RAM, and nowhere near this program */
-#define BUFFER	    0x1000
-#define HEADER	    44 /* of a vsock packet */
-#define LARGE	    ((uint8_t *)(BUFFERS + MiB))
-#define LARGE_BYTES (2 * MiB)
+#define ANSWER_US 20000000
+#define SOON_US	  20000 /* by when what answers at all has done so */
+#define UART	  0x09000000
+#define RAM	  0x40000000
+#define HOLE	  0x30000000
+#define LARGE	  ((uint8_t *)(REQUEST_BUFFERS + MiB))
 
 #define FEATURE_INDIRECT (UINT64_C(1) << 28)
 
@@ -31,233 +27,15 @@
 #define WRITE	 2
 #define INDIRECT 4
 
-/* ---- What one good request is ---- */
-
-static uint8_t *const buffers = (uint8_t *)(uint64_t)BUFFERS;
-static struct virtio device;
-static uint64_t window, unplugged; /* a window's start, and an address in it that is not plugged */
-
-/* Where its parts lie: each has a place of its own. */
-#define PART(i) (BUFFERS + (i)*BUFFER)
-
-static const struct kind {
-	uint32_t id;
-	const char *name;
-	uint64_t features;
-	unsigned queue; /* the one that takes requests */
-	struct virtq_part parts[3];
-	struct virtq_part answer; /* what may come back; of no bytes: nothing does */
-	unsigned answers;	  /* the queue that takes it */
-	struct virtq_part ask;	  /* makes the host fill a request; of no bytes: nothing has to */
-	unsigned asks;		  /* the queue that takes that */
-	uint32_t large;	    /* what part 1 may be as well, to take a while; 0: nothing of it does */
-	bool frees;	    /* what it is told to write to is memory that it takes away */
-	void (*fill)(void); /* what the device reads */
-	bool (*good)(uint32_t used_len);
-} * kind;
-
-static void blk_fill(void)
-{
-	*(uint8_t *)PART(2) = VBLK_NONE;
-}
-
-static bool blk_good(uint32_t used_len)
-{
-	return used_len == 513 && *(uint8_t *)PART(2) == 0;
-}
-
-static void mem_fill(void)
-{
-	uint16_t *request = (void *)PART(0);
-
-	request[0] = VMEM_STATE;
-	memcpy(request + 4, &window, 8);
-	request[8] = 1;
-	memset((void *)PART(1), 0xff, 10);
-}
-
-static bool mem_good(uint32_t used_len)
-{
-	const uint16_t *response = (void *)PART(1);
-
-	return used_len == 10 && response[0] == 0 && response[4] == 0; /* ACK, PLUGGED */
-}
-
-static bool rng_good(uint32_t used_len)
-{
-	uint8_t any = 0;
-
-	for (unsigned i = 0; i < 64; i++)
-		any |= ((uint8_t *)PART(0))[i];
-	return used_len == 64 && any;
-}
-
-static bool nothing_written(uint32_t used_len)
-{
-	return !used_len;
-}
-
-/* An ARP probe for the host's address. */
-static void arp_fill(void)
-{
-	static const uint8_t probe[] = { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff,
-		0xff, 0xff, 2, 0, 0, 0, 0, 1, 8, 6, 0, 1, 8, 0, 6, 4, 0, 1, 2, 0, 0, 0, 0, 1, 0, 0,
-		0, 0, 0, 0, 0, 0, 0, 0, 10, 66, 0, 1 };
-
-	memcpy((void *)PART(2), probe, sizeof(probe));
-}
-
-static bool arp_good(uint32_t used_len)
-{
-	const uint8_t *frame = (void *)PART(1);
-
-	return used_len == 12 + 42 && frame[12] == 8 && frame[13] == 6 && frame[21] == 2;
-}
-
-static void console_fill(void)
-{
-	const uint16_t ready[] = { 0, 0, 0, 1 }; /* DEVICE_READY, as it should be */
-
-	memcpy((void *)PART(0), ready, sizeof(ready));
-}
-
-static bool console_good(uint32_t used_len)
-{
-	const uint16_t *control = (void *)PART(2);
-
-	return !used_len && control[2] == 1; /* PORT_ADD */
-}
-
-/* The page behind PART(1), into the balloon or reported as free. */
-static void balloon_fill(void)
-{
-	*(uint32_t *)PART(0) = PART(1) / 4096;
-	memset((void *)PART(1), 0x5a, BUFFER);
-}
-
-static bool balloon_good(uint32_t used_len)
-{
-	const uint8_t *page = (void *)PART(1);
-	uint8_t any = 0;
-
-	for (unsigned i = 0; i < 4096; i++)
-		any |= page[i];
-	return !used_len && !any;
-}
-
-/* To a port of the host's where nobody listens. */
-static void vsock_request(uint64_t to)
-{
-	const uint32_t request[HEADER / 4] = { device.config[0], 0, 2, 0, 1024, 1024, 0,
-		1 | 1 << 16 /* STREAM, REQUEST */, 0, 65536 };
-
-	memcpy((void *)to, request, sizeof(request));
-}
-
-static bool vsock_reset(uint64_t at)
-{
-	const uint16_t *header = (void *)at;
-
-	return header[0] == 2 && header[15] == 3; /* from the host, RST */
-}
-
-static void vsock_fill(void)
-{
-	vsock_request(PART(0));
-}
-
-static bool vsock_good(uint32_t used_len)
-{
-	return !used_len && vsock_reset(PART(2));
-}
-
-static void vsock_ask_fill(void)
-{
-	vsock_request(PART(1));
-}
-
-static bool vsock_receive_good(uint32_t used_len)
-{
-	return used_len == HEADER && vsock_reset(PART(0));
-}
-
-static const struct kind kinds[] = {
-	{ .id = 1,
-		.name = "net",
-		.queue = 1,
-		.parts = { { PART(0), 12, false }, { PART(1), 60, false } },
-		.good = nothing_written },
-	{ .id = 1,
-		.name = "net's receive",
-		.parts = { { PART(0), 12, true }, { PART(1), 1514, true } },
-		.asks = 1,
-		.ask = { PART(2), 12 + 42, false },
-		.fill = arp_fill,
-		.good = arp_good },
-	{ .id = 2,
-		.name = "blk",
-		.features = 1 << 9, /* FLUSH */
-		.parts = { { PART(0), 16, false }, { PART(1), 512, true }, { PART(2), 1, true } },
-		.large = LARGE_BYTES,
-		.fill = blk_fill,
-		.good = blk_good },
-	{ .id = 3,
-		.name = "console's port",
-		.features = 2, /* MULTIPORT */
-		.queue = 5,
-		.parts = { { PART(0), 64, false } },
-		.good = nothing_written },
-	{ .id = 3,
-		.name = "console's control",
-		.features = 2,
-		.queue = 3,
-		.parts = { { PART(0), 8, false } },
-		.answers = 2,
-		.answer = { PART(2), 128, true },
-		.fill = console_fill,
-		.good = console_good },
-	{ .id = 4, .name = "rng", .parts = { { PART(0), 64, true } }, .good = rng_good },
-	{ .id = 5,
-		.name = "balloon",
-		.parts = { { PART(0), 4, false } },
-		.fill = balloon_fill,
-		.good = balloon_good },
-	{ .id = 5,
-		.name = "balloon's reports",
-		.features = 1 << 5, /* REPORTING */
-		.frees = true,
-		.queue = 2,
-		.parts = { { PART(0), 64, true }, { PART(1), 4096, true } },
-		.fill = balloon_fill,
-		.good = balloon_good },
-	{ .id = 19,
-		.name = "vsock",
-		.queue = 1,
-		.parts = { { PART(0), HEADER, false } },
-		.answers = 0,
-		.answer = { PART(2), HEADER, true },
-		.fill = vsock_fill,
-		.good = vsock_good },
-	{ .id = 19,
-		.name = "vsock's receive",
-		.parts = { { PART(0), HEADER, true } },
-		.asks = 1,
-		.ask = { PART(1), HEADER, false },
-		.fill = vsock_ask_fill,
-		.good = vsock_receive_good },
-	{ .id = 24,
-		.name = "mem",
-		.features = 2, /* UNPLUGGED_INACCESSIBLE */
-		.parts = { { PART(0), 24, false }, { PART(1), 10, true } },
-		.fill = mem_fill,
-		.good = mem_good },
-};
-
 /* ---- The device under misuse ---- */
 
+static struct virtio device;
+static const struct kind *kind;
+static uint64_t unplugged; /* an address of the window that is not plugged */
 static volatile uint32_t *regs;
-static struct virtq queues[QUEUES], *queue;
-static struct virtq_part parts[3];
+static uint8_t *const buffers = (uint8_t *)(uint64_t)REQUEST_BUFFERS;
+static struct virtq queues[REQUEST_QUEUES], *queue;
+static struct virtq_part parts[REQUEST_PARTS];
 static unsigned count;
 static unsigned tried, unanswered, broken; /* in this group */
 static bool in_kernel; /* the host's kernel serves it, and keeps buffers that it cannot fill */
@@ -286,9 +64,9 @@ static void start(bool anew)
 				(get(DEVICE_FEATURES) & FEATURE_INDIRECT),
 			queues, (kind->ask.len ? kind->asks : kind->queue) + 1);
 	}
-	memset(buffers, 0, 3 * BUFFER);
+	memset(buffers, 0, REQUEST_PARTS * REQUEST_BUFFER);
 	if (kind->fill)
-		kind->fill();
+		kind->fill(&device);
 	memcpy(parts, kind->parts, sizeof(parts));
 	for (count = 0; count < COUNT(parts) && parts[count].addr; count++)
 		;
@@ -442,7 +220,7 @@ static void find_places(const struct vmem *vmem)
 /* This program would be gone, as it asked. */
 static bool is_suicide(uint64_t addr, uint32_t len)
 {
-	return kind->frees && addr < BUFFERS && addr + len > RAM + BUFFER;
+	return kind->frees && addr < REQUEST_BUFFERS && addr + len > RAM + REQUEST_BUFFER;
 }
 
 static void misuse_addresses(void)
@@ -600,11 +378,11 @@ static void reset_in_the_middle(void)
 		put(STATUS, 0);
 		running += get(STATUS) != 0;
 		unfinished += queue->device.index != queue->driver.index;
-		memset(buffers, 0x99, 3 * BUFFER);
+		memset(buffers, 0x99, REQUEST_PARTS * REQUEST_BUFFER);
 		memset(queue, 0x99, sizeof(*queue));
 		memset(LARGE, 0x99, kind->large);
 		wait_us(2000);
-		for (unsigned i = 0; i < 3 * BUFFER; i++)
+		for (unsigned i = 0; i < REQUEST_PARTS * REQUEST_BUFFER; i++)
 			late += buffers[i] != 0x99;
 		for (unsigned i = 0; i < kind->large; i += 512)
 			late += LARGE[i] != 0x99;
@@ -734,7 +512,6 @@ int main(int argc, char **argv)
 	fflush(stdout);
 	while (console_get() != '\n')
 		;
-	window = vmem.addr;
 	unplugged = vmem.addr + vmem.block;
 	alias = mmu_alias(0);
 	registers_by_pairs();
@@ -747,7 +524,7 @@ int main(int argc, char **argv)
 		regs = device.regs;
 		in_kernel = id == 19 || (id == 1 && (device.config[1] >> 8 & 0xff) == 0xff);
 		find_places(&vmem);
-		for (kind = kinds; kind < kinds + COUNT(kinds); kind++) {
+		for (kind = next_kind(NULL); kind; kind = next_kind(kind)) {
 			if (kind->id != id)
 				continue;
 			known = true;
