@@ -171,7 +171,7 @@ int tap_open(const char *name, bool several, int *ret_fd)
 	int fd, err;
 
 	if (!*name || strlen(name) >= sizeof(request.ifr_name))
-		return -EINVAL;
+		return -ENAMETOOLONG;
 	strcpy(request.ifr_name, name);
 	if (several)
 		request.ifr_flags |= IFF_MULTI_QUEUE;

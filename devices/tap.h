@@ -11,7 +11,7 @@ struct netdev;
 /*
  * Opens the interface `name`, at most 15 bytes, or makes it where there is none (then it goes with the
  * process); `several`: one of its queues, where it has more than one. 0 and a descriptor of the caller's, or -errno: -EPERM without the right to it, -EBUSY where another
- * has it, -EINVAL where it is no tap interface, -ENOENT without /dev/net/tun.
+ * has it, -EINVAL where it is no tap interface, -ENAMETOOLONG for no name of one, and those of open() on /dev/net/tun.
  */
 int tap_open(const char *name, bool several, int *ret_fd);
 

@@ -21,7 +21,7 @@
 #include "hyp/util.h"
 
 #define SECTOR	   512
-#define QUEUE_SIZE VIRTQ_SEGMENTS_MAX
+#define QUEUE_SIZE VIRTQ_SEGMENTS_MAX /* a request may take as many, seg_max says */
 /* Linux takes as many as it has CPUs; more than these few does not help one thread that serves all. */
 #define QUEUES_DEFAULT 4
 #define QUEUES_MAX     8

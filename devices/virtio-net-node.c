@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <stddef.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "devices/passt.h"
@@ -110,7 +111,12 @@ static void look_for_tap(const struct virtio_net_node *node, struct device_check
 		{ EBUSY, "%s is another's: one machine has it at a time%.0s" },
 		{ EINVAL, "%s is no tap interface of the kind: ip tuntap add NAME mode tap%s" },
 		{ ENOENT, "%s: there is no /dev/net/tun: modprobe tun%.0s" },
-		{ 0, "%s cannot be opened%.0s" },
+		{ ENODEV, "%s: there is nothing behind /dev/net/tun: modprobe tun%.0s" },
+		{ EACCES,
+			"%s: this user may not open /dev/net/tun: chmod 666 /dev/net/tun, as root; "
+			"only who has CAP_NET_ADMIN makes interfaces with it%.0s" },
+		{ ENAMETOOLONG, "%s is no interface's name: they have 1 to 15 bytes%.0s" },
+		{ 0, "%s cannot be opened%.0s: %s" },
 	};
 	static const struct reason inherited[] = {
 		{ EBADF, "is no descriptor that Sluice was started with" },
@@ -123,7 +129,7 @@ static void look_for_tap(const struct virtio_net_node *node, struct device_check
 		close(fd);
 	else if (node->tap)
 		check->error(check, "tap", reason_of(reasons, err), node->tap,
-			node->queue_pairs > 1 ? " multi_queue" : "");
+			node->queue_pairs > 1 ? " multi_queue" : "", strerror(-err));
 	else
 		check->error(check, "tap-fd", "%s", reason_of(inherited, err));
 }

@@ -161,8 +161,7 @@ static int send_chain(const struct pair *pair, const struct virtq_chain *chain)
 
 	_Static_assert(NETDEV_PARTS_MAX >= VIRTQ_SEGMENTS_MAX, "a chain's segments");
 	if (chain->writable || chain->readable_bytes <= NETDEV_HEADER ||
-		chain->readable_bytes > NETDEV_FRAME_MAX ||
-		!(net->config.status & VIRTIO_NET_S_LINK_UP))
+		chain->readable_bytes > NETDEV_FRAME_MAX)
 		return 0;
 	for (unsigned i = 0; i < chain->readable; i++) {
 		const struct virtq_segment *segment = &chain->segments[i];
@@ -180,8 +179,12 @@ static void transmit(struct pair *pair)
 {
 	struct virtio_device *virtio = &pair->net->virtio;
 	struct virtq_chain *chain = &pair->net->chain;
+	const bool up = pair->net->config.status & VIRTIO_NET_S_LINK_UP;
 
-	while (virtio_pop(virtio, pair->transmit, chain)) {
+	/* With the cable out it goes nowhere, whatever it is. */
+	if (!up)
+		virtio_drop(virtio, pair->transmit);
+	while (up && virtio_pop(virtio, pair->transmit, chain)) {
 		if (send_chain(pair, chain) == -EAGAIN) {
 			virtio_unpop(virtio, pair->transmit, 1);
 			break;
@@ -374,7 +377,6 @@ void virtio_net_set_link(struct device *device, bool up)
 		/* Of the kernel's: what it left on the wire and in the rings while the cable was out is lost. */
 		for (unsigned i = 0; net->class.halt && up && i < net->active; i++) {
 			lose_stale(&net->pairs[i]);
-			virtio_begin_turn(&net->virtio);
 			transmit(&net->pairs[i]);
 		}
 		net->config.status = status;

@@ -196,6 +196,18 @@ bool virtio_pop(struct virtio_device *device, unsigned index, struct virtq_chain
 	return got > 0;
 }
 
+void virtio_drop(struct virtio_device *device, unsigned index)
+{
+	int count = 0;
+
+	if (virtio_queue_runs(device, index))
+		count = virtq_drop(&device->state.queues[index], device->env->mem);
+	if (count < 0)
+		virtio_needs_reset(device, "its available ring makes no sense");
+	else if (count)
+		virtio_kick(device, index); /* what came meanwhile */
+}
+
 void virtio_unpop(struct virtio_device *device, unsigned index, unsigned count)
 {
 	if (virtio_queue_runs(device, index))

@@ -121,6 +121,8 @@ bool virtio_queue_runs(const struct virtio_device *device, unsigned index);
  * loop to itself. Nor any while a ring full is in flight.
  */
 bool virtio_pop(struct virtio_device *device, unsigned index, struct virtq_chain *ret);
+/* Gives back what is there now, unread and without an interrupt: no more than a ring full. */
+void virtio_drop(struct virtio_device *device, unsigned index);
 /* Whether there is a next one. Unlike virtio_pop() where there is none, it asks for no notification. */
 bool virtio_waits(const struct virtio_device *device, unsigned index);
 void virtio_push(struct virtio_device *device, unsigned index, uint16_t head, uint32_t written);

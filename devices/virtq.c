@@ -181,19 +181,25 @@ bool virtq_waits(const struct virtq *queue, const struct guestmem *mem)
 	return count_available(queue, mem, &waiting) || waiting;
 }
 
+/* As count_available(); where there is none, the driver has been asked to notify about the next one. */
+static int look_for_available(struct virtq *queue, const struct guestmem *mem, uint16_t *ret)
+{
+	int err = count_available(queue, mem, ret);
+
+	if (err || *ret || !queue->event_idx)
+		return err;
+	/* 2.7.10.1: ask for a notification of the next chain, then look again, as it may
+	 * have come meanwhile. The fence orders the store before the load. */
+	err = store_u16(mem, avail_event_gpa(queue), queue->next_avail);
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	return err ? err : count_available(queue, mem, ret);
+}
+
 int virtq_pop(struct virtq *queue, const struct guestmem *mem, struct virtq_chain *ret)
 {
 	uint16_t waiting;
-	int err = count_available(queue, mem, &waiting);
+	int err = look_for_available(queue, mem, &waiting);
 
-	if (!err && !waiting && queue->event_idx) {
-		/* 2.7.10.1: ask for a notification of the next chain, then look again, as it may
-		 * have come meanwhile. The fence orders the store before the load. */
-		err = store_u16(mem, avail_event_gpa(queue), queue->next_avail);
-		__atomic_thread_fence(__ATOMIC_SEQ_CST);
-		if (!err)
-			err = count_available(queue, mem, &waiting);
-	}
 	if (err)
 		return err;
 	if (!waiting)
@@ -232,6 +238,21 @@ int virtq_push_many(struct virtq *queue, const struct guestmem *mem, const struc
 int virtq_push(struct virtq *queue, const struct guestmem *mem, uint16_t head, uint32_t written)
 {
 	return virtq_push_many(queue, mem, &(struct virtq_used){ head, written }, 1);
+}
+
+int virtq_drop(struct virtq *queue, const struct guestmem *mem)
+{
+	uint16_t waiting, head;
+	int err = look_for_available(queue, mem, &waiting);
+
+	for (unsigned i = 0; i < waiting && !err; i++) {
+		err = load_u16(mem, avail_entry_gpa(queue, queue->next_avail), &head);
+		if (!err) {
+			queue->next_avail++;
+			err = virtq_push(queue, mem, head, 0);
+		}
+	}
+	return err ? err : waiting;
 }
 
 int virtq_wants_interrupt(struct virtq *queue, const struct guestmem *mem)

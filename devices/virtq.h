@@ -18,7 +18,7 @@
 
 struct guestmem;
 
-/* The most descriptors a queue may have; and segments a chain, far more than drivers make (Linux's card: 19). */
+/* The most descriptors a queue may have; and the most segments a chain of a queue that we serve. */
 #define VIRTQ_SIZE_MAX	   1024
 #define VIRTQ_SEGMENTS_MAX 256
 
@@ -70,6 +70,9 @@ void virtq_unpop(struct virtq *queue, unsigned count);
 
 /* Gives a chain back with `written` bytes in its writable segments. -EPROTO as above. */
 int virtq_push(struct virtq *queue, const struct guestmem *mem, uint16_t head, uint32_t written);
+
+/* Gives back all chains that are available, unread. How many; 0 and -EPROTO as for virtq_pop(). */
+int virtq_drop(struct virtq *queue, const struct guestmem *mem);
 
 /* A chain that is given back. */
 struct virtq_used {

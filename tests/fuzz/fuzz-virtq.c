@@ -12,7 +12,15 @@
 #include "hyp/util.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { STEP_POP = STEPS_OF_MEMORY, STEP_PUSH, STEP_UNPOP, STEP_INTERRUPT, STEP_COPY, STEPS };
+enum {
+	STEP_POP = STEPS_OF_MEMORY,
+	STEP_PUSH,
+	STEP_UNPOP,
+	STEP_INTERRUPT,
+	STEP_COPY,
+	STEP_DROP,
+	STEPS
+};
 
 static struct virtq queue;
 static struct virtq_chain chain; /* popped last */
@@ -75,6 +83,12 @@ static void step(unsigned what, struct input *input)
 	case STEP_INTERRUPT:
 		err = virtq_wants_interrupt(&queue, &fuzz_mem);
 		CHECK(err == 0 || err == 1 || err == -EPROTO);
+		break;
+	case STEP_DROP:
+		err = virtq_drop(&queue, &fuzz_mem);
+		CHECK(err == -EPROTO || (err >= 0 && (uint32_t)err <= queue.size));
+		CHECK(err < 0 || (uint16_t)(queue.next_avail - next) == err);
+		popped = false;
 		break;
 	case STEP_COPY:
 		count = input_take(input, 1) % sizeof(buf);

@@ -504,6 +504,7 @@ static void the_cable_of_the_kernel_s_is_pulled(void **unused)
 	fake_loop_serve();
 	assert_int_equal(used(TRANSMIT)->idx, 2);
 	assert_int_equal(used(TRANSMIT)->ring[1].id, 1);
+	fake_loop_serve(); /* for what came meanwhile */
 	offer_at(TRANSMIT, 2, buffer_gpa(TRANSMIT, 2), 100, 0);
 	/* The doorbell is the worker's, and so nobody hears it. */
 	comes(90);
@@ -519,6 +520,36 @@ static void the_cable_of_the_kernel_s_is_pulled(void **unused)
 	assert_int_equal(kernel.base[TRANSMIT], 3);
 	assert_int_equal(kernel.base[RECEIVE], 0);
 	assert_int_equal(network.sent, 0);
+}
+
+/* A whole ring of them at once, and of chains that take too long to look at, or are none. */
+static void all_that_waited_for_the_cable_is_lost(void **unused)
+{
+	struct vring_avail *avail = (void *)at(TRANSMIT, AVAIL_AT);
+
+	virtio_net_class.destroy(device);
+	node->vhost = true;
+	assert_int_equal(virtio_net_class.create(node, &env, &device), 0);
+	start(MRG);
+	virtio_net_set_link(device, false);
+	for (unsigned i = 0; i < QUEUE_SIZE; i++) {
+		((struct vring_desc *)at(TRANSMIT, 0))[i] =
+			(struct vring_desc){ .len = 1, .flags = VRING_DESC_F_NEXT, .next = i };
+		avail->ring[i] = i;
+	}
+	avail->idx = QUEUE_SIZE;
+	virtio_net_set_link(device, true);
+	assert_int_equal(used(TRANSMIT)->idx, QUEUE_SIZE);
+	for (unsigned i = 0; i < QUEUE_SIZE; i++)
+		assert_true(used(TRANSMIT)->ring[i].id == i && !used(TRANSMIT)->ring[i].len);
+	fake_loop_serve();
+	assert_true(kernel.runs[TRANSMIT]);
+	assert_int_equal(kernel.base[TRANSMIT], QUEUE_SIZE);
+	/* One that says to have more than its ring is broken. */
+	virtio_net_set_link(device, false);
+	avail->idx += QUEUE_SIZE + 1;
+	virtio_net_set_link(device, true);
+	assert_int_equal(mmio(VIRTIO_MMIO_STATUS, 4, false, 0) & 0x40, 0x40);
 }
 
 /* Those of the kernel are long, so that frames need no tables of their own. */
@@ -773,7 +804,9 @@ static void the_tap_that_cannot_be_had(void **unused)
 		const char *says;
 	} cases[] = { { 0, "" }, { -EPERM, "this user may not have it" }, { -EBUSY, "another's" },
 		{ -EINVAL, "no tap interface" }, { -ENOENT, "modprobe tun" },
-		{ -EMFILE, "cannot be opened" } };
+		{ -ENODEV, "nothing behind /dev/net/tun" }, { -EACCES, "chmod 666 /dev/net/tun" },
+		{ -ENAMETOOLONG, "1 to 15 bytes" },
+		{ -EMFILE, "cannot be opened: Too many open files" } };
 	struct device_check check = { .error = note_error };
 	struct device *none;
 
@@ -806,6 +839,7 @@ int main(void)
 		TEST(what_is_no_frame_is_dropped),
 		TEST(the_cable_is_pulled),
 		TEST(the_cable_of_the_kernel_s_is_pulled),
+		TEST(all_that_waited_for_the_cable_is_lost),
 		TEST(rings_and_tables),
 		TEST(only_what_the_driver_took_is_offloaded),
 		TEST(offloads_change_so_often),
