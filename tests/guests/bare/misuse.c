@@ -294,7 +294,8 @@ static bool move_queue(uint32_t size, uint64_t desc, uint64_t driver, uint64_t u
 
 static void misuse_queues(void)
 {
-	static const uint32_t sizes[] = { 0, 1, 2, 3, 7, 0x100, 0x8000, 0x10000, UINT32_MAX };
+	static const uint32_t sizes[] = { 0, 1, 2, 3, 7, 0x100, 0x400, 0x800, 0x8000, 0x10000,
+		UINT32_MAX };
 
 	for (unsigned place = 0; place < COUNT(places); place++)
 		for (unsigned part = 0; part < 3; part++) {

@@ -16,6 +16,7 @@
 #define FRAME	    256
 #define SOON_US	    5000000
 #define A_WHILE_US  1000000
+#define OLD	    'U' /* in no frame */
 
 enum { RECEIVE, TRANSMIT, QUEUES };
 
@@ -77,7 +78,9 @@ static bool is_zero(uint64_t gpa)
 int main(int argc, char **argv)
 {
 	const bool abort = argument("abort", 0);
+	const struct virtq_part good = { (uint64_t)frame, sizeof(frame), false };
 	uint64_t slot = argument("slot", 0), unplugged, plugged;
+	struct virtq *there;
 	const struct {
 		const char *name;
 		uint64_t gpa;
@@ -129,10 +132,25 @@ int main(int argc, char **argv)
 	goes_on("all of these");
 	checkpoint("after all: plugged %" PRIu64, vmem_plugged(&vmem));
 
-	/* Rings there: the card does not start, or stops. */
+	/* What was there before an unplug: the host looks whether any of it went. */
 	start();
+	memset((void *)plugged, OLD, 4096);
 	result(vmem_request(&vmem, VMEM_UNPLUG, plugged, 1, NULL) == 0, "unplugged while it runs");
-	result(!send(plugged, 100, A_WHILE_US) || !abort, "and out of its reach");
+	if (send(plugged, 100, A_WHILE_US))
+		result(!abort, "zeros go from there, or nothing");
 	goes_on("an unplug");
+
+	/* Rings there. */
+	result(vmem_request(&vmem, VMEM_PLUG, plugged, 1, NULL) == 0, "plugged again");
+	there = (struct virtq *)plugged;
+	net.start(&net, VIRTIO_VERSION_1, there, QUEUES);
+	virtq_offer(&net, &there[TRANSMIT], TRANSMIT, &good, 1);
+	result(virtq_wait(&net, &there[TRANSMIT], SOON_US), "it has rings there");
+	result(vmem_request(&vmem, VMEM_UNPLUG, plugged, 1, NULL) == 0, "they are unplugged");
+	net.notify(&net, TRANSMIT);
+	for (uint64_t end = now_us() + SOON_US; !net.needs_reset(&net) && now_us() < end;)
+		;
+	result(net.needs_reset(&net), "and it stops");
+	goes_on("rings that went");
 	return 0;
 }
