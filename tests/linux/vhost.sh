@@ -179,4 +179,15 @@ adopted() {
 		! "$SLUICE" check "$work/fd.dts" 9</dev/null 2>"$work/err" && cat "$work/err" && grep -q "/net0: tap-fd: is no tap interface's" "$work/err"
 }
 check "no-such-descriptor" adopted
+# As a manager of networks starts it.
+printf '#!/bin/bash\nexec "%s" adopted 9 "%s" "$@"\n' "$BUILD/tests/kvm/with-tap" "$(type -P "$SLUICE")" >"$work/manager"
+chmod +x "$work/manager"
+for vhost in '' 'vhost;'; do
+	tree fd 1 6.12 "net0 { compatible = \"sluice,virtio-net\"; tap-fd = <9>; $vhost };"
+	SLUICE=$work/manager run fd
+	check "descriptor${vhost:+-with-vhost}: boots" booted fd
+	check "descriptor${vhost:+-with-vhost}: carries" eval "ip link set adopted up && ip addr add 10.9.3.1/24 dev adopted && guest fd 60 'ip addr add 10.9.3.2/24 dev eth0; ip link set eth0 up; until ping -c 1 -W 1 10.9.3.1; do :; done'"
+	send fd 'poweroff -f'
+	check "descriptor${vhost:+-with-vhost}: powers off" ended fd 60 0
+done
 done_testing
