@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
 # memory: 2048
-# timeout: 400
+# timeout: 900
 # Console and signals: the ways to end a machine and the exit status of each, standard input of every kind, and a
 # terminal that is as it was however the machine ended.
 

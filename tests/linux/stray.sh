@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
 # memory: 2048
-# timeout: 300
+# timeout: 600
 # A Linux guest whose process stores where nothing is plugged: the process dies, not the guest, and Sluice says so, at a
 # bounded rate. With stray-access = "stop" the machine ends.
 
