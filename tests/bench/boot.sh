@@ -34,7 +34,7 @@ for ((round = 0; round < rounds; round++)); do
 		begun=$(now_ms)
 		start $name
 		must own_group $name
-		must until_true 900 grep -q 'debian login:' "$work/$name.out"
+		must await 900 text 'debian login:' "$work/$name.out"
 		took[$name]+=" $(($(now_ms) - begun))"
 		mapfile -t spent < <(counters $name)
 		spent_us[$name]+=" $((spent[0] / 1000))"

@@ -27,10 +27,10 @@ slot_qemu() {
 # measure NAME LABEL KIND: what a machine that runs shows, as a row.
 measure() {
 	local name=$1 before slot
-	must until_true 120 said "$name" "before the accesses"
+	must until_said 120 "$name" "before the accesses"
 	before=$(held "$name")
 	send "$name" ''
-	must until_true 300 said "$name" "after the accesses"
+	must until_said 300 "$name" "after the accesses"
 	slot=$("slot_$3" "$name")
 	printf '| %s | %s x %s | %s | %s | %s | %s |\n' "$2" $((window / slot)) "$(size "$slot")" "$(size "$(counted "$name" plugged)"), $how" \
 		"$(size "$(counted "$name" read)")" "$(size "$(counted "$name" stuck)")" "$(size $((($(held "$name") - before) * 1024)))"

@@ -56,7 +56,7 @@ with_calls() {
 	rm -f "$work/calls"
 	strace -f -qq -o "$work/calls" -e trace=ioctl,mmap,mprotect,madvise,fallocate -p "${pid[$1]}" 2>"$work/strace.err" &
 	tracer=$!
-	until_true 60 grep -q . "$work/calls"
+	until_line 60 . "$work/calls"
 	resize "$@" || rc=1
 	kill "$tracer"
 	wait "$tracer" 2>/dev/null

@@ -53,7 +53,7 @@ for name in sluice qemu; do
 	must guest $name 60 "$(named $name 3); $dhcp"
 done
 "$io/iperf3" -s --forceflush >"$work/server" 2>&1 & pid[server]=$!
-must until_true 60 grep -q listening "$work/server"
+must until_line 60 listening "$work/server"
 
 # In the guest the network of a card on a tap interface is that of the monitor that it runs on.
 client="$io/iperf3 -f k -i 0 -c"

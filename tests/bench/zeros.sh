@@ -21,13 +21,13 @@ mode_before=$(sed 's/.*\[\(.*\)\].*/\1/' $thp)
 finish() { echo "$mode_before" >$thp; cleanup; }
 trap finish EXIT
 
-# wait_for WHAT SECONDS COMMAND...
+# wait_for WHAT COMMAND...
 wait_for() {
-	until_true "${@:2}" && return
-	{ echo "zeros: $1: not seen in $2 s"; tail -n 20 "$work/zeros.out" "$work/zeros.err"; } >&2
+	"${@:2}" && return
+	{ echo "zeros: $1: not seen in time"; tail -n 20 "$work/zeros.out" "$work/zeros.err"; } >&2
 	exit 1
 }
-at() { wait_for "the guest: $1" 300 said zeros "$1"; }
+at() { wait_for "the guest: $1" until_said 300 zeros "$1"; }
 closed() { qmp zeros '{"execute":"x-sluice-query-slots"}' | jq -e '.return | all(.holders[]; .name != "vmem0" or .open == 0)'; }
 # KiB of page tables: the process's, and of stage 2 (all of the host, exact after a refresh).
 process_tables() { awk '/^VmPTE/ { print $2 }' "/proc/${pid[zeros]}/status"; }
@@ -39,10 +39,10 @@ pause_over() {
 	rm -f "$work/pause"
 	"$pause" "$(socket zeros)" 600 >"$work/pause" &
 	pid[pause]=$!
-	wait_for 'the first answer' 60 grep -q asking "$work/pause"
+	wait_for 'the first answer' until_line 60 asking "$work/pause"
 	send zeros ''
 	at "$1"
-	wait_for 'all slots closed' 300 closed
+	wait_for 'all slots closed' until_true 300 closed
 	kill "${pid[pause]}"
 	wait "${pid[pause]}" || exit 1
 	unset 'pid[pause]'

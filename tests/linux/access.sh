@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.1 7.3
+# cpu@6.1: cortex-a72
 # more-hosts: 6.12
 # timeout: 180
-# cpu: neoverse-n1
 # What one access of a guest does, wherever it goes, on the host's own KVM; and what the host gives and takes back.
 "$BUILD/tests/kvm/test-access"
 access=$?

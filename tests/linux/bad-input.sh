@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
 # memory: 2048
+# cpus: 1
 # timeout: 300
 # Bad input gets its error and exit 1, nothing else: nothing on standard output, no core, no socket left behind. The
 # error names the file, or the path in the tree and the property. `sluice check` says the same as `sluice run`.
@@ -18,7 +19,7 @@ case $(cat /proc/sys/kernel/core_pattern) in core*) ;; *) echo '# a core would n
 # quiet_about COMMAND...: runs it; exit 1, and errors of ours are all there is.
 quiet_about() {
 	local rc=0
-	timeout 30 "$@" >"$work/out" 2>"$work/err" </dev/null || rc=$?
+	timeout 60 "$@" >"$work/out" 2>"$work/err" </dev/null || rc=$?
 	[ $rc -eq 1 ] || { echo "exit status $rc"; return 1; }
 	[ ! -s "$work/out" ] || { echo "standard output: $(head -n 5 "$work/out")"; return 1; }
 	! grep -v '^sluice: ' "$work/err" || { echo 'standard error has more than errors'; return 1; }
@@ -183,7 +184,7 @@ run good --name taken
 check "the-first-boots" booted good
 second() {
 	local rc=0
-	timeout 30 "$SLUICE" run "$work/good.dts" "$@" </dev/null >"$work/out" 2>"$work/err" || rc=$?
+	timeout 60 "$SLUICE" run "$work/good.dts" "$@" </dev/null >"$work/out" 2>"$work/err" || rc=$?
 	[ $rc -eq 1 ] && [ ! -s "$work/out" ] && one_line && says "$text" || { echo "$rc"; cat "$work/out" "$work/err"; return 1; }
 }
 text='/run/sluice/taken.sock: a running machine has this control socket; give this one another name with --name NAME*'

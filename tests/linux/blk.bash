@@ -34,7 +34,7 @@ kills() {
 		kill -9 "${pid[$name]}"
 		wait "${pid[$name]}" 2>/dev/null
 		unset "pid[$name]"
-		until_true 20 unlocked "$work/$name.img"
+		until_true 60 unlocked "$work/$name.img"
 		said=$(holds "$work/$name.img" "$work/$name.out") || lost=1
 		echo "# $name: $said"
 	done

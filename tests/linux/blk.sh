@@ -110,7 +110,7 @@ ram='0x0 0x4000000'
 bare first disk 1 "$(disk disk0 root.img)" flush=1
 bare second disk 1 "$(disk disk0 root.img)" flush=1
 run first
-check "the first has it" until_true 60 grep -q '^flushed 1' "$work/first.out"
+check "the first has it" until_line 60 '^flushed 1' "$work/first.out"
 check "the second is refused" eval "! '$SLUICE' run $work/second.dts </dev/null >$work/second.out 2>&1 && grep '/disk0: file: $work/root.img is in use by another process' $work/second.out"
 check "but is a good machine" "$SLUICE" check "$work/second.dts"
 kill -9 "${pid[first]}"

@@ -49,7 +49,7 @@ check "used: it is no stray access" no_stray used
 rmdir "$group"
 
 limited reserved 'backing = "hugetlb";' hugetlb.2MB.rsvd.max=64M
-check "reserved: comes to the limit" until_true 90 said reserved 'at the limit'
+check "reserved: comes to the limit" until_said 90 reserved 'at the limit'
 check "reserved: the plug is BUSY" grep -q "at the limit: plugged $((64 << 20)) (2)" "$work/reserved.out"
 check "reserved: exposed is plugged, no page elsewhere" exactly_plugged reserved 'at the limit'
 check "reserved: the log says what stands against it" grep -q 'vmem0: plug of .* refused: .*a cgroup' "$work/reserved.err"

@@ -43,7 +43,7 @@ check "passt is up" guest net 60 'ip addr add 10.7.0.2/24 dev eth2 && ip link se
 guest net 60 "echo $((32 << 20)) >/proc/sys/net/core/rmem_default"
 "$io/iperf3" -s --forceflush >"$work/server" 2>&1 & pid[server]=$!
 "$io/iperf3" -s -p 5202 >"$work/second" 2>&1 & pid[second]=$!
-check "a server listens" until_true 60 grep -q listening "$work/server"
+check "a server listens" until_line 60 listening "$work/server"
 
 # What interfaces count: none of it may change.
 counters() {
@@ -116,7 +116,7 @@ check "vsock: both ways at once" both_ways
 to_guest() {
 	send net "$io/socat -u VSOCK-LISTEN:11 OPEN:/tmp/called,creat; echo \"called \$(sha256sum </tmp/called)\""
 	until_true 60 socat -u "OPEN:$work/data" VSOCK-CONNECT:7:11
-	until_true 60 grep -q "called $(sha256sum <"$work/data")" "$work/net.out"
+	until_line 60 "called $(sha256sum <"$work/data")" "$work/net.out"
 }
 check "vsock: the host calls" to_guest
 

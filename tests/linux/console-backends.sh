@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
 # memory: 2048
+# cpus: 1
 # timeout: 300
 # A console on each back end, and `sluice console`: attached to a Linux guest from a terminal and from pipes, detached,
 # taken over, and by somebody who never reads.
@@ -29,7 +30,7 @@ ram=$linux_ram
 # shell is driven by attaching: NAME.out is what an attached one sees.
 tree guest 1 6.12
 run guest --console pty
-until_true 60 test -S "$(socket guest)"
+until_socket 60 guest
 attach first "$SLUICE" console guest
 check "boots-before-the-eyes-of-who-attached" booted first
 check "the-guest-answers" guest first 60 'echo answer'
@@ -37,7 +38,7 @@ check "nothing-on-standard-output" eval "[ ! -s $work/guest.out ]"
 
 # The newest takes over.
 attach second "$SLUICE" console --control "$(socket guest)"
-check "the-first-is-told" until_true 60 grep -q 'taken over by process' "$work/first.out"
+check "the-first-is-told" until_line 60 'taken over by process' "$work/first.out"
 check "and-ends" ended first 60 0
 check "the-second-sees-what-was" booted second
 check "and-is-answered" guest second 60 'echo answer'
@@ -47,10 +48,10 @@ check "detaches" ended second 60 0
 attach third "$SLUICE" console guest
 check "is-attached-again" guest third 60 true
 check "pty-that-nobody-reads" guest third 200 'yes "one line of very much that is said" | head -n 160; echo all'
-check "pty-is-told" until_true 60 grep -q '^sluice: the console is /dev/pts/' "$work/guest.err"
+check "pty-is-told" until_line 60 '^sluice: the console is /dev/pts/' "$work/guest.err"
 exec {opened}<>"$(sed -n 's/^sluice: the console is //p' "$work/guest.err")"
 echo 'echo $((6 * 7)) typed at the terminal' >&$opened
-check "pty-has-the-guest" until_true 60 grep -q '42 typed at the terminal' "$work/third.out"
+check "pty-has-the-guest" until_line 60 '42 typed at the terminal' "$work/third.out"
 
 # On a terminal: Ctrl-] gives it back as it was.
 cat >"$work/on-terminal" <<-'EOS'
@@ -66,7 +67,7 @@ export WORK=$work SLUICE
 attach terminal socat - "EXEC:$work/on-terminal,pty,setsid,ctty,stderr"
 check "a-terminal-attaches" guest terminal 60 true
 send terminal $'\035'
-check "a-terminal-detaches" until_true 60 test -s "$work/after"
+check "a-terminal-detaches" await 60 file "$work/after"
 check "a-terminal-is-as-it-was" eval "[ \$(cat $work/status) = 0 ] && cmp $work/before $work/after"
 
 check "it-had-taken-over" ended third 60 0
@@ -80,7 +81,7 @@ check "no-socket-left" eval "[ ! -e $console ]"
 ram='0x0 0x4000000'
 bare again again 1 "$(usual_window 'block-size = /bits/ 64 <0x200000>; requested-size = /bits/ 64 <0x800000>;')"
 run again --console "socket:$work/own"
-until_true 60 test -S "$work/own"
+await 60 file "$work/own"
 for life in 1 2; do
 	attach own socat - "UNIX-CONNECT:$work/own"
 	check "own-socket-$life" until_true 60 eval "[ \$(grep -c 'off or again' $work/own.out) = $life ]"

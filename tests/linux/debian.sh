@@ -100,7 +100,7 @@ port_opens() { seen debian '.event == "VSERPORT_CHANGE" and .data.open'; }
 check "port-opens" until_true 60 port_opens
 send agent 'from the host'
 check "port-takes" in_guest 60 'until grep -x "from the host" /tmp/heard; do sleep 0.2; done'
-check "port-gives" eval "in_guest 60 'echo from the guest >/dev/virtio-ports/agent' && until_true 60 grep -a 'from the guest' $work/agent.out"
+check "port-gives" eval "in_guest 60 'echo from the guest >/dev/virtio-ports/agent' && until_line 60 'from the guest' $work/agent.out"
 send agent $'\035'
 check "port-detaches" ended agent 60 0
 to_guest() {
@@ -173,7 +173,7 @@ END
 echo 'instance-id: first' >"$work/meta-data"
 check "makes-a-disk" eval "cd $work && mformat -C -i seed.img -T 2880 -v CIDATA :: && mcopy -i seed.img user-data meta-data ::"
 run debian --overlay "$work/cloud-init.dtso"
-check "cloud-init-finishes" until_true 900 grep -aq 'Cloud-init v.* finished at .* Datasource DataSourceNoCloud \[seed=/dev/vd' "$work/debian.out"
+check "cloud-init-finishes" until_line 900 'Cloud-init v.* finished at .* Datasource DataSourceNoCloud \[seed=/dev/vd' "$work/debian.out"
 check "seeded-login" login 1
 check "its-hostname" in_guest 60 '[ "$(hostname)" = seeded ]'
 check "its-user" in_guest 60 'getent passwd worker | grep "Seeded Worker"'

@@ -20,7 +20,7 @@ quits() {
 dog() {
 	bare "$1" watchdog 1 "watchdog { compatible = \"sluice,watchdog\"; action = \"$2\"; }; ${4:-}" "$3"
 	run "$1"
-	check "$1-comes-to-arm-it" until_true 60 grep -q 'arm it?' "$work/$1.out"
+	check "$1-comes-to-arm-it" await 60 text 'arm it?' "$work/$1.out"
 	watch "$1"
 	send "$1" arm
 }
@@ -30,7 +30,7 @@ check "still-is-paused" until_true 60 seen still '.event == "STOP"'
 paused_at=$SECONDS
 dog reset reset stage=300
 check "reset-is-told" bitten reset reset
-check "reset-happens" until_true 60 eval "[ \$(grep -c 'arm it?' $work/reset.out) -ge 2 ]"
+check "reset-happens" await 60 line 2 'arm it?' "$work/reset.out"
 quits reset
 dog poweroff power-off stage=300
 check "power-off-is-told" bitten poweroff poweroff
@@ -99,13 +99,13 @@ unset "pid[deaf]"
 check "port-gives-all" eval "guest linux 60 'cat /bytes >/dev/agent' && until_true 60 same $work/reader.out"
 send linux 'cat /dev/agent'
 send reader 'there'
-check "port-takes" until_true 60 grep -a "there\$" "$work/linux.out"
+check "port-takes" until_line 60 "there\$" "$work/linux.out"
 send reader $'\035'
 check "who-detaches-ends-its-input" eval "ended reader 60 0 && guest linux 60 true"
 attach term "$SLUICE" console linux term
 send term 'typed here'
 check "terminal-takes" eval "guest linux 60 'head -n 1 </dev/hvc0' | grep -x 'typed here'"
-check "terminal-gives" eval "guest linux 60 'echo said here >/dev/hvc0' && until_true 60 grep -aq 'said here' $work/term.out"
+check "terminal-gives" eval "guest linux 60 'echo said here >/dev/hvc0' && until_line 60 'said here' $work/term.out"
 # What a guest frees goes back by itself; what the balloon takes of its page cache at once.
 below() { [ "$(resident linux)" -lt "$1" ]; }
 check "memory-is-used" guest linux 120 'guest-tool fill 256 7 && guest-tool verify'

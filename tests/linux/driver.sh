@@ -23,15 +23,15 @@ mem() {
 is() { map_json driver | jq -e ".[0] | .plugged == $1 and .exposed == $1"; }
 
 at='cd /sys/bus/virtio/drivers/virtio_mem && d=$(ls -d virtio*) && echo $d >unbind'
-check "the driver goes and comes back, nothing plugged" guest driver 30 "$at && echo \$d >bind && [ -d \$d ]"
+check "the driver goes and comes back, nothing plugged" guest driver 60 "$at && echo \$d >bind && [ -d \$d ]"
 check "it grows" mem 0 '1 GiB' 1GiB
 check "is exact" is $((1 << 30))
 # 700 MiB of huge pages: more than the RAM beside the window has place for, wherever they are moved to.
-check "memory is taken for good" guest driver 30 'echo 350 >/proc/sys/vm/nr_hugepages; [ $(cat /proc/sys/vm/nr_hugepages) -ge 340 ]'
+check "memory is taken for good" guest driver 60 'echo 350 >/proc/sys/vm/nr_hugepages; [ $(cat /proc/sys/vm/nr_hugepages) -ge 340 ]'
 check "an unplug that stalls is told, with its reason, and ends" mem 1 'nothing moved for 5 s: .* in ways that cannot be moved' 0 --timeout 5
 less_than() { map_json driver | jq -e ".[0] | .plugged == .exposed and .plugged > 0 and .plugged < $1"; }
 check "what went till then is exact" less_than $((1 << 30))
-check "the guest lets go" guest driver 30 'echo 0 >/proc/sys/vm/nr_hugepages'
+check "the guest lets go" guest driver 60 'echo 0 >/proc/sys/vm/nr_hugepages'
 # The kernel keeps some of it for itself, since it was set online as its own.
 "$SLUICE" mem driver 0 --timeout 10 >"$work/mem" 2>&1
 check "the same request goes on" less_than $((128 << 20))
@@ -39,9 +39,9 @@ check "it grows again" mem 0 '' 512MiB
 check "it holds something" guest driver 120 'guest-tool fill 600 7'
 
 # Linux leaves the memory in use, and takes the device back only after a boot ("reloading is not supported").
-check "the driver goes, memory plugged" guest driver 30 "$at && ! ls -d virtio*"
+check "the driver goes, memory plugged" guest driver 60 "$at && ! ls -d virtio*"
 check "which changes no block" is $((512 << 20))
-check "and cannot come back" guest driver 30 'cd /sys/bus/virtio/drivers/virtio_mem; for d in /sys/bus/virtio/devices/*; do ! echo ${d##*/} >bind || exit 1; done; dmesg | grep -q "reloading the driver is not supported"'
+check "and cannot come back" guest driver 60 'cd /sys/bus/virtio/drivers/virtio_mem; for d in /sys/bus/virtio/devices/*; do ! echo ${d##*/} >bind || exit 1; done; dmesg | grep -q "reloading the driver is not supported"'
 check "which changes none either" is $((512 << 20))
 check "the guest's memory is what it was" guest driver 120 'guest-tool verify && guest-tool release'
 send driver 'reboot -f'

@@ -71,7 +71,7 @@ kills() {
 		kill -9 "${pid[$machine]}"
 		wait "${pid[$machine]}" 2>/dev/null
 		unset "pid[$machine]"
-		until_true 20 unlocked "$loop"
+		until_true 60 unlocked "$loop"
 		said=$(reported)
 		! grep 'fio has ended' "$work/$machine.out" || break
 		holds "$said" $seed || { grep -v '^3;' "$work/verified" | tail -n 3 | sed 's/^/# /'; break; }

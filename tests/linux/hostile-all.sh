@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.1 6.12 7.3
 # memory: 6144
-# cpu: neoverse-n1
 # timeout: 1800
 # all
 # Every combination of slots, stray reads and backings.

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.1 7.3
 # memory: 6144
-# cpu: neoverse-n1
 # timeout: 600
 # A guest that attacks: every kind of access on every block that it was not given, a random half of a window of 4 GiB,
 # with few slots, many, and one for each block, reads that see zeros and reads that abort, and each backing. The host

@@ -70,7 +70,7 @@ strays() {
 	check "$1: half a slot is plugged" until_true 60 exactly "$1" $((half))
 	check "$1: its driver goes" guest "$1" 300 'cd /sys/bus/virtio/drivers/virtio_mem && echo virtio0 >unbind'
 	check "$1: a process that stores beyond dies" guest "$1" 300 "devmem $stray 32 1; [ \$? -eq 135 ]"
-	check "$1: its address is told" until_true 60 grep "stray .* at $stray, vmem0: unplugged block of an open slot" "$work/$1.err"
+	check "$1: its address is told" until_line 60 "stray .* at $stray, vmem0: unplugged block of an open slot" "$work/$1.err"
 	send "$1" 'poweroff -f'
 	check "$1: powers off" ended "$1" 60 0
 }

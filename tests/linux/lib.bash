@@ -8,12 +8,20 @@ work=$(mktemp -d)
 point=0
 declare -A pid=()
 
+# However a script ends, its machines end. Where a point failed, or the script was ended before its plan, its small files
+# (trees, consoles, messages, events) go to the folder $KEEP, if set.
+failed=0 planned=''
 cleanup() {
 	local p
+	if [ -n "${KEEP:-}" ] && { [ $failed -gt 0 ] || [ -z "$planned" ]; }; then
+		mkdir -p "$KEEP"
+		find "$work" -maxdepth 3 -type f -size -1024k ! -path "*/files/*" -exec cp -t "$KEEP" {} + 2>/dev/null
+	fi
 	for p in "${pid[@]}"; do kill -9 "$p" 2>/dev/null; done
 	rm -rf "$work"
 }
 trap cleanup EXIT
+trap 'exit 143' TERM
 
 # check NAME COMMAND...: one TAP point. Where it fails, what it printed follows.
 check() {
@@ -23,23 +31,49 @@ check() {
 	if "$@" >"$work/check.out" 2>&1; then
 		echo "ok $point - $name"
 	else
+		failed=$((failed + 1))
 		echo "not ok $point - $name"
 		{ echo "$*"; cat "$work/check.out"; } | sed 's/^/# /'
 	fi
 }
 
 # done_testing: the plan, last.
-done_testing() { echo "1..$point"; }
+done_testing() {
+	planned=yes
+	echo "1..$point"
+}
 
-# until_true SECONDS COMMAND...: tries every 100 ms, and calls $while_waiting, if set, in between.
+# await SECONDS line COUNT PATTERN FILE | text PATTERN FILE | answer MARK FILE | file PATH | end PID: until it is there, by one process
+# (await.c says what each is); its status, 124 when the time is over. $while_waiting, if set, is called each second.
 while_waiting=:
+await() {
+	local end=$((SECONDS + $1)) step=$1 rc
+	shift
+	[ "$while_waiting" = : ] || step=1
+	while :; do
+		rc=0
+		"$BUILD/tests/linux/await" "$step" "$@" || rc=$?
+		[ $rc -eq 124 ] && [ $SECONDS -lt $end ] || return $rc
+		$while_waiting
+	done
+}
+# until_line SECONDS PATTERN FILE
+until_line() { await "$1" line 1 "$2" "$3"; }
+# until_socket SECONDS NAME: the machine's control socket is there.
+until_socket() { await "$1" file "$(socket "$2")"; }
+
+# until_true SECONDS COMMAND...: for what await cannot see. Tries at once, then ever more rarely, up to twice a second;
+# each try costs an emulated host a program's start and more. Reading from a pipe that nobody writes to is a sleep that
+# starts no program.
+exec {pause}<> <(:)
 until_true() {
-	local end=$((SECONDS + $1))
+	local end=$((SECONDS + $1)) ms=100
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ $SECONDS -lt $end ] || return 1
 		$while_waiting
-		sleep 0.1
+		read -r -t "0.$ms" -u "$pause"
+		[ $ms -ge 400 ] || ms=$((ms + 100))
 	done
 }
 
@@ -61,7 +95,7 @@ tree() {
 			cpus { #address-cells = <1>; #size-cells = <0>; $cpus };
 			memory@40000000 { device_type = "memory"; reg = <0x0 0x40000000 $ram>; };
 			chosen {
-				bootargs = "console=ttyAMA0 quiet guest.plain memhp_default_state=online_movable ${5:-}";
+				bootargs = "console=ttyAMA0 quiet cryptomgr.notests guest.plain memhp_default_state=online_movable ${5:-}";
 				sluice,kernel = "vmlinuz-$guest";
 				sluice,initrd = "initramfs-$guest";
 			};
@@ -98,12 +132,18 @@ window_of() {
 }
 usual_window() { window_of $((4 << 30)) "${1:-}"; }
 
+# fresh NAME: an input to write to, and nothing yet in its output, before anybody waits for it.
+fresh() {
+	rm -f "$work/$1.in"
+	mkfifo "$work/$1.in"
+	: >"$work/$1.out"
+}
+
 # run NAME [OPTION...]: starts $work/NAME.dts, its console's input open for `guest`.
 run() {
 	local name=$1
 	shift
-	rm -f "$work/$name.in"
-	mkfifo "$work/$name.in"
+	fresh "$name"
 	"$SLUICE" run "$work/$name.dts" "$@" <"$work/$name.in" >"$work/$name.out" 2>"$work/$name.err" &
 	pid[$name]=$!
 	exec {fd}>"$work/$name.in"
@@ -114,8 +154,7 @@ run() {
 attach() {
 	local name=$1
 	shift
-	rm -f "$work/$name.in"
-	mkfifo "$work/$name.in"
+	fresh "$name"
 	"$@" <"$work/$name.in" >"$work/$name.out" 2>"$work/$name.err" &
 	pid[$name]=$!
 	exec {fd}>"$work/$name.in"
@@ -123,9 +162,8 @@ attach() {
 }
 
 # booted NAME [COUNT [SECONDS]]: the guest has said its line COUNT times.
-boots() { [ "$(grep -c 'guest: Linux [0-9]' "$work/$1.out")" -ge "$2" ]; }
 booted() {
-	if ! until_true "${3:-120}" boots "$1" "${2:-1}"; then
+	if ! await "${3:-120}" line "${2:-1}" 'guest: Linux [0-9]' "$work/$1.out"; then
 		tail -n 20 "$work/$1.out" "$work/$1.err"
 		return 1
 	fi
@@ -134,17 +172,16 @@ booted() {
 # guest NAME SECONDS COMMAND: runs a command in the guest's shell; its output and its status.
 guest_serial=0
 guest() {
-	local name=$1 seconds=$2 fd=input_$1 mark
+	local name=$1 seconds=$2 fd=input_$1 mark rc=0
 	guest_serial=$((guest_serial + 1))
 	mark="@$$-$guest_serial-$RANDOM"
 	echo "echo $mark; { $3; } 2>&1; echo $mark:\$?" >&"${!fd}"
-	until_true "$seconds" grep -aq "$mark:[0-9]" "$work/$name.out" || {
+	await "$seconds" answer "$mark" "$work/$name.out" || rc=$?
+	[ $rc -ne 124 ] || {
 		echo "the guest did not finish '$3' in $seconds s"
 		tail -n 20 "$work/$name.out" "$work/$name.err"
-		return 1
 	}
-	sed -n "/$mark\$/,/$mark:/p" "$work/$name.out" | sed '1d;$d'
-	return "$(sed -n "s/.*$mark:\([0-9]*\).*/\1/p" "$work/$name.out")"
+	return $rc
 }
 
 # send NAME LINE: a line to the guest's shell that gives no answer.
@@ -157,7 +194,7 @@ send() {
 gone() { ! kill -0 "${pid[$1]}" 2>/dev/null; }
 ended() {
 	local status fd=input_$1
-	until_true "$2" gone "$1" || {
+	await "$2" end "${pid[$1]}" || {
 		echo "still running"
 		tail -n 20 "$work/$1.out" "$work/$1.err"
 		return 1
@@ -194,7 +231,7 @@ descriptors() { find "/proc/${pid[$1]}/fd" -mindepth 1 | wc -l; }
 watch() {
 	(echo '{"execute":"qmp_capabilities"}' && exec sleep 600) > >(exec socat -t 1 - "UNIX-CONNECT:$(socket "$1")" >"$work/$1.events" 2>&1) &
 	pid[$1-watch]=$!
-	until_true 60 grep -q return "$work/$1.events"
+	until_line 60 return "$work/$1.events"
 }
 # seen NAME JQ: one of the events fits.
 seen() { grep '"event"' "$work/$1.events" | jq -se "any(.[]; $2)"; }
@@ -214,6 +251,7 @@ points() {
 		case $line in
 		'ok '* | 'not ok '*)
 			point=$((point + 1)) seen=$((seen + 1))
+			[[ $line != not* ]] || failed=$((failed + 1))
 			echo "${line%% [0-9]*} $point - $1: ${line#* - }"
 			;;
 		'1..'*) planned=${line#1..} ;;

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
+# cpu: cortex-a72
 # memory: 2048
 # timeout: 600
 # A Linux guest whose process stores where nothing is plugged: the process dies, not the guest, and Sluice says so, at a
@@ -13,7 +14,7 @@
 policy() { echo "options { sluice { compatible = \"sluice,options\"; stray-access = \"$1\"; }; };"; }
 half_a_slot="$(usual_window 'requested-size = /bits/ 64 <0x4000000>;')"
 half_plugged() { map_json "$1" | jq -e '.[0] | .plugged == 67108864 and (."open-slots" | length == 1 and .[0].size == 134217728)'; }
-driver_goes() { guest "$1" 30 'cd /sys/bus/virtio/drivers/virtio_mem && echo virtio0 >unbind && ! grep -q "System RAM (virtio_mem)" /proc/iomem'; }
+driver_goes() { guest "$1" 60 'cd /sys/bus/virtio/drivers/virtio_mem && echo virtio0 >unbind && ! grep -q "System RAM (virtio_mem)" /proc/iomem'; }
 exposed_is_plugged() { map_json "$1" | jq -e '.[0] | .plugged == 67108864 and .exposed == .plugged'; }
 plugged=0x103ffff0c unplugged=0x104000000 closed=0x108000000
 args='iomem=relaxed memhp_default_state=offline'
@@ -21,14 +22,14 @@ args='iomem=relaxed memhp_default_state=offline'
 tree stray 2 6.12 "$half_a_slot" "$args"
 run stray
 check "boots" booted stray
-check "half-a-slot-plugged" until_true 30 half_plugged stray
+check "half-a-slot-plugged" until_true 60 half_plugged stray
 check "driver-goes" driver_goes stray
 check "fills-its-own" guest stray 60 'guest-tool fill 64 9'
 check "stores-where-plugged" guest stray 60 "devmem $plugged 32 0x12345678 && [ \$(devmem $plugged) = 0x12345678 ]"
 # dies NAME ADDRESS COMMAND WHERE: the process gets a bus error, and the log has the address and what is there.
 dies() {
-	guest "$1" 10 "$3; [ \$? -eq 135 ]" || return
-	until_true 60 grep -q "^sluice: warning: vCPU [01]: stray .* at $2, vmem0: $4; external abort injected$" "$work/$1.err" || { cat "$work/$1.err"; return 1; }
+	guest "$1" 60 "$3; [ \$? -eq 135 ]" || return
+	until_line 60 "^sluice: warning: vCPU [01]: stray .* at $2, vmem0: $4; external abort injected$" "$work/$1.err" || { cat "$work/$1.err"; return 1; }
 }
 check "store-in-an-open-slot" dies stray $unplugged "devmem $unplugged 32 1" 'unplugged block of an open slot'
 check "store-in-a-closed-slot" dies stray $closed "devmem $closed 32 1" 'closed slot'
@@ -38,7 +39,7 @@ check "hundred-more" guest stray 60 'for i in $(seq 100); do devmem 0x104000004 
 check "no-more-than-a-few-lines" eval "n=\$(grep -c 'stray' $work/stray.err); [ \$n -ge 4 ] && [ \$n -le 40 ] || { echo \$n; false; }"
 check "nothing-exposed" exposed_is_plugged stray
 check "plugged-is-intact" guest stray 60 "[ \$(devmem $plugged) = 0x12345678 ]"
-check "memory-is-intact" guest stray 30 'guest-tool verify && guest-tool release'
+check "memory-is-intact" guest stray 60 'guest-tool verify && guest-tool release'
 send stray 'reboot -f'
 check "boots-again" booted stray 2
 send stray 'poweroff -f'
@@ -47,7 +48,7 @@ check "powers-off" ended stray 60 0
 tree stops 1 6.12 "$half_a_slot $(policy stop)" "$args"
 run stops
 check "stops-boots" booted stops
-check "stops-half-plugged" until_true 30 half_plugged stops
+check "stops-half-plugged" until_true 60 half_plugged stops
 check "stops-driver-goes" driver_goes stops
 send stops "devmem $unplugged 32 1"
 check "stops" ended stops 60 3

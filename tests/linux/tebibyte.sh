@@ -19,7 +19,7 @@ limit() {
 	bare "$1" alternate 1 "$region $(window_device vmem0 "block-size = $(cell64 $block);
 		requested-size = $(cell64 $((1 << 40))); ${4:-}")" "least=$2"
 	run "$1"
-	check "$1: comes to the limit" until_true 90 said "$1" 'at the limit'
+	check "$1: comes to the limit" until_said 90 "$1" 'at the limit'
 	check "$1: exposed is plugged there, no page elsewhere" exactly_plugged "$1" 'at the limit'
 	check "$1: the log says what stands against it" grep -q "vmem0: plug of .* refused: $3" "$work/$1.err"
 	send "$1" ''

@@ -33,12 +33,12 @@ refuses() {
 
 run two
 check "boots" booted two
-check "first-request" until_true 30 holds 0 128
+check "first-request" until_true 60 holds 0 128
 check "grows-0" "$SLUICE" mem two/vmem0 512MiB
 check "only-0" holds 512 128
 check "grows-1" "$SLUICE" mem two/vmem1 256MiB
 check "both" holds 512 256
-check "guest-uses-both" eval "[ \$(guest two 30 'guest-tool memtotal') -gt 1150 ] && guest two 60 'guest-tool fill 900 7 && guest-tool verify && guest-tool release'"
+check "guest-uses-both" eval "[ \$(guest two 60 'guest-tool memtotal') -gt 1150 ] && guest two 60 'guest-tool fill 900 7 && guest-tool verify && guest-tool release'"
 check "shrinks-0" "$SLUICE" mem two/vmem0 0
 check "only-1" holds 0 256
 # Both at once: neither waits for the other.

@@ -48,7 +48,7 @@ workers() { [ "$(cat /proc/"${pid[net]}"/task/*/comm | grep -c "^vhost-")" -eq 3
 check "three-workers-of-the-process" workers
 check "two-pairs" guest net 60 'ip link set eth0 up; [ -d /sys/class/net/eth0/queues/rx-1 ]'
 both_used() { [ -d /sys/class/net/tap0/queues/tx-1 ]; }
-check "both-used" until_true 30 both_used
+check "both-used" until_true 60 both_used
 up='ip addr add 10.9.0.2/24 dev eth0 && ip link set eth0 up && until ping -c 1 -W 1 10.9.0.1; do :; done'
 check "comes-up" guest net 60 "$up"
 
@@ -108,12 +108,12 @@ connects() {
 send net '{ echo here; sleep 1000; } | guest-tool vsock listen 10 &'
 check "vsock-that-stays" until_true 60 connects
 send net 'reboot -f'
-check "ends-with-the-machine" until_true 60 gone peer
+check "ends-with-the-machine" await 60 end "${pid[peer]}"
 check "boots-once-more" booted net 3
 to_guest() {
 	send net 'guest-tool vsock listen 9 </dev/null >/tmp/called; echo "called $(sha256sum </tmp/called)"'
 	until_true 60 socat -u "OPEN:$work/data" VSOCK-CONNECT:7:9
-	until_true 60 grep -q "called $sum" "$work/net.out"
+	until_line 60 "called $sum" "$work/net.out"
 }
 from_guest() {
 	server VSOCK-LISTEN:9 "OPEN:$work/back,creat,trunc"
@@ -151,14 +151,14 @@ reach() {
 	bare "$name" reach 1 "$(window_of $((1 << 30)) "block-size = $(cell64 $((2 << 20))); requested-size = $(cell64 $((2 << 20)));
 		slot-size = $(cell64 $slot); stray-reads = \"$1\";") $(card net0 'vhost;')" "slot=$slot abort=$abort"
 	run "$name"
-	check "$name: plugs a block" until_true 60 said "$name" "before all"
+	check "$name: plugs a block" until_said 60 "$name" "before all"
 	ip link set tap0 up
 	rm -f "$work/went"
 	socat -u INTERFACE:tap0 "OPEN:$work/went,creat,trunc" & pid[went]=$!
 	noise 2>/dev/null & pid[noise]=$!
-	check "$name: who listens hears" until_true 30 [ -s "$work/went" ]
+	check "$name: who listens hears" until_true 60 [ -s "$work/went" ]
 	send "$name" ''
-	check "$name: tries all" until_true 120 said "$name" "after all"
+	check "$name: tries all" until_said 120 "$name" "after all"
 	check "$name: exposed is plugged, no page elsewhere" exactly_plugged "$name" "after all"
 	send "$name" ''
 	check "$name: ends well" ended "$name" 60 0
