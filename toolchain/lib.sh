@@ -60,7 +60,8 @@ tmpdir() {
 
 # busy LABEL COMMAND...: runs COMMAND with its output in a log, and shows that it goes on: one moving line on a
 # terminal, a line every five seconds elsewhere. busy_note, if set, is a command that prints how far it is. A failure
-# ends the script (call it bare: after "||" a function given to it would go on past its own errors).
+# ends the script (call it bare: after "||" a function given to it would go on past its own errors). Its time goes into
+# the file $SLUICE_TIMES, if set, for toolchain/test-times.
 busy() {
 	local label=$1 start=$SECONDS t=0 rc=0 erase=''
 	shift
@@ -78,6 +79,7 @@ busy() {
 	done
 	wait "$busy_pid" || rc=$?
 	busy_pid=''
+	[ -z "${SLUICE_TIMES:-}" ] || printf 'part\t%s\t%d\t%s\n' "$me" $((SECONDS - start)) "$label" >>"$SLUICE_TIMES"
 	[ -z "$erase" ] || printf '%s%s%s\n' "$erase" "$label" \
 		"$([ $((SECONDS - start)) -lt 2 ] || echo " ($((SECONDS - start))s)")" >&2
 	if [ "$rc" -ne 0 ]; then
