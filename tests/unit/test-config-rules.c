@@ -66,7 +66,6 @@ static const struct rule {
 	{ "reserved-without-cells", NULL, "&reserved { /delete-property/ #size-cells; /delete-node/ growth@100000000; }; /delete-node/ &vmem0;", "/reserved-memory: #size-cells: write #size-cells" },
 	{ "reserved-ranges-not-empty", NULL, "&reserved { ranges = <0 0 0 0 0 1>; };", "/reserved-memory: ranges: has to stand here, empty" },
 	{ "reserved-nobody's", "&reserved { fw { reg = <0 0x50000000 0 0x1000>; }; };", "&reserved { fw { }; };", "/reserved-memory/fw: reg: missing: give reg" },
-	{ "memreserve-empty", "/memreserve/ 0x40100000 0;", NULL, NULL },
 	{ "reserved-is-not-judged", "&reserved { fw { reg = <0 0x50000000 0 0x1000>; interrupts = <0 16 4>; below { interrupts = <0 16 4>; }; }; };", NULL, NULL },
 	{ "placed-behind-all", NULL, "&growth { /delete-property/ reg; size = <0x0 0x40000000>; }; &reserved { fw { reg = <0x0 0x60000000 0xffffffff 0x9fffffff>; }; };", "/reserved-memory/growth@100000000: size: no place for 1 GiB" },
 	{ "window-on-disabled-memory", NODE("memory@100000000 { reg = <1 0 0 0x200000>; status = \"disabled\"; };"), NODE("memory@100000000 { reg = <1 0 0 0x200000>; };"), "/vmem0: memory-region: window" },
