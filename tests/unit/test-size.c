@@ -33,6 +33,11 @@ static void forms_read(void **state)
 		{ "100B", 100 },
 		{ "2T", 2 * TiB },
 		{ "9223372036854775807", INT64_MAX },
+		{ "8388607T", 8388607 * TiB },
+		{ "0.015625K", 16 }, /* six decimals */
+		{ "3kib", 3 * KiB },
+		{ "3B", 3 },
+		{ "3 b", 3 },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(good); i++) {
