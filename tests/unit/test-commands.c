@@ -17,7 +17,8 @@ static char text[256 * KiB];
 static const char *tree; /* what check and show are given */
 
 /* What a command printed, both streams, is in `text`; its exit status. */
-static int in_child(int (*command)(const char *file, const char *const *overlays, size_t overlay_count))
+static int in_child(
+	int (*command)(const char *file, const char *const *overlays, size_t overlay_count))
 {
 	FILE *out = tmpfile();
 	int status;
@@ -55,7 +56,8 @@ static void write_tree(const char *change)
 {
 	char *whole;
 
-	assert_true(asprintf(&whole, "&chosen { /delete-property/ sluice,kernel; }; %s", change) > 0);
+	assert_true(
+		asprintf(&whole, "&chosen { /delete-property/ sluice,kernel; }; %s", change) > 0);
 	tree = tree_source_file("machine.dts", good_machine, whole);
 	free(whole);
 }
@@ -71,7 +73,8 @@ static void a_good_machine(void **state)
 	assert_printed("reserved     0x100000000 to 0x110200000, 258 MiB\n");
 	assert_printed("rng0         sluice,virtio-rng at 0x0a000000, SPI 16 (virtio0)\n");
 	assert_printed("vmem0        sluice,virtio-mem at 0x0a000200, SPI 17 (virtio1)\n");
-	assert_printed("window 0x100000000 to 0x110200000, 258 MiB: 3 slots of 128 MiB, blocks of 2 MiB, stray reads see zeros\n");
+	assert_printed("window 0x100000000 to 0x110200000, 258 MiB: 3 slots of 128 MiB, blocks of "
+		       "2 MiB, stray reads see zeros\n");
 	assert_printed("kernel       none: it cannot run\n");
 	assert_int_equal(in_child(show_command), 0);
 	assert_printed("/dts-v1/;");
@@ -87,7 +90,8 @@ static void wrong_machines(void **state)
 	assert_null(strstr(text, "good"));
 	assert_int_equal(in_child(show_command), 1);
 	/* What a device takes of the host is looked at by check, and need not be there for show. */
-	write_tree("/ { disk0 { compatible = \"sluice,virtio-blk\"; file = \"/nonexistent/disk\"; }; };");
+	write_tree("/ { disk0 { compatible = \"sluice,virtio-blk\"; file = \"/nonexistent/disk\"; "
+		   "}; };");
 	assert_int_equal(in_child(check_command), 1);
 	assert_printed("sluice: /disk0: file: ");
 	assert_int_equal(in_child(show_command), 0);

@@ -224,11 +224,14 @@ static void edges(void **state)
 	survey.limits.memslots = 511;
 	assert_true(says("ok       511 memory slots and 512 vCPUs for a machine"));
 	survey.limits.memslots = 510;
-	assert_true(says("note     510 memory slots for a machine\n           -> windows get fewer"));
+	assert_true(
+		says("note     510 memory slots for a machine\n           -> windows get fewer"));
 	survey.limits.ipa_bits = 40;
-	assert_true(says("ok       40 bits of guest-physical address: a window from 4 GiB up to 1020 GiB"));
+	assert_true(says(
+		"ok       40 bits of guest-physical address: a window from 4 GiB up to 1020 GiB"));
 	survey.limits.ipa_bits = 39;
-	assert_true(says("note     39 bits of guest-physical address: a window from 4 GiB up to 508 GiB"));
+	assert_true(says(
+		"note     39 bits of guest-physical address: a window from 4 GiB up to 508 GiB"));
 	survey.limits.ipa_bits = 0;
 	assert_false(says("bits of guest-physical address"));
 	line("/proc/sys/vm/max_map_count", "65530\n");
@@ -267,7 +270,8 @@ static void overcommit(void **state)
 	assert_true(says("ok       memory may be overcommitted (vm.overcommit_memory=1)"));
 	line("/proc/sys/vm/overcommit_memory", "2\n");
 	line("/proc/meminfo", "CommitLimit: 3072 kB\nCommitted_AS: 1025 kB\n");
-	assert_true(says("note     strict commit limit (vm.overcommit_memory=2), 1 MiB of it free"));
+	assert_true(
+		says("note     strict commit limit (vm.overcommit_memory=2), 1 MiB of it free"));
 	line("/proc/meminfo", "CommitLimit: 1024 kB\nCommitted_AS: 2048 kB\n");
 	assert_true(says("vm.overcommit_memory=2), 0 of it free"));
 }
@@ -321,7 +325,8 @@ static void nested_kernels(void **state)
 	static const struct {
 		const char *release;
 		bool old;
-	} kernels[] = { { "5.20.0", true }, { "6.15.9", true }, { "6.16.0", false }, { "7.0.0", false } };
+	} kernels[] = { { "5.20.0", true }, { "6.15.9", true }, { "6.16.0", false },
+		{ "7.0.0", false } };
 
 	for (size_t i = 0; i < ARRAY_SIZE(kernels); i++) {
 		strcpy(survey.name.release, kernels[i].release);

@@ -141,12 +141,12 @@ static void near_names(void **state)
 	static const struct {
 		const char *name, *nearest;
 	} all[] = {
-		{ "abcdef", "abcdefgh" },	   /* two are missing */
-		{ "abcdefghXY", "abcdefgh" },	   /* two are too many */
-		{ "abcde", NULL },		   /* three are missing */
-		{ "abcdefXY", "abcdefgh" },	   /* two are others */
-		{ "abcdeXYZ", NULL },		   /* three are */
-		{ "ijklmnXYZ", "ijklmnopq" },	   /* three of nine */
+		{ "abcdef", "abcdefgh" },     /* two are missing */
+		{ "abcdefghXY", "abcdefgh" }, /* two are too many */
+		{ "abcde", NULL },	      /* three are missing */
+		{ "abcdefXY", "abcdefgh" },   /* two are others */
+		{ "abcdeXYZ", NULL },	      /* three are */
+		{ "ijklmnXYZ", "ijklmnopq" }, /* three of nine */
 		{ "ijklmWXYZ", NULL },
 		{ "rstuvwxyWXYZ", "rstuvwxyzABC" }, /* four of twelve */
 		{ "rstuvwxVWXYZ", NULL },
@@ -165,7 +165,8 @@ static void near_names(void **state)
 	memset(longest, 'a', sizeof(longest));
 	longest[128] = '\0';
 	assert_null(nearest_name(longest, (const char *const[]){ longest + 1, NULL }));
-	assert_non_null(nearest_name(longest + 1, (const char *const[]){ longest, longest + 1, NULL }));
+	assert_non_null(
+		nearest_name(longest + 1, (const char *const[]){ longest, longest + 1, NULL }));
 	assert_null(nearest_name(longest + 1, (const char *const[]){ longest, NULL }));
 }
 

@@ -28,7 +28,8 @@ static void initrd_reach(void **state)
 	assert_null(strstr(errors.lines[0], "32 GiB"));
 	assert_int_equal(truncate(initrd_path, 64 * KiB + 1), 0);
 	assert_true(load() < 0);
-	assert_non_null(strstr(errors.lines[0], "initrd fits only at 0x83fff0000, more than 32 GiB"));
+	assert_non_null(
+		strstr(errors.lines[0], "initrd fits only at 0x83fff0000, more than 32 GiB"));
 	/* An ELF says itself where it is, and follows no rule of Linux's. */
 	elf_start();
 	phdrs[1].p_paddr += 512 * MiB;
@@ -98,7 +99,8 @@ static void largest_piece(void **state)
 	config.reserved[1] = (struct range){ RAM_BASE + 60 * MiB, 1 * MiB };
 	config.reserved_count = 2;
 	make_image(1000, 0, 36 * MiB + 1);
-	assert_refused("it needs 36.0 MiB in one piece, from a multiple of 2048 KiB on; the largest free one has 36.0 MiB");
+	assert_refused("it needs 36.0 MiB in one piece, from a multiple of 2048 KiB on; the "
+		       "largest free one has 36.0 MiB");
 	make_image(1000, 0, 36 * MiB);
 	assert_int_equal(load_kernel(), 0);
 	assert_int_equal(result.entry_gpa, RAM_BASE + 24 * MiB);
@@ -114,7 +116,8 @@ static void old_image(void **state)
 	gzip(0);
 	config.memory[0].size = 2 * MiB + 0x80000 + 64 * MiB;
 	assert_true(load_kernel() < 0); /* planned, and no memory there */
-	assert_non_null(strstr(errors.lines[0], "67108864 bytes at 0x40280000 are not in the machine's memory"));
+	assert_non_null(strstr(
+		errors.lines[0], "67108864 bytes at 0x40280000 are not in the machine's memory"));
 	config.memory[0].size--;
 	assert_refused("does not fit into memory: it needs 64.5 MiB");
 }
@@ -245,8 +248,10 @@ static void elf_entry(void **state)
 	assert_int_equal(result.entry_gpa, RAM_BASE + 3 * MiB);
 	LOADED(elf.e_entry = 0xffff0000000004ff);
 	assert_int_equal(result.entry_gpa, RAM_BASE + 3 * MiB + 0x4ff);
-	REFUSED(elf.e_entry = 0xffff000000000500, "no ELF segment to load that holds its entry point");
-	REFUSED(elf.e_entry = 0xfffeffffffffffff, "no ELF segment to load that holds its entry point");
+	REFUSED(elf.e_entry = 0xffff000000000500,
+		"no ELF segment to load that holds its entry point");
+	REFUSED(elf.e_entry = 0xfffeffffffffffff,
+		"no ELF segment to load that holds its entry point");
 	LOADED(elf.e_entry = 0xffff0000001100ff); /* the last byte of the other's memory */
 	assert_int_equal(result.entry_gpa, RAM_BASE + 4 * MiB + 0x100ff);
 	REFUSED(elf.e_entry = 0xffff000000110100, "entry point");
@@ -257,11 +262,14 @@ static void elf_segments(void **state)
 	LOADED(phdrs[1].p_filesz = phdrs[1].p_memsz);
 	REFUSED(phdrs[1].p_filesz = phdrs[1].p_memsz + 1, "ELF segment 1 is not within the file");
 	LOADED(phdrs[2].p_offset = 0x2100; phdrs[2].p_filesz = 0);
-	REFUSED(phdrs[2].p_offset = 0x2101; phdrs[2].p_filesz = 0, "ELF segment 2 is not within the file");
+	REFUSED(phdrs[2].p_offset = 0x2101;
+		phdrs[2].p_filesz = 0, "ELF segment 2 is not within the file");
 	LOADED(phdrs[2].p_offset = 0x2001; phdrs[2].p_filesz = 0xff);
 	REFUSED(phdrs[2].p_offset = 0x2001, "ELF segment 2 is not within the file");
-	REFUSED(phdrs[1].p_paddr = UINT64_MAX - 0x4fe, "ELF segment 1 passes the end of the address space");
-	REFUSED(phdrs[1].p_paddr = UINT64_MAX - 0x4ff, "is not free"); /* its last byte is the last */
+	REFUSED(phdrs[1].p_paddr = UINT64_MAX - 0x4fe,
+		"ELF segment 1 passes the end of the address space");
+	REFUSED(phdrs[1].p_paddr = UINT64_MAX - 0x4ff,
+		"is not free"); /* its last byte is the last */
 	LOADED(phdrs[1].p_paddr = RAM_BASE + TREE_SIZE_MAX);
 	REFUSED(phdrs[1].p_paddr = RAM_BASE + TREE_SIZE_MAX - 1, "is not free");
 	LOADED(phdrs[1].p_paddr = RAM_BASE + RAM_SIZE - 0x500);
@@ -290,7 +298,8 @@ static void elf_headers(void **state)
 		if (count == 16)
 			assert_int_equal(load_kernel(), 0);
 		else
-			assert_refused("has 17 ELF program headers of 56 bytes; needed are 1 to 16 of 56");
+			assert_refused(
+				"has 17 ELF program headers of 56 bytes; needed are 1 to 16 of 56");
 	}
 	REFUSED(elf.e_phentsize = 57, "has 3 ELF program headers of 57 bytes");
 	REFUSED(elf.e_phoff = 0x2100, "is truncated: it ends at byte 8448, 168 more are needed");
@@ -314,7 +323,10 @@ static void kinds(void **state)
 		{ 0, 4, "\x27\x05\x19\x56", "is a U-Boot legacy image" },
 		{ 0, 4, "\xd0\x0d\xfe\xed", "is a device tree or FIT image" },
 		{ 0, 4, "\x28\xb5\x2f\xfd", "is compressed with zstd" },
-		{ 0, 5, "\xfd" "7zXZ", "is compressed with xz" },
+		{ 0, 5,
+			"\xfd"
+			"7zXZ",
+			"is compressed with xz" },
 		{ 0, 3, "BZh", "is compressed with bzip2" },
 		{ 0, 4, "\x89LZO", "is compressed with lzop" },
 		{ 0, 4, "\x02\x21\x4c\x18", "is compressed with lz4" },

@@ -273,18 +273,23 @@ static char *overlay_of(const char *name, const char *text)
 /* Base and overlay keep within the bounds, each for itself; together they do not. */
 static void overlays_keep_the_bounds(void **state)
 {
-	char *good = overlay_of("more.dtso", "&{/a/b/c/d/e/f/g} { h { i { j { k { l { m { n { o { }; }; }; }; }; }; }; }; };");
+	char *good = overlay_of("more.dtso",
+		"&{/a/b/c/d/e/f/g} { h { i { j { k { l { m { n { o { }; }; }; }; }; }; }; }; };");
 	char *path;
 	void *fdt;
 
 	/* 16 levels; and the root's is one of them. */
-	path = strdup(tree_source_file("base.dts", "/dts-v1/; / { a { b { c { d { e { f { g { }; }; }; }; }; }; }; };", ""));
+	path = strdup(tree_source_file("base.dts",
+		"/dts-v1/; / { a { b { c { d { e { f { g { }; }; }; }; }; }; }; };", ""));
 	fdt = assert_file(path, good, NULL);
 	assert_true(fdt_path_offset(fdt, "/a/b/c/d/e/f/g/h/i/j/k/l/m/n/o") > 0);
 	free(fdt);
 	free(good);
-	good = overlay_of("more.dtso", "&{/a/b/c/d/e/f/g} { h { i { j { k { l { m { n { o { p { }; }; }; }; }; }; }; }; }; };");
-	assert_file(path, good, "base.dts: not a tree for a machine: it has more than 8192 nodes, or more than 16 levels");
+	good = overlay_of("more.dtso", "&{/a/b/c/d/e/f/g} { h { i { j { k { l { m { n { o { p { }; "
+				       "}; }; }; }; }; }; }; }; };");
+	assert_file(path, good,
+		"base.dts: not a tree for a machine: it has more than 8192 nodes, or more than 16 "
+		"levels");
 	free(good);
 	free(path);
 }
@@ -292,12 +297,17 @@ static void overlays_keep_the_bounds(void **state)
 static void overlays_without_a_place(void **state)
 {
 	char *base = strdup(tree_source_file("base.dtb", "", ""));
-	char *label = overlay_of("label.dtso", "&there { a; };"), *path = overlay_of("path.dtso", "&{/nowhere} { a; };");
+	char *label = overlay_of("label.dtso", "&there { a; };"),
+	     *path = overlay_of("path.dtso", "&{/nowhere} { a; };");
 	void *blob = wide(2);
 
 	write_blob(base, blob, fdt_totalsize(blob));
-	assert_file(base, label, "the overlay wants the label there, and the tree has no labels (/__symbols__): it was compiled without dtc -@");
-	assert_file(base, path, "the overlay does not apply: FDT_ERR_NOTFOUND (a target-path that the tree does not have");
+	assert_file(base, label,
+		"the overlay wants the label there, and the tree has no labels (/__symbols__): it "
+		"was compiled without dtc -@");
+	assert_file(base, path,
+		"the overlay does not apply: FDT_ERR_NOTFOUND (a target-path that the tree does "
+		"not have");
 	free(base);
 	free(label);
 	free(path);
