@@ -8,7 +8,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-char folder[] = "/tmp/test-loader-XXXXXX";
+char folder[40];
 char kernel_path[64], initrd_path[64];
 struct machine_config config;
 struct guestmem mem;
@@ -218,6 +218,9 @@ void make_efi(void)
 
 int make_folder(void **state)
 {
+	/* Written anew for each case: no disk need wait for that. */
+	snprintf(folder, sizeof(folder), "%s/test-loader-XXXXXX",
+		access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
 	if (!mkdtemp(folder))
 		return -1;
 	snprintf(kernel_path, sizeof(kernel_path), "%s/kernel", folder);

@@ -17,7 +17,7 @@
 #define RAM_SIZE   (64 * MiB)
 #define KERNEL_GPA (RAM_BASE + 2 * MiB)
 
-extern char folder[], kernel_path[64], initrd_path[64];
+extern char folder[40], kernel_path[64], initrd_path[64];
 /* The machine, its memory, and what became of it. */
 extern struct machine_config config;
 extern struct guestmem mem;
