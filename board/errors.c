@@ -53,13 +53,12 @@ void error_add(
 void warning_add(
 	struct errors *errors, const char *where, const char *property, const char *format, ...)
 {
-	size_t before = errors->count;
 	va_list args;
 
 	va_start(args, format);
 	add_list(errors, "warning: ", where, property, format, args);
 	va_end(args);
-	errors->warnings += errors->count - before;
+	errors->warnings++;
 }
 
 bool errors_any(const struct errors *errors)

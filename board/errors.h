@@ -14,7 +14,7 @@ struct errors {
 	char **lines;
 	size_t count;
 	size_t dropped;	 /* beyond ERRORS_MAX */
-	size_t warnings; /* how many of the lines are warnings */
+	size_t warnings; /* how many of these are warnings, the dropped ones too */
 };
 
 #define ERRORS_MAX 100

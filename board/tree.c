@@ -43,7 +43,7 @@ static void add(const struct tree *tree, int node, const char *property, bool wa
 
 	/* A path takes a walk over the tree: none for what would be dropped. */
 	if (tree->errors->count == ERRORS_MAX) {
-		error_add(tree->errors, "", NULL, "%s", "");
+		(warning ? warning_add : error_add)(tree->errors, "", NULL, "%s", "");
 		return;
 	}
 	path = tree_path(tree, node);

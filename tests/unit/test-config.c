@@ -244,55 +244,22 @@ static const struct wrong {
 		{ "/memory@40000000: reg:", "/vmem0: memslots:", "/vmem0: block_size: unknown here; did you mean block-size?", "/chosen: sluice,initrd:" } },
 };
 
-static void print_lines(const struct errors *errors)
-{
-	for (size_t i = 0; i < errors->count; i++)
-		print_message("  %s\n", errors->lines[i]);
-}
-
-static bool said(const struct errors *errors, const char *part)
-{
-	for (size_t i = 0; i < errors->count; i++)
-		if (strstr(errors->lines[i], part))
-			return true;
-	return false;
-}
-
-/* The path and property lead the line, so that "/vmem0: ..." is not found inside another. */
-static bool said_first(const struct errors *errors, const char *part)
-{
-	if (*part != '/' && strncmp(part, "warning: ", 9))
-		return said(errors, part);
-	for (size_t i = 0; i < errors->count; i++)
-		if (!strncmp(errors->lines[i], part, strlen(part)))
-			return true;
-	return false;
-}
-
 static void check_wrong(void **state)
 {
 	const struct wrong *w = *state;
 	struct machine_config *config = NULL;
 	struct errors errors = { 0 };
 	size_t expected = 0;
-	/* dtc wants /memreserve/ before the root. */
-	bool early = !strncmp(w->change, "/memreserve/", 12);
-	char *early_text = NULL;
 
-	if (early)
-		assert_true(asprintf(&early_text, "/dts-v1/;\n%s\n%s", w->change, strchr(good_machine, '\n')) > 0);
-	assert_int_equal(tree_source_read(early ? early_text : good_machine, early ? "" : w->change,
-				 w->host ? w->host : &big_host, &errors, &config),
-		-EINVAL);
-	free(early_text);
+	assert_int_equal(tree_source_read(good_machine, w->change, w->host ? w->host : &big_host, &errors, &config), -EINVAL);
 	assert_null(config);
 	for (; expected < ERRORS_EACH && w->says[expected]; expected++)
-		if (!said_first(&errors, w->says[expected])) {
-			print_lines(&errors);
+		if (!errors_lead(&errors, w->says[expected])) {
+			errors_show(&errors);
 			fail_msg("not said: %s", w->says[expected]);
 		}
 	if (errors.count != expected)
-		print_lines(&errors);
+		errors_show(&errors);
 	assert_int_equal(errors.count, expected);
 	errors_finish(&errors);
 }
@@ -305,8 +272,8 @@ static void refuse_file(const char *file, const char *const *overlays, size_t co
 	struct errors errors = { 0 };
 
 	assert_int_equal(config_read(file, overlays, count, &big_host, &errors, &config), -EINVAL);
-	if (!said(&errors, part)) {
-		print_lines(&errors);
+	if (!errors_say(&errors, part)) {
+		errors_show(&errors);
 		fail_msg("not said: %s", part);
 	}
 	errors_finish(&errors);
@@ -399,7 +366,7 @@ static void truncated(void **state)
 
 		memcpy(cut, blob, len);
 		assert_int_equal(read_blob(cut, len, &errors), -EINVAL);
-		assert_true(said(&errors, "blob: the tree is "));
+		assert_true(errors_say(&errors, "blob: the tree is "));
 		errors_finish(&errors);
 		if (len >= sizeof(struct fdt_header)) {
 			fdt_set_totalsize(cut, len);
@@ -441,7 +408,7 @@ static void old_version(void **state)
 	fdt_set_version(blob, 15);
 	fdt_set_last_comp_version(blob, 2);
 	assert_int_equal(read_blob(blob, size, &errors), -EINVAL);
-	assert_true(said(&errors, "blob: version 15 of the tree format is too old"));
+	assert_true(errors_say(&errors, "blob: version 15 of the tree format is too old"));
 	errors_finish(&errors);
 	free(blob);
 }
@@ -477,7 +444,7 @@ static void odd_blobs(void **state)
 			blob[14 + j] = cpu_to_fdt32(odd[i].structure[j]);
 		memcpy(&blob[30], "a\0b", 4);
 		assert_int_equal(read_blob(blob, sizeof(blob), &errors), -EINVAL);
-		if (!said(&errors, odd[i].says))
+		if (!errors_say(&errors, odd[i].says))
 			fail_msg("%s, not: %s", errors.lines[0], odd[i].says);
 		errors_finish(&errors);
 	}
@@ -485,22 +452,9 @@ static void odd_blobs(void **state)
 
 /* ---- Good machines ---- */
 
-static struct machine_config *read_good(const char *change, const struct host_limits *host)
-{
-	struct machine_config *config = NULL;
-	struct errors errors = { 0 };
-
-	if (tree_source_read(good_machine, change, host, &errors, &config)) {
-		print_lines(&errors);
-		fail_msg("a good machine is refused");
-	}
-	errors_finish(&errors);
-	return config;
-}
-
 static void good(void **state)
 {
-	struct machine_config *config = read_good("&cpus { " CPU("@100", "0x100") " };"
+	struct machine_config *config = tree_source_good("&cpus { " CPU("@100", "0x100") " };"
 		"&cpu0 { sluice,host-cpus = <2 3>; };"
 		"/ { model = \"gateway\"; other { anything = <1>; interrupts = <0 48 4>; };"
 		" options { sluice { compatible = \"sluice,options\"; stray-access = \"stop\"; }; };"
@@ -531,7 +485,7 @@ static void good(void **state)
 
 static void window(void **state)
 {
-	struct machine_config *config = read_good("&vmem0 { memslots = <16>; };", &big_host);
+	struct machine_config *config = tree_source_good("&vmem0 { memslots = <16>; };", &big_host);
 	const struct device_config *device = &config->devices[0];
 
 	assert_int_equal(config->device_count, 1);
@@ -547,7 +501,7 @@ static void window(void **state)
 /* The example of the seed: 500 slots of 1 GiB at 5 GiB. */
 static void seed(void **state)
 {
-	struct machine_config *config = read_good(WINDOW("0x1 0x40000000 0x7d 0x0") "&vmem0 { memslots = <500>; };", &ipa40);
+	struct machine_config *config = tree_source_good(WINDOW("0x1 0x40000000 0x7d 0x0") "&vmem0 { memslots = <500>; };", &ipa40);
 
 	assert_int_equal(config->devices[0].window.gpa, UINT64_C(0x140000000));
 	assert_int_equal(config->devices[0].window.slot_bytes, GiB);
@@ -558,7 +512,7 @@ static void seed(void **state)
 /* Windows that leave the number of slots to Sluice get on with what there is. */
 static void slots_fit(void **state)
 {
-	struct machine_config *config = read_good(SECOND_WINDOW("size = <0x10 0x0>;", ""), &few_slots);
+	struct machine_config *config = tree_source_good(SECOND_WINDOW("size = <0x10 0x0>;", ""), &few_slots);
 	uint64_t slots = 0;
 
 	for (size_t i = 0; i < config->device_count; i++)
@@ -566,15 +520,15 @@ static void slots_fit(void **state)
 	assert_in_range(slots, 17, 32);
 	config_destroy(config);
 	/* Without vhost its limit is nobody's; with it a window that may choose has larger slots. */
-	config_destroy(read_good("", &few_regions));
-	config = read_good("/ { a0 { compatible = \"sluice,virtio-vsock\"; cid = <3>; }; };", &few_regions);
+	config_destroy(tree_source_good("", &few_regions));
+	config = tree_source_good("/ { a0 { compatible = \"sluice,virtio-vsock\"; cid = <3>; }; };", &few_regions);
 	assert_int_equal(config->devices[1].window.slot_bytes, 256 * MiB);
 	config_destroy(config);
 }
 
 static void placed(void **state)
 {
-	struct machine_config *config = read_good("/delete-node/ &growth;"
+	struct machine_config *config = tree_source_good("/delete-node/ &growth;"
 		"&reserved { first: first { size = <0x0 0x40000000>; no-map; };"
 		" second: second { size = <0x0 0x40000000>; alignment = <0x1 0x0>; no-map; };"
 		" third: third { size = <0x0 0x20000000>; alloc-ranges = <0x0 0x60000000 0x0 0x40000000 0x2 0x0 0x1 0x0>; no-map; };"
@@ -624,7 +578,7 @@ static void narrow(void **state)
 /* The order of places: aliases, then names as people count. */
 static void ports(void **state)
 {
-	struct machine_config *config = read_good(
+	struct machine_config *config = tree_source_good(
 		PORTS("\"a.b-c_0\", \"log=file:log\", \"at=socket:/run/x=y\"") "/ { aliases { virtio0 = \"/ports0\"; }; };",
 		&big_host);
 	const struct device_config *device = &config->devices[0];
@@ -643,7 +597,7 @@ static void ports(void **state)
 static void order(void **state)
 {
 	static const char *const names[] = { "last", "vmem2", "vmem0", "vmem9", "vmem10" };
-	struct machine_config *config = read_good(
+	struct machine_config *config = tree_source_good(
 		"&reserved { a: a { size = <0 0x20000000>; no-map; }; b: b { size = <0 0x20000000>; no-map; };"
 		" c: c { size = <0 0x20000000>; no-map; }; d: d { size = <0 0x20000000>; no-map; }; };"
 		"/ { vmem10 { compatible = \"sluice,virtio-mem\"; memory-region = <&a>; };"

@@ -218,6 +218,148 @@ static void systems_of_32_bits(void **state)
 	assert_int_equal(problems, 2);
 }
 
+/* Each limit at its edge: what is enough, and one less. */
+static void edges(void **state)
+{
+	survey.limits.memslots = 511;
+	assert_true(says("ok       511 memory slots and 512 vCPUs for a machine"));
+	survey.limits.memslots = 510;
+	assert_true(
+		says("note     510 memory slots for a machine\n           -> windows get fewer"));
+	survey.limits.ipa_bits = 40;
+	assert_true(says(
+		"ok       40 bits of guest-physical address: a window from 4 GiB up to 1020 GiB"));
+	survey.limits.ipa_bits = 39;
+	assert_true(says(
+		"note     39 bits of guest-physical address: a window from 4 GiB up to 508 GiB"));
+	survey.limits.ipa_bits = 0;
+	assert_false(says("bits of guest-physical address"));
+	line("/proc/sys/vm/max_map_count", "65530\n");
+	assert_true(says("ok       65530 mappings for a process"));
+	line("/proc/sys/vm/max_map_count", "65529\n");
+	assert_true(says("note     65529 mappings for a process"));
+	assert_true(says("vm.max_map_count=65530"));
+	line("/proc/meminfo", "MemTotal: 1 kB\nMemAvailable:     262144 kB\n");
+	assert_true(says("ok       about 256 MiB of memory are free"));
+	line("/proc/meminfo", "MemAvailable:     262143 kB\n");
+	assert_true(says("note     about 255 MiB of memory are free"));
+	line("/proc/meminfo", "MemAvailable:     1048575 kB\n");
+	assert_true(says("ok       about 1023 MiB of memory are free"));
+	line("/proc/meminfo", "MemAvailable:     1310719 kB\n");
+	assert_true(says("ok       about 1 GiB of memory are free"));
+	assert_int_equal(problems, 0);
+}
+
+static void huge_pages(void **state)
+{
+	static const char enabled[] = "/sys/kernel/mm/transparent_hugepage/enabled";
+
+	assert_true(says("note     4 KiB pages, no transparent huge pages"));
+	assert_true(says("CONFIG_TRANSPARENT_HUGEPAGE"));
+	line(enabled, "always madvise [never]\n");
+	assert_true(says("note     4 KiB pages, no transparent huge pages"));
+	assert_true(says("echo madvise > /sys/kernel/mm/transparent_hugepage/enabled"));
+	line(enabled, "always [madvise] never\n");
+	survey.page_bytes = 65536;
+	assert_true(says("ok       64 KiB pages, transparent huge pages"));
+}
+
+static void overcommit(void **state)
+{
+	line("/proc/sys/vm/overcommit_memory", "1\n");
+	assert_true(says("ok       memory may be overcommitted (vm.overcommit_memory=1)"));
+	line("/proc/sys/vm/overcommit_memory", "2\n");
+	line("/proc/meminfo", "CommitLimit: 3072 kB\nCommitted_AS: 1025 kB\n");
+	assert_true(
+		says("note     strict commit limit (vm.overcommit_memory=2), 1 MiB of it free"));
+	line("/proc/meminfo", "CommitLimit: 1024 kB\nCommitted_AS: 2048 kB\n");
+	assert_true(says("vm.overcommit_memory=2), 0 of it free"));
+}
+
+static void interrupt_controllers(void **state)
+{
+	assert_true(says("ok       GICv3\n"));
+	survey.limits.gicv3 = false;
+	assert_true(says("problem  neither GICv3 nor GICv2 for guests"));
+	assert_int_equal(problems, 1);
+	assert_true(says("\nGuests cannot run here: 1 problem.\n"));
+	survey.limits.gicv2 = true;
+	assert_true(says("ok       GICv2: at most 8 vCPUs for a machine"));
+	assert_int_equal(problems, 0);
+}
+
+static void without_kvm(void **state)
+{
+	survey.kvm = -ENOTSUP;
+	assert_true(says("problem  /dev/kvm has another API than version 12"));
+	assert_int_equal(problems, 1);
+	assert_false(says("memory slots for a machine"));
+	assert_false(says("bits of guest-physical"));
+	assert_false(says("GICv3"));
+	assert_false(says("stray accesses"));
+	assert_false(says("guests' CPUs have"));
+	assert_false(says("suspend of the system"));
+	assert_false(says("nested virtualization"));
+	survey.kvm = -EACCES;
+	assert_true(says("problem  no permission on /dev/kvm"));
+	survey.kvm = -ENOENT;
+	assert_true(says("problem  /dev/kvm: No such file or directory"));
+	strcpy(survey.name.machine, "x86_64");
+	assert_true(says("problem  x86_64: guests run on 64-bit Arm only"));
+	assert_true(says("\nGuests cannot run here: 2 problems.\n"));
+}
+
+static void stray_accesses(void **state)
+{
+	assert_true(says("note     some stray accesses of a guest cannot be told from faults"));
+	survey.limits.nisv = true;
+	assert_true(says("ok       stray accesses of every kind have exact addresses"));
+	assert_true(says("ok       without suspend of the system"));
+	survey.limits.system_suspend = true;
+	assert_true(says("ok       with suspend of the system"));
+}
+
+/* Nested virtualization is Linux 6.16's. */
+static void nested_kernels(void **state)
+{
+	static const struct {
+		const char *release;
+		bool old;
+	} kernels[] = { { "5.20.0", true }, { "6.15.9", true }, { "6.16.0", false },
+		{ "7.0.0", false } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(kernels); i++) {
+		strcpy(survey.name.release, kernels[i].release);
+		assert_int_equal(says("it takes Linux 6.16 or newer"), kernels[i].old);
+	}
+}
+
+/* The memory controller's limits, and a cgroup that is not version 2's. */
+static void cgroup_versions(void **state)
+{
+	line("/sys/fs/cgroup/cgroup.controllers", "memory\n");
+	line("/proc/self/cgroup", "12:memory:/user\n");
+	assert_true(says("note     no memory cgroup"));
+	line("/proc/self/cgroup", "0::/user\n");
+	assert_true(says("ok       memory cgroup, no limit on this one"));
+}
+
+/* Colours are around the marks alone. */
+static void colours(void **state)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	survey.limits.gicv3 = false;
+	assert_int_equal(doctor_report(&survey, out, true), 1);
+	fclose(out);
+	assert_non_null(strstr(text, "\033[32mok\033[m       aarch64, Linux 6.12.1-arm64\n"));
+	assert_non_null(strstr(text, "\033[31mproblem\033[m  neither GICv3"));
+	assert_non_null(strstr(text, "\033[33mnote\033[m     without nested"));
+	free(text);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, usual_host, remove_host)
 
 int main(void)
@@ -233,6 +375,15 @@ int main(void)
 		TEST(io_uring),
 		TEST(landlock),
 		TEST(systems_of_32_bits),
+		TEST(edges),
+		TEST(huge_pages),
+		TEST(overcommit),
+		TEST(interrupt_controllers),
+		TEST(without_kvm),
+		TEST(stray_accesses),
+		TEST(nested_kernels),
+		TEST(cgroup_versions),
+		TEST(colours),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -397,18 +397,28 @@ static void nested(void **state)
 	finish(&b);
 }
 
-/* The 124th CPU's redistributor is in a second region. */
-static void many_cpus(void **state)
+static struct built build_cpus(unsigned count)
 {
 	const struct guest_tree_input input = { 0 };
 	char nodes[124 * 80] = "&cpus { ";
-	struct built b;
 
-	for (unsigned i = 1; i < 124; i++)
+	for (unsigned i = 1; i < count; i++)
 		sprintf(nodes + strlen(nodes), "cpu@%x { device_type = \"cpu\"; reg = <0x%x>; }; ",
 			i / 16 << 8 | i % 16, i / 16 << 8 | i % 16);
 	strcat(nodes, "};");
-	b = build(good_machine, nodes, &input);
+	return build(good_machine, nodes, &input);
+}
+
+/* The 124th CPU's redistributor is in a second region. */
+static void many_cpus(void **state)
+{
+	struct built b = build_cpus(123);
+
+	assert_cells(&b, "/interrupt-controller@8000000", "reg", 0, 0x08000000, 0, 0x10000, 0,
+		0x080a0000, 0, 123 * 0x20000);
+	assert_false(has(&b, "/interrupt-controller@8000000", "#redistributor-regions"));
+	finish(&b);
+	b = build_cpus(124);
 	assert_int_equal(b.config->cpu_count, 124);
 	assert_cells(&b, "/interrupt-controller@8000000", "reg", 0, 0x08000000, 0, 0x10000, 0,
 		0x080a0000, 0, 123 * 0x20000, 0, 0x10000000, 0, 0x20000);
@@ -446,24 +456,38 @@ static void stdout_path_of_the_source(void **state)
 	finish(&b);
 }
 
-static void too_large(void **state)
+/* The guest's tree of the good machine with a property of so many bytes more; its size or an error. */
+static int filled(const char *name, size_t bytes)
 {
 	const struct guest_tree_input input = { 0 };
-	struct machine_config *config = NULL;
-	struct errors errors = { 0 };
-	void *fdt = NULL;
-	size_t size, filler = 2 * MiB;
-	char *change = malloc(filler + 64);
+	struct machine_config *config = tree_source_good("", &big_host);
+	size_t room = fdt_totalsize(config->fdt) + bytes + 4 * KiB, size = 0;
+	void *value = calloc(1, bytes), *grown = malloc(room), *fdt = NULL;
+	int err;
 
-	strcpy(change, "/ { filler = \"");
-	memset(change + strlen(change), 'x', filler);
-	strcpy(change + filler + 13, "\"; };");
-	assert_int_equal(tree_source_read(good_machine, change, &big_host, &errors, &config), 0);
-	assert_int_equal(guest_tree_build(config, &input, &fdt, &size), -ENOSPC);
-	assert_null(fdt);
+	assert_int_equal(fdt_open_into(config->fdt, grown, (int)room), 0);
+	assert_int_equal(fdt_setprop(grown, 0, name, value, (int)bytes), 0);
+	free(config->fdt);
+	config->fdt = grown;
+	err = guest_tree_build(config, &input, &fdt, &size);
+	assert_true(!err == !!fdt);
+	free(fdt);
+	free(value);
 	config_destroy(config);
-	errors_finish(&errors);
-	free(change);
+	return err ? err : (int)size;
+}
+
+/* 1 MiB and 896 KiB, not a byte more. A property is aligned to 4 bytes, its name is not. */
+static void largest(void **state)
+{
+	const int most = 1 * MiB + 896 * KiB;
+	const char *name = "fill";
+	int size = filled(name, 4);
+
+	while (size % 4)
+		size = filled(++name, 4);
+	assert_int_equal(filled(name, (size_t)(4 + most - size)), most);
+	assert_int_equal(filled(name, (size_t)(4 + most - size + 4)), -ENOSPC);
 }
 
 /*
@@ -521,7 +545,7 @@ int main(void)
 		TEST(many_cpus),
 		TEST(narrow),
 		TEST(stdout_path_of_the_source),
-		TEST(too_large),
+		TEST(largest),
 		TEST(dtc_accepts),
 	};
 

@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -25,6 +26,14 @@ static void touch_what_is_gone(void)
 static void raise_it(void)
 {
 	raise(SIGBUS);
+}
+
+/* As the kernel does where memory is broken. */
+static void touch_what_is_broken(void)
+{
+	siginfo_t info = { .si_signo = SIGBUS, .si_code = BUS_MCEERR_AR };
+
+	syscall(SYS_rt_tgsigqueueinfo, getpid(), gettid(), SIGBUS, &info);
 }
 
 /* Runs `what` in a child; returns its status, its standard error in `text`. */
@@ -61,6 +70,17 @@ static void missing_memory_is_told(void **state)
 	assert_non_null(strstr(text, "the host has no memory for the guest's"));
 }
 
+static void broken_memory_is_told(void **state)
+{
+	char text[512];
+	int status = in_child(touch_what_is_broken, text, sizeof(text));
+
+	assert_true(WIFEXITED(status));
+	assert_int_equal(WEXITSTATUS(status), 1);
+	assert_non_null(strstr(text, "the host's memory is broken where the guest's is"));
+	assert_non_null(strstr(text, "the machine ends\n"));
+}
+
 static void a_signal_that_was_sent_ends_it_as_ever(void **state)
 {
 	char text[512];
@@ -75,6 +95,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(missing_memory_is_told),
+		cmocka_unit_test(broken_memory_is_told),
 		cmocka_unit_test(a_signal_that_was_sent_ends_it_as_ever),
 	};
 

@@ -5,9 +5,11 @@
 #include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "hyp/util.h"
+#include "tests/unit/unit.h"
 
 static char folder[64];
 static char path[256];
@@ -54,7 +56,10 @@ const char *tree_source_file(const char *name, const char *base, const char *cha
 	snprintf(path, sizeof(path), "%s/%s", folder, name);
 	file = fopen(path, "w");
 	CHECK(file);
-	fprintf(file, "%s%s\n", base, change);
+	if (!strncmp(change, "/memreserve/", 12)) /* dtc wants these before the root */
+		fprintf(file, "/dts-v1/;\n%s\n%s\n", change, base + strlen("/dts-v1/;"));
+	else
+		fprintf(file, "%s%s\n", base, change);
 	CHECK(!fclose(file));
 	return path;
 }
@@ -76,4 +81,41 @@ int tree_source_read(const char *base, const char *change, const struct host_lim
 {
 	return config_read(
 		tree_source_file("machine.dts", base, change), NULL, 0, host, errors, ret);
+}
+
+struct machine_config *tree_source_good(const char *change, const struct host_limits *host)
+{
+	struct machine_config *config = NULL;
+	struct errors errors = { 0 };
+
+	if (tree_source_read(good_machine, change, host, &errors, &config)) {
+		errors_show(&errors);
+		fail_msg("a good machine is refused");
+	}
+	errors_finish(&errors);
+	return config;
+}
+
+void errors_show(const struct errors *errors)
+{
+	for (size_t i = 0; i < errors->count; i++)
+		print_message("  %s\n", errors->lines[i]);
+}
+
+bool errors_say(const struct errors *errors, const char *part)
+{
+	for (size_t i = 0; i < errors->count; i++)
+		if (strstr(errors->lines[i], part))
+			return true;
+	return false;
+}
+
+bool errors_lead(const struct errors *errors, const char *part)
+{
+	if (*part != '/' && strncmp(part, "warning: ", 9))
+		return errors_say(errors, part);
+	for (size_t i = 0; i < errors->count; i++)
+		if (!strncmp(errors->lines[i], part, strlen(part)))
+			return true;
+	return false;
 }
