@@ -146,10 +146,10 @@ static void slots_above_a_step_are_drained(void **state)
 	static const struct {
 		uint64_t slot_bytes;
 		enum stray_reads reads;
-		unsigned calls; /* to close it, and to give back the protection of unplugged blocks */
+		unsigned
+			calls; /* to close it, and to give back the protection of unplugged blocks */
 	} cases[] = {
-		{ SLOT, STRAY_READS_ZERO, 1 },
-		{ SLOT + BLOCK, STRAY_READS_ZERO, 1 + 1 + 1 },
+		{ SLOT, STRAY_READS_ZERO, 1 }, { SLOT + BLOCK, STRAY_READS_ZERO, 1 + 1 + 1 },
 		{ 2 * SLOT, STRAY_READS_ZERO, 1 + 1 + 1 },
 		{ 2 * SLOT + BLOCK, STRAY_READS_ZERO, 2 + 1 + 1 },
 		{ 4 * SLOT, STRAY_READS_ABORT, 1 }, /* nothing was read there */
@@ -319,7 +319,8 @@ static void detached_while_closing(void **state)
 	f.kvm_slots.vm_fd = FAKE_KVM_FD;
 	window_attach(f.window, &f.slots);
 	assert_int_equal(window_plug(f.window, BLOCK, BLOCK), 0);
-	assert_int_equal(fake_kvm.calls, 3); /* the slot, the protection, the advice; nothing to refill */
+	assert_int_equal(
+		fake_kvm.calls, 3); /* the slot, the protection, the advice; nothing to refill */
 	close_fixture(&f);
 }
 
