@@ -130,6 +130,15 @@ static int fake_ioctl(int fd, unsigned long request, void *arg)
 		return one_register(request, arg);
 	case KVM_SET_VCPU_EVENTS:
 		return set_events(arg);
+	case KVM_ARM_VCPU_INIT: /* a reset: what was in the registers is gone */
+		for (unsigned i = 0; i < fake_vcpu.count; i++)
+			fake_vcpu.registers[i].value = 0;
+		fake_vcpu.init = *(const struct kvm_vcpu_init *)arg;
+		fake_vcpu.initialised++;
+		return 0;
+	case KVM_SET_MP_STATE:
+		fake_vcpu.mp_state = ((const struct kvm_mp_state *)arg)->mp_state;
+		return 0;
 	}
 	return -ENOTTY;
 }

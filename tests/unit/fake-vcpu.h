@@ -30,6 +30,10 @@ struct fake_vcpu {
 	unsigned runs;
 	void (*running)(void); /* in KVM_RUN, if not NULL */
 
+	struct kvm_vcpu_init init; /* of the last KVM_ARM_VCPU_INIT */
+	unsigned initialised;	   /* so often */
+	uint32_t mp_state;
+
 	unsigned calls;	  /* but for KVM_RUN, which never fails here */
 	unsigned fail_at; /* this call fails (counted from 1 since the last reset); 0: none */
 };

@@ -421,6 +421,7 @@ static void a_guest_of_the_guest_is_walked_twice(void **state)
 
 	begin(true, EL1H, STRAY_ABORT);
 	turn_stage_2_on(RAM_GPA, 0);
+	bench.ram[0] = UINT64_C(0xd0000000) | 1; /* where nothing should lead */
 	bench.ram[2] = RAM_GPA | 1;		 /* the guest's RAM is ours */
 	bench.ram[4] = UINT64_C(0xc0000000) | 1; /* and this is nothing of ours */
 	/* Its stage 1 is off. */
