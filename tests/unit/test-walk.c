@@ -259,8 +259,8 @@ static void attributes_are_no_address(void **state)
 		/* 16K with DS as 4K; 64K has its own way, DS or not. */
 		{ UINT64_C(1) << 59 | UINT64_C(2) << 14 | 49, UINT64_C(0xfffe000000003dff),
 			UINT64_C(0x6000000000000) },
-		{ UINT64_C(1) << 59 | UINT64_C(1) << 14 | 47, UINT64_C(0xffff80000000ffff),
-			UINT64_C(0xf800000000000) },
+		{ UINT64_C(1) << 59 | UINT64_C(1) << 14 | 47, UINT64_C(0xffff800000002fff),
+			UINT64_C(0x2800000000000) },
 		{ UINT64_C(1) << 14 | 47, UINT64_C(0xffff800000008fff), UINT64_C(0x8800000000000) },
 	};
 	uint64_t gpa;

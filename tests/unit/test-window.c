@@ -643,6 +643,9 @@ static void discarded_stays_plugged(void **state)
 		assert_true(hva[BLOCK] == 0x5a && hva[BLOCK + page - 1] == 0x5a);
 		assert_true(hva[3 * BLOCK - page] == 0x5a && hva[3 * BLOCK - 1] == 0x5a);
 		assert_true(hva[BLOCK + page] == 0 && hva[3 * BLOCK - page - 1] == 0);
+		/* Less than a page is none, which no host is asked for. */
+		assert_int_equal(guestmem_discard(&mem, GPA + BLOCK, page - 1), 0);
+		assert_int_equal(hva[BLOCK], 0x5a);
 		assert_int_equal(exposed(&f), 3 * BLOCK);
 		assert_true(can_write(hva + 2 * BLOCK));
 		assert_int_equal(window_state(f.window, BLOCK, 2 * BLOCK), WINDOW_PLUGGED);
