@@ -27,7 +27,8 @@ struct fake_vcpu {
 	uint64_t far; /* of the access that failed: where the abort says it went */
 	bool pending; /* KVM_SET_VCPU_EVENTS asked for an abort */
 	bool misrouted; /* ... that would leave for EL2 while the vCPU is not loaded: no KVM takes that well */
-	unsigned runs;
+	unsigned runs;	       /* that were to exit at once */
+	int (*enter)(void);    /* the others, which run the guest */
 	void (*running)(void); /* in KVM_RUN, if not NULL */
 
 	struct kvm_vcpu_init init; /* of the last KVM_ARM_VCPU_INIT */

@@ -17,7 +17,7 @@
 #include "hyp/mmio.h"
 #include "hyp/regs.h"
 #include "hyp/util.h"
-#include "hyp/vcpu.h"
+#include "hyp/vcpu-internal.h"
 #include "hyp/vm.h"
 #include "unit.h"
 
@@ -188,6 +188,7 @@ static void a_vm_has_the_bits_that_it_needs(void **state)
 		assert_int_equal(vm.kvm_fd, KVM_FD);
 		assert_int_equal(vm.fd, made[0]);
 		vm_destroy(&vm);
+		assert_true(vm.fd == -1 && vm.gic_fd == -1 && vm.its_fd == -1);
 		vm_destroy(&vm); /* harmless twice */
 		assert_all_closed();
 	}
@@ -428,7 +429,9 @@ static void vcpus_have_the_features_asked_for(void **state)
 		assert_int_equal(vm_create(&vm, KVM_FD, 40), 0);
 		asked[0] = 0;
 		calls = 0;
+		vcpus->vcpu[1].retries = 99; /* of the guest before */
 		assert_int_equal(vcpus_build(vcpus, &vm), 0);
+		assert_int_equal(vcpus->vcpu[1].retries, 0);
 		of_build = calls;
 		assert_string_equal(asked, kinds[i].built);
 		asked[0] = 0;
