@@ -155,8 +155,8 @@ static void a_memfd_is_sealed(void **state)
 	fd = backing.fd;
 	assert_int_equal(fstat(fd, &stat), 0);
 	assert_int_equal(stat.st_size, SIZE);
-	assert_int_equal(ftruncate(fd, SIZE - 4096), -1);
-	assert_int_equal(ftruncate(fd, SIZE + 4096), -1);
+	assert_int_equal(ftruncate(fd, SIZE - BLOCK), -1);
+	assert_int_equal(ftruncate(fd, SIZE + BLOCK), -1);
 	assert_int_equal(fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE), -1);
 	assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
 	backing_destroy(&backing);
@@ -366,18 +366,20 @@ static void protected_in_one_step(void **state)
 /* What the host cannot provide is an error to who looks, and not a signal. */
 static void a_look_at_what_is_not_there(void **state)
 {
-	uint8_t *at = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	uint8_t *at = mmap(
+		NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	uint64_t value = 1;
 
 	assert_true(at != MAP_FAILED);
-	memset(at, 0x11, 8192);
-	assert_int_equal(addrspace_peek(at + 4096 - 8, &value, 8), 0);
+	memset(at, 0x11, 2 * page);
+	assert_int_equal(addrspace_peek(at + page - 8, &value, 8), 0);
 	assert_int_equal(value, UINT64_C(0x1111111111111111));
-	assert_int_equal(mprotect(at + 4096, 4096, PROT_NONE), 0);
-	assert_int_equal(addrspace_peek(at + 4096 - 8, &value, 8), 0);
-	assert_int_equal(addrspace_peek(at + 4096 - 4, &value, 8), -EFAULT);
-	assert_int_equal(addrspace_peek(at + 4096, &value, 8), -EFAULT);
-	munmap(at, 8192);
+	assert_int_equal(mprotect(at + page, page, PROT_NONE), 0);
+	assert_int_equal(addrspace_peek(at + page - 8, &value, 8), 0);
+	assert_int_equal(addrspace_peek(at + page - 4, &value, 8), -EFAULT);
+	assert_int_equal(addrspace_peek(at + page, &value, 8), -EFAULT);
+	munmap(at, 2 * page);
 }
 
 int main(void)

@@ -4,6 +4,7 @@
  * that are played. Addresses are at the edges of what is memory, registers hold what no other holds.
  */
 #include <errno.h>
+#include <unistd.h>
 
 #include "vcpu-bench.h"
 
@@ -344,8 +345,8 @@ static void a_table_that_the_host_lacks(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(gpas); i++) {
 		begin(false, EL1H, STRAY_ABORT);
 		turn_tables_on(REG_SCTLR_EL1, REG_TCR_EL1, REG_TTBR0_EL1, gpas[i]);
-		assert_int_equal(
-			mprotect(i ? (void *)window_hva(bench.window) : bench.ram, 4096, PROT_NONE),
+		assert_int_equal(mprotect(i ? (void *)window_hva(bench.window) : bench.ram,
+					 (size_t)sysconf(_SC_PAGESIZE), PROT_NONE),
 			0);
 		for (unsigned n = 0; n < RETRIES; n++)
 			assert_int_equal(fault(UINT64_C(3) << 30), VCPU_CONTINUE);
