@@ -2,6 +2,7 @@
 /* Stray accesses: each is counted, and the watcher is told at once, then of the rest together. */
 #include <string.h>
 
+#include "fake-loop.h"
 #include "hyp/loop.h"
 #include "hyp/stray.h"
 #include "hyp/util.h"
@@ -19,22 +20,6 @@ static void watch(void *opaque, const struct stray *stray, uint64_t count)
 	told++;
 	news = count;
 	latest = *stray;
-	loop_stop(loop);
-}
-
-static void stop_loop(struct loop_timer *timer)
-{
-	loop_stop(loop);
-}
-
-/* Until the watcher is called, and for so long at most. */
-static void run_for(uint64_t ms)
-{
-	struct loop_timer stop = { .fired = stop_loop };
-
-	loop_timer_arm(loop, &stop, ms);
-	assert_int_equal(loop_run(loop), 0);
-	loop_timer_cancel(&stop);
 }
 
 static int begin(void **state)
@@ -49,8 +34,7 @@ static int begin(void **state)
 static int finish(void **state)
 {
 	strays_finish(&strays);
-	loop_destroy(loop);
-	return 0;
+	return fake_loop_timers() != 0;
 }
 
 static void add(unsigned vcpu, enum stray_kind kind, enum stray_where where)
@@ -72,7 +56,7 @@ static void each_is_counted_by_kind_and_place(void **state)
 				kind * STRAY_WHERES + where + 1);
 	assert_int_equal(strays_total(&strays), 15 * 16 / 2);
 	/* The watcher hears of all of them in one call, and of the last. */
-	run_for(5000);
+	assert_int_equal(fake_loop_run_tasks(), 1);
 	assert_int_equal(told, 1);
 	assert_int_equal(news, 15 * 16 / 2);
 	assert_int_equal(latest.vcpu, 14);
@@ -83,37 +67,33 @@ static void each_is_counted_by_kind_and_place(void **state)
 /* The first is told at once, and others a second after that; then it sleeps, and the next is at once again. */
 static void the_watcher_is_told_once_a_second(void **state)
 {
-	uint64_t first, second;
-
 	add(1, STRAY_LOAD, STRAY_BLOCK);
-	run_for(5000);
-	first = loop_now_ms();
+	assert_int_equal(told, 0); /* not on the vCPU's thread */
+	assert_int_equal(fake_loop_run_tasks(), 1);
 	assert_int_equal(told, 1);
 	assert_int_equal(news, 1);
+	fake_loop_advance(10);
 	add(2, STRAY_STORE, STRAY_SLOT);
 	add(3, STRAY_STORE, STRAY_NOWHERE);
-	run_for(5000);
-	second = loop_now_ms();
+	assert_int_equal(fake_loop_run_tasks(), 0);
+	/* A task that a vCPU has posted meanwhile leaves it to the timer. */
+	loop_post(loop, &strays.task);
+	assert_int_equal(fake_loop_run_tasks(), 1);
+	fake_loop_advance(989);
+	assert_int_equal(told, 1);
+	fake_loop_advance(1);
 	assert_int_equal(told, 2);
 	assert_int_equal(news, 2);
 	assert_int_equal(latest.vcpu, 3);
-	assert_true(second - first >= 900);
-	/* A task that a vCPU has posted meanwhile leaves it to the timer. */
-	add(3, STRAY_STORE, STRAY_NOWHERE);
-	loop_post(loop, &strays.task);
-	run_for(5000);
-	assert_int_equal(told, 3);
-	assert_true(loop_now_ms() - second >= 900);
 	/* No news: the timer ends, and nothing is told. */
-	assert_true(atomic_load(&strays.awake));
-	for (unsigned i = 0; i < 100 && atomic_load(&strays.awake); i++)
-		run_for(50);
-	assert_false(atomic_load(&strays.awake));
-	assert_null(strays.timer.loop);
-	assert_int_equal(told, 3);
+	fake_loop_advance(999);
+	assert_int_equal(fake_loop_timers(), 1);
+	fake_loop_advance(1);
+	assert_int_equal(fake_loop_timers(), 0);
+	assert_int_equal(told, 2);
 	add(4, STRAY_LOAD, STRAY_BLOCK);
-	run_for(500);
-	assert_int_equal(told, 4);
+	assert_int_equal(fake_loop_run_tasks(), 1);
+	assert_int_equal(told, 3);
 	assert_int_equal(news, 1);
 }
 
@@ -122,7 +102,7 @@ static void without_a_watcher(void **state)
 {
 	strays_watch(&strays, NULL, NULL);
 	add(1, STRAY_LOAD, STRAY_BLOCK);
-	run_for(10);
+	assert_int_equal(fake_loop_run_tasks(), 1);
 	assert_int_equal(told, 0);
 	assert_int_equal(strays_total(&strays), 1);
 }
@@ -131,16 +111,14 @@ static void without_a_watcher(void **state)
 static void nothing_waits_after_the_end(void **state)
 {
 	add(1, STRAY_LOAD, STRAY_BLOCK);
-	assert_true(strays.task.queued);
 	strays_finish(&strays);
-	assert_false(strays.task.queued);
-	strays_init(&strays, STRAY_ABORT, loop);
-	strays_watch(&strays, watch, &told);
+	assert_int_equal(fake_loop_run_tasks(), 0);
+	begin(state);
 	add(1, STRAY_LOAD, STRAY_BLOCK);
-	run_for(5000);
-	assert_non_null(strays.timer.loop);
+	assert_int_equal(fake_loop_run_tasks(), 1);
+	assert_int_equal(fake_loop_timers(), 1);
 	strays_finish(&strays);
-	assert_null(strays.timer.loop);
+	assert_int_equal(fake_loop_timers(), 0);
 	strays = (struct strays){ 0 }; /* half built */
 }
 

@@ -130,6 +130,14 @@ static void slots_close_after_a_second(void **state)
 	fake_loop_advance(1);
 	assert_int_equal(fake_kvm.open, 0);
 	assert_int_equal(fake_loop_timers(), 0);
+	/* In another order than the time before. */
+	for (unsigned i = 0; i < 2; i++) {
+		assert_int_equal(window_plug(f.window, 0, 2 * SLOT), 0);
+		assert_int_equal(window_unplug(f.window, i * SLOT, SLOT), 0);
+		assert_int_equal(window_unplug(f.window, (1 - i) * SLOT, SLOT), 0);
+		fake_loop_advance(DELAY_MS);
+		assert_int_equal(fake_kvm.open, 0);
+	}
 	/* All of several at once, too. */
 	assert_int_equal(window_plug(f.window, 0, 4 * SLOT), 0);
 	assert_int_equal(window_unplug_all(f.window), 0);
@@ -242,6 +250,78 @@ static void all_of_it_is_owed(void **state)
 	assert_int_equal(window_plug(f.window, 4 * SLOT - BLOCK, BLOCK), 0);
 	assert_int_equal(window_hva(f.window)[4 * SLOT - BLOCK], 0);
 	assert_int_equal(window_hva(f.window)[4 * SLOT - 1], 0);
+	close_fixture(&f);
+}
+
+static void open_dear(struct fixture *f)
+{
+	const struct window_config config = { .name = "test",
+		.gpa = GPA,
+		.size = 4 * SLOT,
+		.block_bytes = BLOCK,
+		.slot_bytes = SLOT,
+		.few_changes = true };
+
+	fake_kvm_install();
+	open_configured(f, &config, FAKE_KVM_FD, 64);
+}
+
+/* Where changes are dear, slots close before the host is asked: what it refuses then is owed. */
+static void what_is_refused_after_a_close_is_owed(void **state)
+{
+	for (unsigned all = 0; all < 2; all++) {
+		struct fixture f;
+
+		open_dear(&f);
+		assert_int_equal(window_plug(f.window, 0, 2 * SLOT), 0);
+		memset(window_hva(f.window), 0x5a, 2 * SLOT);
+		fake_kvm.fail_mapping = true;
+		assert_int_equal(
+			all ? window_unplug_all(f.window) : window_unplug(f.window, 0, SLOT), 0);
+		assert_int_equal(fake_kvm.open, all ? 0 : 1);
+		assert_int_equal(window_plugged_bytes(f.window), all ? 0 : SLOT);
+		assert_int_equal(window_plug(f.window, 2 * SLOT, BLOCK), -EBUSY);
+		fake_loop_advance(DELAY_MS);
+		assert_int_equal(
+			exposed(&f), 2 * SLOT); /* of closed slots: out of the guest's reach */
+		fake_kvm.fail_mapping = false;
+		fake_loop_advance(DELAY_MS);
+		assert_int_equal(exposed(&f), all ? 0 : SLOT);
+		assert_int_equal(window_hva(f.window)[0], 0);
+		assert_int_equal(window_hva(f.window)[SLOT], all ? 0 : 0x5a);
+		assert_int_equal(window_plug(f.window, 2 * SLOT, BLOCK), 0);
+		close_fixture(&f);
+	}
+}
+
+/* They close at once, all or none: nothing is left for later, and slots that hold more stay. */
+static void dear_slots_close_at_once(void **state)
+{
+	struct fixture f;
+
+	open_dear(&f);
+	assert_int_equal(window_plug(f.window, 0, 2 * SLOT), 0);
+	/* Of the second only a part goes, so that none closes early. */
+	assert_int_equal(window_unplug(f.window, 0, SLOT + BLOCK), 0);
+	assert_int_equal(fake_kvm.open, 2);
+	fake_loop_advance(DELAY_MS);
+	assert_int_equal(fake_kvm.open, 1);
+	/* Into an open slot and a closed one: protected until the closed one is open. */
+	fake_kvm.fail_at = fake_kvm.calls + 1;
+	assert_int_equal(window_plug(f.window, SLOT, BLOCK), -EBUSY);
+	assert_int_equal(fake_kvm.open, 1);
+	fake_kvm.fail_at = fake_kvm.calls + 1;
+	assert_int_equal(window_plug(f.window, 0, SLOT + BLOCK), -EBUSY);
+	fake_kvm.fail_at = 0;
+	assert_int_equal(exposed(&f), SLOT - BLOCK);
+	assert_int_equal(window_plug(f.window, 0, SLOT + BLOCK), 0);
+	assert_int_equal(window_unplug_all(f.window), 0);
+	assert_int_equal(fake_kvm.open, 0);
+	assert_int_equal(fake_loop_timers(), 0);
+	assert_int_equal(window_plug(f.window, 0, SLOT), 0);
+	assert_int_equal(window_unplug(f.window, 0, SLOT), 0);
+	assert_int_equal(fake_kvm.open, 0);
+	assert_int_equal(fake_loop_timers(), 0);
 	close_fixture(&f);
 }
 
@@ -399,6 +479,8 @@ int main(void)
 		cmocka_unit_test(a_plug_opens_2048_slots_at_most),
 		cmocka_unit_test(what_is_owed_comes_first),
 		cmocka_unit_test(all_of_it_is_owed),
+		cmocka_unit_test(what_is_refused_after_a_close_is_owed),
+		cmocka_unit_test(dear_slots_close_at_once),
 		cmocka_unit_test(a_detached_window_forgets),
 		cmocka_unit_test(a_refused_detach_is_told),
 		cmocka_unit_test(detached_while_closing),
