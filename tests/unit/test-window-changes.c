@@ -130,6 +130,16 @@ static void slots_close_after_a_second(void **state)
 	fake_loop_advance(1);
 	assert_int_equal(fake_kvm.open, 0);
 	assert_int_equal(fake_loop_timers(), 0);
+	/* Used again while it waits it stays, and nothing waits any more. */
+	assert_int_equal(window_plug(f.window, 0, 2 * BLOCK), 0);
+	assert_int_equal(window_unplug(f.window, 0, 2 * BLOCK), 0);
+	assert_int_equal(window_plug(f.window, 0, BLOCK), 0);
+	fake_loop_advance(DELAY_MS);
+	assert_int_equal(fake_kvm.open, 1);
+	assert_int_equal(fake_loop_timers(), 0);
+	assert_int_equal(window_unplug(f.window, 0, BLOCK), 0);
+	fake_loop_advance(DELAY_MS);
+	assert_int_equal(fake_kvm.open, 0);
 	/* In another order than the time before. */
 	for (unsigned i = 0; i < 2; i++) {
 		assert_int_equal(window_plug(f.window, 0, 2 * SLOT), 0);
