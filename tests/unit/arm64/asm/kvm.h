@@ -19,7 +19,7 @@ struct kvm_regs {
 		__u64 regs[31], sp, pc, pstate;
 	} regs;
 	__u64 sp_el1, elr_el1, spsr[KVM_NR_SPSR];
-	__u64 vregs[32][2];
+	__u64 vregs[32][2] __attribute__((aligned(16)));
 	__u32 fpsr, fpcr, reserved[2];
 };
 
