@@ -321,7 +321,10 @@ static void dear_slots_close_at_once(void **state)
 	assert_int_equal(window_plug(f.window, SLOT, BLOCK), -EBUSY);
 	assert_int_equal(fake_kvm.open, 1);
 	fake_kvm.fail_at = fake_kvm.calls + 1;
+	fake_kvm.flushes = 0;
 	assert_int_equal(window_plug(f.window, 0, SLOT + BLOCK), -EBUSY);
+	assert_int_equal(
+		fake_kvm.flushes, 1); /* of what is protected again; nothing was writable before */
 	fake_kvm.fail_at = 0;
 	assert_int_equal(exposed(&f), SLOT - BLOCK);
 	assert_int_equal(window_plug(f.window, 0, SLOT + BLOCK), 0);
