@@ -605,6 +605,12 @@ static void the_gate_sees_plugged_blocks_only(void **state)
 	assert_int_equal(window_peek(f.window, GPA + BLOCK, buf, 16), 0);
 	assert_int_equal(window_peek(f.window, GPA + BLOCK - 8, buf, 16), -EFAULT);
 	assert_int_equal(window_peek(f.window, GPA + 4 * SLOT - 8, buf, 16), -EFAULT);
+	assert_int_equal(window_peek(f.window, GPA + BLOCK, buf, 0), -EFAULT);
+	assert_int_equal(window_peek(f.window, GPA - 8, buf, 16), -EFAULT);
+	assert_int_equal(window_plug(f.window, 4 * SLOT - BLOCK, BLOCK), 0);
+	assert_int_equal(window_peek(f.window, GPA + 4 * SLOT - 8, buf, 8), 0);
+	assert_int_equal(window_peek(f.window, GPA + 4 * SLOT - 8, buf, 9), -EFAULT);
+	assert_int_equal(window_peek(f.window, GPA + 4 * SLOT, buf, 1), -EFAULT);
 	close_fixture(&f);
 }
 
