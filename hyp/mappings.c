@@ -62,7 +62,7 @@ void mappings_init(struct mappings *mappings)
 	uint64_t max = max_map_count();
 
 	*mappings = (struct mappings){
-		.limit = max > MAPPINGS_MARGIN ? max - MAPPINGS_MARGIN : 2,
+		.limit = max > MAPPINGS_MARGIN + 2 ? max - MAPPINGS_MARGIN : 2,
 		.count = UINT64_MAX, /* not counted yet */
 	};
 }

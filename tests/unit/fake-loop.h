@@ -11,6 +11,8 @@
 
 /* Calls the handler of each descriptor that is ready, once; returns how many were. */
 unsigned fake_loop_serve(void);
+/* Runs the tasks that were posted, from this thread; returns how many. */
+unsigned fake_loop_run_tasks(void);
 /* Lets time pass; fires the timers that are due, in their order. */
 void fake_loop_advance(uint64_t ms);
 /* How many descriptors are watched and timers armed. */

@@ -174,6 +174,78 @@ static void ids_stay_below_the_limit(void **state)
 	slots_finish(&slots);
 }
 
+/* What a machine before had open, or had given back, is nothing to the next. */
+static void forgotten_slots_are_all_free(void **state)
+{
+	struct fake_listener later;
+	int id;
+
+	begin(100, 3);
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(open_at(i, &id), 0);
+	assert_int_equal(slot_close(&slots, 2), 0);
+	assert_int_equal(slot_close(&slots, 0), 0);
+	slots_forget(&slots);
+	assert_int_equal(slots.open, 0);
+	fake_kvm_install();
+	kvm.vm_fd = FAKE_KVM_FD;
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(open_at((unsigned)i, &id), 0);
+		assert_int_equal(id, i);
+	}
+	assert_int_equal(open_at(3, &id), -ENOSPC);
+	assert_int_equal(vhost.open_count, 3);
+	/* Closed one by one it may be joined by another listener. */
+	for (unsigned i = 0; i < 3; i++)
+		assert_int_equal(slot_close(&slots, i), 0);
+	fake_listener_init(&later, "later", 64);
+	assert_int_equal(slots_add_listener(&slots, &later.listener), 0);
+	slots_finish(&slots);
+	assert_int_equal(slots.capacity, 0);
+}
+
+/* One of several refuses blocks: those told before it are told the opposite, and those after it nothing. */
+static void a_refusal_is_taken_back_from_the_others(void **state)
+{
+	static uint8_t memory[64];
+	static struct fake_listener listeners[3];
+	struct memory_slot slot = { .gpa = GPA, .size = sizeof(memory), .hva = memory };
+
+	for (unsigned refusing = 0; refusing < ARRAY_SIZE(listeners); refusing++) {
+		struct fake_listener *one = &listeners[refusing];
+		int id = -1;
+
+		begin(100, 0);
+		for (unsigned i = 0; i < ARRAY_SIZE(listeners); i++) {
+			fake_listener_init(&listeners[i], "vhost", 64);
+			assert_int_equal(slots_add_listener(&slots, &listeners[i].listener), 0);
+		}
+		assert_int_equal(slot_open(&slots, &slot, &id), 0);
+		one->fail_at = one->calls + 1;
+		assert_int_equal(slot_plug(&slots, 0, 16, 8, false), -ENOMEM);
+		for (unsigned i = 0; i < ARRAY_SIZE(listeners); i++) {
+			assert_int_equal(listeners[i].plugged_all, 0);
+			/* The open, and the plug as far as it went: first listener first. */
+			assert_int_equal(listeners[i].calls, i <= refusing ? 2 : 1);
+		}
+		assert_int_equal(slot_plug(&slots, 0, 16, 8, false), 0);
+		for (unsigned i = 0; i < ARRAY_SIZE(listeners); i++)
+			listeners[i].calls = 0;
+		one->fail_at = 1;
+		assert_int_equal(slot_unplug(&slots, 0, 16, 8, false), -EBUSY);
+		for (unsigned i = 0; i < ARRAY_SIZE(listeners); i++) {
+			assert_int_equal(listeners[i].plugged_all, 8);
+			/* Last listener first. */
+			assert_int_equal(listeners[i].calls, i >= refusing ? 1 : 0);
+		}
+		assert_int_equal(slot_unplug(&slots, 0, 16, 8, false), 0);
+		for (unsigned i = 0; i < ARRAY_SIZE(listeners); i++)
+			assert_int_equal(listeners[i].plugged_all, 0);
+		slots_forget(&slots);
+		slots_finish(&slots);
+	}
+}
+
 /* Each fallible call of KVM, the host's memory and the listener fails in turn, over three slots. */
 static void a_window_undoes_with_its_listeners(void **state)
 {
@@ -247,6 +319,8 @@ int main(void)
 		cmocka_unit_test(slots_open_in_all_or_none),
 		cmocka_unit_test(a_half_open_slot_is_completed),
 		cmocka_unit_test(ids_stay_below_the_limit),
+		cmocka_unit_test(forgotten_slots_are_all_free),
+		cmocka_unit_test(a_refusal_is_taken_back_from_the_others),
 		cmocka_unit_test(a_window_undoes_with_its_listeners),
 	};
 

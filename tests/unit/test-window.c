@@ -4,131 +4,16 @@
  * open, what is exposed, and that a failure anywhere leaves everything as it was.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/kvm.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "fake-kvm.h"
 #include "hyp/guestmem.h"
-#include "hyp/kvm-slots.h"
 #include "hyp/kvm.h"
-#include "hyp/loop.h"
-#include "hyp/slots.h"
-#include "hyp/util.h"
-#include "hyp/window.h"
-#include "unit.h"
-
-#define GPA   (4 * GiB)
-#define BLOCK (2 * MiB)
-#define SLOT  (16 * MiB)
-
-struct fixture {
-	struct loop *loop;
-	struct slots slots;
-	struct kvm_slots kvm_slots;
-	struct window *window;
-	int vm_fd;
-	struct loop_timer stop;
-};
-
-static void stop_loop(struct loop_timer *timer)
-{
-	loop_stop(container_of(timer, struct fixture, stop)->loop);
-}
-
-static void run_for(struct fixture *f, uint64_t ms)
-{
-	f->stop.fired = stop_loop;
-	loop_timer_arm(f->loop, &f->stop, ms);
-	assert_int_equal(loop_run(f->loop), 0);
-}
-
-static void open_configured(
-	struct fixture *f, const struct window_config *config, int vm_fd, unsigned limit)
-{
-	*f = (struct fixture){ .vm_fd = vm_fd };
-	assert_int_equal(loop_create(&f->loop), 0);
-	slots_init(&f->slots);
-	kvm_slots_init(&f->kvm_slots, limit);
-	assert_int_equal(slots_add_listener(&f->slots, &f->kvm_slots.listener), 0);
-	f->kvm_slots.vm_fd = vm_fd;
-	assert_int_equal(window_create(config, f->loop, &f->window), 0);
-	window_attach(f->window, &f->slots);
-}
-
-static void open_slots_of(struct fixture *f, uint64_t slot_bytes, uint64_t size,
-	enum stray_reads reads, int vm_fd, unsigned limit)
-{
-	struct window_config config = {
-		.name = "test",
-		.gpa = GPA,
-		.size = size,
-		.block_bytes = BLOCK,
-		.slot_bytes = slot_bytes,
-		.stray_reads = reads,
-	};
-
-	open_configured(f, &config, vm_fd, limit);
-}
-
-static void open_fixture(
-	struct fixture *f, uint64_t size, enum stray_reads reads, int vm_fd, unsigned limit)
-{
-	open_slots_of(f, SLOT, size, reads, vm_fd, limit);
-}
-
-static void close_fixture(struct fixture *f)
-{
-	slots_forget(&f->slots);
-	assert_int_equal(window_detach(f->window), 0);
-	window_destroy(f->window);
-	slots_finish(&f->slots);
-	loop_destroy(f->loop);
-}
-
-static uint64_t exposed(struct fixture *f)
-{
-	uint64_t bytes;
-
-	assert_int_equal(window_exposed_bytes(f->window, &bytes), 0);
-	return bytes;
-}
-
-static uint64_t resident(struct fixture *f)
-{
-	uint64_t bytes;
-
-	assert_int_equal(window_resident_bytes(f->window, &bytes), 0);
-	return bytes;
-}
-
-/* A write such as a hostile guest makes, by the kernel: EFAULT instead of a signal. */
-static bool can_write(uint8_t *at)
-{
-	int zero = open("/dev/zero", O_RDONLY | O_CLOEXEC);
-	bool can = read(zero, at, 1) == 1;
-
-	close(zero);
-	return can;
-}
-
-/* A read, by the kernel too. */
-static bool can_read(const uint8_t *at)
-{
-	int null[2];
-	bool can;
-
-	assert_int_equal(pipe(null), 0);
-	can = write(null[1], at, 1) == 1;
-	close(null[0]);
-	close(null[1]);
-	return can;
-}
+#include "window-bench.h"
 
 static void slots_follow_blocks(void **state)
 {
@@ -332,19 +217,6 @@ static void slots_run_out(void **state)
 	run_for(&f, 1300);
 	assert_int_equal(window_plug(f.window, 3 * SLOT, BLOCK), 0);
 	close_fixture(&f);
-}
-
-static uint64_t real_mappings(void)
-{
-	FILE *file = fopen("/proc/self/maps", "re");
-	uint64_t lines = 0;
-	char line[512];
-
-	assert_non_null(file);
-	while (fgets(line, sizeof(line), file))
-		lines += strchr(line, '\n') != NULL;
-	fclose(file);
-	return lines;
 }
 
 /* Neighbours that were written apart stay apart for the kernel, whatever our books would say. */
@@ -733,6 +605,12 @@ static void the_gate_sees_plugged_blocks_only(void **state)
 	assert_int_equal(window_peek(f.window, GPA + BLOCK, buf, 16), 0);
 	assert_int_equal(window_peek(f.window, GPA + BLOCK - 8, buf, 16), -EFAULT);
 	assert_int_equal(window_peek(f.window, GPA + 4 * SLOT - 8, buf, 16), -EFAULT);
+	assert_int_equal(window_peek(f.window, GPA + BLOCK, buf, 0), -EFAULT);
+	assert_int_equal(window_peek(f.window, GPA - 8, buf, 16), -EFAULT);
+	assert_int_equal(window_plug(f.window, 4 * SLOT - BLOCK, BLOCK), 0);
+	assert_int_equal(window_peek(f.window, GPA + 4 * SLOT - 8, buf, 8), 0);
+	assert_int_equal(window_peek(f.window, GPA + 4 * SLOT - 8, buf, 9), -EFAULT);
+	assert_int_equal(window_peek(f.window, GPA + 4 * SLOT, buf, 1), -EFAULT);
 	close_fixture(&f);
 }
 
@@ -771,6 +649,9 @@ static void discarded_stays_plugged(void **state)
 		assert_true(hva[BLOCK] == 0x5a && hva[BLOCK + page - 1] == 0x5a);
 		assert_true(hva[3 * BLOCK - page] == 0x5a && hva[3 * BLOCK - 1] == 0x5a);
 		assert_true(hva[BLOCK + page] == 0 && hva[3 * BLOCK - page - 1] == 0);
+		/* Less than a page is none, which no host is asked for. */
+		assert_int_equal(guestmem_discard(&mem, GPA + BLOCK, page - 1), 0);
+		assert_int_equal(hva[BLOCK], 0x5a);
 		assert_int_equal(exposed(&f), 3 * BLOCK);
 		assert_true(can_write(hva + 2 * BLOCK));
 		assert_int_equal(window_state(f.window, BLOCK, 2 * BLOCK), WINDOW_PLUGGED);
