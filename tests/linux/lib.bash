@@ -23,9 +23,9 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 143' TERM
 
-# check NAME COMMAND...: one TAP point. Where it fails, what it printed follows.
+# check NAME COMMAND...: one TAP point. Where it fails, what it printed follows; where it was long, for how long.
 check() {
-	local name=$1
+	local name=$1 since=$SECONDS
 	shift
 	point=$((point + 1))
 	if "$@" >"$work/check.out" 2>&1; then
@@ -35,6 +35,7 @@ check() {
 		echo "not ok $point - $name"
 		{ echo "$*"; cat "$work/check.out"; } | sed 's/^/# /'
 	fi
+	[ $((SECONDS - since)) -lt 3 ] || echo "# took $((SECONDS - since)) s"
 }
 
 # done_testing: the plan, last.
