@@ -17,6 +17,7 @@ uint64_t fake_disk_bytes = FAKE_DISK_BYTES;
 struct disk_config fake_disk_config;
 int fake_disk_look, fake_disk_open;
 unsigned fake_disk_opened;
+bool fake_disk_ending;
 void (*fake_disk_submitted)(void);
 
 static struct disk the_disk;
@@ -79,6 +80,7 @@ void disk_submit(struct disk *disk)
 void disk_wait(struct disk *disk, bool ending)
 {
 	CHECK(count);
+	fake_disk_ending = ending;
 	fake_disk_end(0, 0);
 }
 

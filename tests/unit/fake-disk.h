@@ -19,6 +19,8 @@ extern uint64_t fake_disk_bytes;
 extern struct disk_config fake_disk_config;
 extern unsigned fake_disk_opened;
 extern int fake_disk_look, fake_disk_open;
+/* Whether who waited last did so for the end. */
+extern bool fake_disk_ending;
 /* Called where requests are submitted, if set. */
 extern void (*fake_disk_submitted)(void);
 

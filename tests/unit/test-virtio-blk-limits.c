@@ -155,6 +155,16 @@ static void so_many_seams(void **unused)
 	offer(0);
 	assert_int_equal(fake_disk_flight(), 0);
 	assert_int_equal(answer(), IOERR);
+	/* One descriptor more, with as many parts as the one before: 20 together, and 22. */
+	for (unsigned parts = 10; parts <= 11; parts++) {
+		cut_memory(parts);
+		put(IN, 0, 2 * SECTOR);
+		driver_desc(&driver, 1)->next = 3;
+		driver_set(&driver, 3, RAM_GPA + DATA_AT, 2 * SECTOR, NEXT | WRITE, 2);
+		offer(0);
+		assert_int_equal(fake_disk_flight(), parts == 10);
+		assert_int_equal(answer(), parts == 10 ? OK : IOERR);
+	}
 }
 
 /* ---- What is asked of the disk ---- */
@@ -457,6 +467,7 @@ static void destroyed_in_flight(void **unused)
 	virtio_blk_class.destroy(device);
 	device = NULL;
 	assert_int_equal(fake_disk_flight(), 0);
+	assert_true(fake_disk_ending); /* a call each, and no more */
 	assert_int_equal(fake_disk_opened, 0);
 	assert_null(driver.mem.pins);
 }
