@@ -2,9 +2,7 @@
 /* The device core: turns, what is in flight, what is dropped, and what the host refuses. */
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "core-driver.h"
 
@@ -37,14 +35,6 @@ static bool pop(void)
 	got = virtio_pop(&tested, 1, &chain);
 	unlock();
 	return got;
-}
-
-static int next_fd(void)
-{
-	int fd = dup(0);
-
-	close(fd);
-	return fd;
 }
 
 /* ---- Turns ---- */
@@ -130,10 +120,12 @@ static void features_of_a_device(void **unused)
 static void needs_reset_is_shown(void **unused)
 {
 	run();
+	offer(1);
 	virtio_config_changed(&tested);
 	interrupts = 0;
 	lock();
 	virtio_needs_reset(&tested, "so");
+	assert_false(virtio_waits(&tested, 1)); /* or a device would look for ever */
 	unlock();
 	assert_int_equal(get(VIRTIO_MMIO_STATUS), RUNS | NEEDS_RESET);
 	assert_int_equal(interrupts, 1);
@@ -334,43 +326,49 @@ static void a_system_reset_forgets_all_notifications(void **unused)
 
 /* ---- Descriptors that run out ---- */
 
-static unsigned eventfds_there_are = UINT32_MAX;
+static unsigned refused = UINT32_MAX; /* the eventfd after so many others */
 
 int __real_eventfd(unsigned count, int flags);
 int __wrap_eventfd(unsigned count, int flags);
 
 int __wrap_eventfd(unsigned count, int flags)
 {
-	if (!eventfds_there_are) {
-		errno = EMFILE;
-		return -1;
-	}
-	eventfds_there_are--;
-	return __real_eventfd(count, flags);
+	if (refused-- > 0)
+		return __real_eventfd(count, flags);
+	refused = UINT32_MAX;
+	errno = EMFILE;
+	return -1;
+}
+
+static unsigned open_fds(void)
+{
+	unsigned count = 0;
+
+	for (int fd = 0; fd < 1024; fd++)
+		count += fcntl(fd, F_GETFD) != -1;
+	return count;
 }
 
 /* Each of a device's descriptors is refused in turn: nothing is left, and nobody else's is closed. */
 static void no_descriptors(void **unused)
 {
 	static struct virtio_device other;
-	unsigned watches = fake_loop_watches();
-	int zero = fcntl(0, F_GETFD), fd = next_fd();
+	unsigned watches = fake_loop_watches(), fds = open_fds();
 
-	for (unsigned count = 0; count < QUEUES + 1; count++) {
+	for (unsigned i = 0; i < QUEUES + 1; i++) {
 		memset(&other, 0, sizeof(other));
-		eventfds_there_are = count;
+		refused = i;
 		assert_int_equal(virtio_init(&other, NULL, &class, &env, 0, config), -EMFILE);
 		assert_int_equal(fake_loop_watches(), watches);
-		assert_int_equal(next_fd(), fd);
-		assert_int_equal(fcntl(0, F_GETFD), zero);
+		assert_int_equal(open_fds(), fds);
 	}
 	memset(&other, 0, sizeof(other));
-	eventfds_there_are = QUEUES + 1;
+	refused = UINT32_MAX;
 	assert_int_equal(virtio_init(&other, NULL, &class, &env, 0, config), 0);
-	eventfds_there_are = UINT32_MAX;
+	assert_int_equal(open_fds(), fds + QUEUES + 1);
 	virtio_finish(&other);
 	assert_int_equal(fake_loop_watches(), watches);
-	assert_int_equal(next_fd(), fd);
+	assert_int_equal(open_fds(), fds);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
