@@ -13,8 +13,11 @@ struct disk {
 
 uint8_t fake_disk_contents[FAKE_DISK_BYTES];
 uint32_t fake_disk_block_bytes = 512;
+uint64_t fake_disk_bytes = FAKE_DISK_BYTES;
 struct disk_config fake_disk_config;
-int fake_disk_look;
+int fake_disk_look, fake_disk_open;
+unsigned fake_disk_opened;
+bool fake_disk_ending;
 void (*fake_disk_submitted)(void);
 
 static struct disk the_disk;
@@ -30,8 +33,11 @@ int disk_look(const struct disk_config *config, bool lock, char *ret_why, size_t
 
 int disk_open(const struct disk_config *config, struct loop *loop, struct disk **ret)
 {
+	if (fake_disk_open)
+		return fake_disk_open;
+	fake_disk_opened++;
 	fake_disk_config = *config;
-	the_disk.info = (struct disk_info){ .bytes = FAKE_DISK_BYTES,
+	the_disk.info = (struct disk_info){ .bytes = fake_disk_bytes,
 		.block_bytes = fake_disk_block_bytes,
 		.physical_bytes = 4096 };
 	*ret = &the_disk;
@@ -41,6 +47,7 @@ int disk_open(const struct disk_config *config, struct loop *loop, struct disk *
 void disk_close(struct disk *disk)
 {
 	CHECK(!count);
+	fake_disk_opened--;
 }
 
 const struct disk_info *disk_info(const struct disk *disk)
@@ -54,8 +61,8 @@ void disk_start(struct disk *disk, struct disk_request *request)
 
 	CHECK(count < fake_disk_config.in_flight && count < FAKE_DISK_FLIGHT);
 	CHECK(!request->bytes == (request->op == DISK_FLUSH));
-	CHECK(request->offset <= FAKE_DISK_BYTES);
-	CHECK(request->bytes <= FAKE_DISK_BYTES - request->offset);
+	CHECK(request->offset <= fake_disk_bytes);
+	CHECK(request->bytes <= fake_disk_bytes - request->offset);
 	CHECK((request->offset | request->bytes) % fake_disk_block_bytes == 0);
 	CHECK(!fake_disk_config.read_only || request->op == DISK_READ || request->op == DISK_FLUSH);
 	for (unsigned i = 0; i < request->iov_count; i++)
@@ -73,6 +80,7 @@ void disk_submit(struct disk *disk)
 void disk_wait(struct disk *disk, bool ending)
 {
 	CHECK(count);
+	fake_disk_ending = ending;
 	fake_disk_end(0, 0);
 }
 
@@ -93,6 +101,10 @@ void fake_disk_end(unsigned index, int err)
 
 	count--;
 	memmove(flight + index, flight + index + 1, (count - index) * sizeof(flight[0]));
+	if (request->offset + request->bytes > FAKE_DISK_BYTES) {
+		request->done(request, err); /* of a disk without contents there */
+		return;
+	}
 	if (!err && request->op >= DISK_DISCARD)
 		memset(at, 0, request->bytes);
 	for (unsigned i = 0; !err && i < request->iov_count; i++) {

@@ -13,9 +13,14 @@
 
 extern uint8_t fake_disk_contents[FAKE_DISK_BYTES];
 extern uint32_t fake_disk_block_bytes;
-/* What the device opened; and whether disk_look() finds it good. */
+/* Its size: with more than FAKE_DISK_BYTES it has no contents beyond. */
+extern uint64_t fake_disk_bytes;
+/* What the device opened, and how many are open; whether disk_look() finds it good, and disk_open() does. */
 extern struct disk_config fake_disk_config;
-extern int fake_disk_look;
+extern unsigned fake_disk_opened;
+extern int fake_disk_look, fake_disk_open;
+/* Whether who waited last did so for the end. */
+extern bool fake_disk_ending;
 /* Called where requests are submitted, if set. */
 extern void (*fake_disk_submitted)(void);
 

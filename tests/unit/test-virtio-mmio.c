@@ -1,152 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The device core as a driver sees it through the MMIO transport's registers. */
 #include <fcntl.h>
-#include <linux/virtio_config.h>
-#include <linux/virtio_mmio.h>
 #include <stdatomic.h>
 #include <unistd.h>
 
-#include "devices/virtio.h"
-#include "driver.h"
-#include "fake-loop.h"
-#include "hyp/irq.h"
-#include "hyp/util.h"
-#include "mmio.h"
-#include "unit.h"
-
-#define ACKNOWLEDGE VIRTIO_CONFIG_S_ACKNOWLEDGE
-#define DRIVER	    VIRTIO_CONFIG_S_DRIVER
-#define FEATURES_OK VIRTIO_CONFIG_S_FEATURES_OK
-#define DRIVER_OK   VIRTIO_CONFIG_S_DRIVER_OK
-#define FAILED	    VIRTIO_CONFIG_S_FAILED
-#define NEEDS_RESET VIRTIO_CONFIG_S_NEEDS_RESET
-
-#define QUEUES	       2
-#define QUEUE_SIZE_MAX 16
-#define REQUIRED       3
-#define OFFERED	       40
-
-static struct driver driver;
-static struct virtio_device tested;
-static unsigned interrupts, served[QUEUES], popped;
-static uint64_t request_ms; /* how long each takes */
-static uint8_t config[12] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 };
-
-static void count_interrupt(struct irq_line *line, bool level)
-{
-	interrupts += level;
-}
-
-static void serve(struct virtio_device *virtio, unsigned index)
-{
-	struct virtq_chain chain;
-
-	pthread_mutex_lock(&virtio->base.lock);
-	served[index]++;
-	while (virtio_pop(virtio, index, &chain)) {
-		popped++;
-		fake_loop_advance(request_ms);
-		virtio_push(virtio, index, chain.head, 0);
-	}
-	virtio_interrupt(virtio, index);
-	pthread_mutex_unlock(&virtio->base.lock);
-}
-
-/* A device that has these offers both; a driver takes both or none. */
-#define JOINED (VIRTIO_FEATURE(8) | VIRTIO_FEATURE(9))
-
-static const struct virtio_class class = {
-	.device_id = 42,
-	.queue_count = QUEUES,
-	.queue_size_max = QUEUE_SIZE_MAX,
-	.features = VIRTIO_FEATURE(REQUIRED) | VIRTIO_FEATURE(OFFERED) | JOINED,
-	.required_features = VIRTIO_FEATURE(REQUIRED),
-	.joined_features = JOINED,
-	.config_bytes = sizeof(config),
-	.serve = serve,
-};
-
-static struct irq_line irq = { .set = count_interrupt };
-static const struct device_env env = { .id = "test0",
-	.loop = (struct loop *)&driver,
-	.mem = &driver.mem,
-	.irq = &irq,
-	.registers = registers };
-
-static uint64_t get(uint64_t offset)
-{
-	return mmio(offset, 4, false, 0);
-}
-
-static void set(uint64_t offset, uint32_t value)
-{
-	mmio(offset, 4, true, value);
-}
-
-static int setup(void **unused)
-{
-	driver_init(&driver, 8);
-	interrupts = popped = 0;
-	memset(served, 0, sizeof(served));
-	memset(&tested, 0, sizeof(tested));
-	assert_int_equal(virtio_init(&tested, NULL, &class, &env, 0, config), 0);
-	device = &tested.base;
-	return 0;
-}
-
-static int teardown(void **unused)
-{
-	virtio_finish(&tested);
-	assert_int_equal(fake_loop_watches(), 0);
-	return 0;
-}
-
-static void take_features(uint64_t features)
-{
-	set(VIRTIO_MMIO_DRIVER_FEATURES_SEL, 0);
-	set(VIRTIO_MMIO_DRIVER_FEATURES, features);
-	set(VIRTIO_MMIO_DRIVER_FEATURES_SEL, 1);
-	set(VIRTIO_MMIO_DRIVER_FEATURES, features >> 32);
-}
-
-#define NEEDED (VIRTIO_FEATURE(VIRTIO_F_VERSION_1) | VIRTIO_FEATURE(REQUIRED))
-
-static void negotiate(uint64_t features)
-{
-	set(VIRTIO_MMIO_STATUS, ACKNOWLEDGE | DRIVER);
-	take_features(features);
-	set(VIRTIO_MMIO_STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK);
-}
-
-static void set_queue(unsigned index)
-{
-	set(VIRTIO_MMIO_QUEUE_SEL, index);
-	set(VIRTIO_MMIO_QUEUE_NUM, driver.size);
-	set(VIRTIO_MMIO_QUEUE_DESC_LOW, RAM_GPA);
-	set(VIRTIO_MMIO_QUEUE_AVAIL_LOW, RAM_GPA + AVAIL_AT);
-	set(VIRTIO_MMIO_QUEUE_USED_LOW, RAM_GPA + USED_AT);
-	set(VIRTIO_MMIO_QUEUE_READY, 1);
-}
-
-static void run_registers(void)
-{
-	negotiate(NEEDED);
-	set_queue(1);
-	set(VIRTIO_MMIO_STATUS, ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK);
-}
-
-static void run(void)
-{
-	run_registers();
-	fake_loop_serve();
-	memset(served, 0, sizeof(served));
-}
+#include "core-driver.h"
 
 static void identity(void **unused)
 {
 	assert_int_equal(get(VIRTIO_MMIO_MAGIC_VALUE), 0x74726976);
 	assert_int_equal(get(VIRTIO_MMIO_VERSION), 2);
 	assert_int_equal(get(VIRTIO_MMIO_DEVICE_ID), 42);
+	assert_int_equal(get(VIRTIO_MMIO_VENDOR_ID), 0x43554c53);
+	assert_string_equal(tested.base.region.name, "test0");
+	assert_ptr_equal(tested.base.region.lock, &tested.base.lock);
 	assert_int_equal(tested.base.region.size, 512);
 	assert_int_equal(tested.base.region.doorbell_count, QUEUES + 1);
 	for (unsigned i = 0; i < QUEUES; i++) {
@@ -165,7 +32,11 @@ static void unknown_registers(void **unused)
 {
 	const uint64_t silent[] = { 0x18, 0x1c, 0x20, 0x28, 0x2c, 0x3c, 0x40, 0x48, 0x4c, 0x54,
 		0x68, 0x74, 0x88, 0xa8, 0xc0, 0xf8, VIRTIO_MMIO_DEVICE_FEATURES_SEL,
-		VIRTIO_MMIO_QUEUE_NUM, VIRTIO_MMIO_QUEUE_NOTIFY, VIRTIO_MMIO_QUEUE_DESC_LOW };
+		VIRTIO_MMIO_QUEUE_NUM, VIRTIO_MMIO_QUEUE_NOTIFY, VIRTIO_MMIO_QUEUE_DESC_LOW,
+		VIRTIO_MMIO_QUEUE_DESC_HIGH, VIRTIO_MMIO_QUEUE_AVAIL_LOW,
+		VIRTIO_MMIO_QUEUE_AVAIL_HIGH, VIRTIO_MMIO_QUEUE_USED_LOW,
+		VIRTIO_MMIO_QUEUE_USED_HIGH, VIRTIO_MMIO_DRIVER_FEATURES,
+		VIRTIO_MMIO_DRIVER_FEATURES_SEL, VIRTIO_MMIO_INTERRUPT_ACK, VIRTIO_MMIO_QUEUE_SEL };
 
 	for (unsigned i = 0; i < ARRAY_SIZE(silent); i++) {
 		if (silent[i] != VIRTIO_MMIO_QUEUE_NOTIFY)
@@ -175,6 +46,8 @@ static void unknown_registers(void **unused)
 	set(VIRTIO_MMIO_SHM_SEL, 0);
 	assert_int_equal(get(VIRTIO_MMIO_SHM_LEN_LOW), UINT32_MAX);
 	assert_int_equal(get(VIRTIO_MMIO_SHM_LEN_HIGH), UINT32_MAX);
+	assert_int_equal(get(VIRTIO_MMIO_SHM_BASE_LOW), UINT32_MAX);
+	assert_int_equal(get(VIRTIO_MMIO_SHM_BASE_HIGH), UINT32_MAX);
 }
 
 static void wrong_width(void **unused)
@@ -193,6 +66,10 @@ static void status_order(void **unused)
 	set(VIRTIO_MMIO_STATUS, DRIVER);
 	assert_int_equal(get(VIRTIO_MMIO_STATUS), 0);
 	set(VIRTIO_MMIO_STATUS, ACKNOWLEDGE);
+	take_features(NEEDED);
+	set(VIRTIO_MMIO_STATUS, ACKNOWLEDGE | FEATURES_OK); /* nor this without a driver */
+	assert_int_equal(get(VIRTIO_MMIO_STATUS), ACKNOWLEDGE);
+	take_features(0);
 	set(VIRTIO_MMIO_STATUS, ACKNOWLEDGE | DRIVER);
 	assert_int_equal(get(VIRTIO_MMIO_STATUS), ACKNOWLEDGE | DRIVER);
 	set(VIRTIO_MMIO_STATUS, ACKNOWLEDGE | DRIVER | DRIVER_OK);
@@ -262,6 +139,9 @@ static void queue_setup(void **unused)
 	};
 
 	set_queue(0); /* before FEATURES_OK */
+	assert_int_equal(get(VIRTIO_MMIO_QUEUE_READY), 0);
+	set(VIRTIO_MMIO_STATUS, ACKNOWLEDGE | DRIVER);
+	set_queue(0);
 	assert_int_equal(get(VIRTIO_MMIO_QUEUE_READY), 0);
 	negotiate(NEEDED);
 	assert_int_equal(get(VIRTIO_MMIO_QUEUE_NUM_MAX), QUEUE_SIZE_MAX);
@@ -541,6 +421,16 @@ static void any_access(void **unused)
 		if (i % 16 == 0)
 			fake_loop_serve();
 	}
+}
+
+int __real_close(int fd);
+int __wrap_close(int fd);
+
+/* Nothing is closed twice, which might be somebody else's by then. */
+int __wrap_close(int fd)
+{
+	assert_int_not_equal(fcntl(fd, F_GETFD), -1);
+	return __real_close(fd);
 }
 
 static int next_fd(void)

@@ -1,45 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Split queues: what they carry, and each way in which a driver may spoil them. */
 #include <errno.h>
-#include <linux/virtio_config.h>
 
-#include "devices/virtq.h"
-#include "driver.h"
 #include "hyp/util.h"
-#include "unit.h"
+#include "virtq-driver.h"
 
-#define SIZE	8
-#define BOTH	(UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX | UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC)
 #define NEXT	VRING_DESC_F_NEXT
 #define WRITE	VRING_DESC_F_WRITE
 #define INDIR	VRING_DESC_F_INDIRECT
-#define BUF	(RAM_GPA + FREE_AT)
 #define NOWHERE UINT64_C(0x10000000)
-
-static struct driver driver;
-static struct virtq queue;
-static struct virtq_chain chain;
-
-static void start(uint64_t features)
-{
-	driver_init(&driver, SIZE);
-	queue = (struct virtq){ .size = SIZE,
-		.desc_gpa = RAM_GPA,
-		.avail_gpa = RAM_GPA + AVAIL_AT,
-		.used_gpa = RAM_GPA + USED_AT };
-	assert_int_equal(virtq_start(&queue, SIZE, features), 0);
-}
-
-static int setup(void **unused)
-{
-	start(BOTH);
-	return 0;
-}
-
-static int pop(void)
-{
-	return virtq_pop(&queue, &driver.mem, &chain);
-}
 
 /* The chain at descriptor 0 is not one, and stays where it is. */
 static void assert_broken(void)
@@ -98,6 +67,8 @@ static void copies_across_segments(void **unused)
 	assert_int_equal(virtq_chain_read_at(&chain, &driver.mem, 8, in, 0), -EMSGSIZE);
 	assert_int_equal(virtq_chain_read(&chain, &driver.mem, in, 8), -EMSGSIZE);
 	assert_int_equal(virtq_chain_write(&chain, &driver.mem, in, 6), -EMSGSIZE);
+	assert_int_equal(virtq_chain_write(&chain, &driver.mem, "VWXYZ", 5), 0);
+	assert_memory_equal(driver.ram + FREE_AT + 200, "WXYZ\0", 5);
 }
 
 /* A bad address of data is the request's error, not the ring's. */
@@ -158,6 +129,11 @@ static void indirect_table_outside_memory(void **unused)
 	assert_int_equal(pop(), 1);
 	assert_int_equal(chain.readable + chain.writable, 0);
 	assert_int_equal(chain.readable_bytes, 0);
+	((struct vring_desc *)(driver.ram + RAM_BYTES - 16))->flags |= WRITE;
+	driver_offer(&driver, 1);
+	assert_int_equal(pop(), 1);
+	assert_int_equal(chain.readable + chain.writable, 0);
+	assert_int_equal(chain.writable_bytes, 0);
 }
 
 static void indirect_in_indirect(void **unused)
@@ -273,6 +249,9 @@ static void total_overflow(void **unused)
 	driver_set(&driver, 0, BUF, UINT32_MAX, NEXT, 1);
 	driver_set(&driver, 1, BUF, 1, WRITE, 0);
 	assert_broken();
+	driver_desc(&driver, 0)->len = UINT32_MAX - 1; /* the most */
+	assert_int_equal(pop(), 1);
+	assert_int_equal(chain.readable_bytes, UINT32_MAX - 1);
 }
 
 static void readable_after_writable(void **unused)
@@ -415,6 +394,7 @@ static void no_interrupt_flag(void **unused)
 	driver_avail(&driver)[0] = 0;
 	virtq_push(&queue, &driver.mem, 0, 0);
 	assert_int_equal(virtq_wants_interrupt(&queue, &driver.mem), 1);
+	assert_int_equal(virtq_wants_interrupt(&queue, &driver.mem), 0); /* for nothing new */
 }
 
 #define TEST(name) cmocka_unit_test_setup(name, setup)
