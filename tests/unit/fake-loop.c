@@ -118,17 +118,24 @@ void loop_task_cancel(struct loop *loop, struct loop_task *task)
 		}
 }
 
+static bool run_task(void)
+{
+	struct loop_task *task = tasks;
+
+	if (!task)
+		return false;
+	tasks = task->next;
+	task->queued = false;
+	task->run(task);
+	return true;
+}
+
 unsigned fake_loop_run_tasks(void)
 {
 	unsigned count = 0;
 
-	for (; tasks; count++) {
-		struct loop_task *task = tasks;
-
-		tasks = task->next;
-		task->queued = false;
-		task->run(task);
-	}
+	while (run_task())
+		count++;
 	return count;
 }
 
@@ -168,6 +175,8 @@ void loop_stop(struct loop *loop)
 int loop_run(struct loop *loop)
 {
 	for (stopped = false; !stopped;) {
+		if (run_task())
+			continue;
 		CHECK(timers); /* else nothing would ever stop it */
 		fire_next();
 	}

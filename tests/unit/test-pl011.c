@@ -352,6 +352,22 @@ static void loop_back(void **state)
 	assert_int_equal(back.out_len, 0);
 }
 
+/* What comes from outside waits until the guest has tried its UART, and then is asked for. */
+static void loop_back_is_alone(void **state)
+{
+	open_port(INT_RT | INT_RX);
+	put(&b, CR, 0x381);
+	assert_int_equal(type("x"), 0);
+	put(&b, DR, 'a');
+	assert_int_equal(get(&b, DR), 'a');
+	assert_true(get(&b, FR) & RXFE);
+	back.resumed = 0;
+	put(&b, CR, 0x301);
+	assert_int_equal(back.resumed, 1);
+	assert_int_equal(type("x"), 1);
+	assert_int_equal(get(&b, DR), 'x');
+}
+
 static void reset_while_busy(void **state)
 {
 	open_port(0x7ff);
@@ -396,6 +412,7 @@ int main(void)
 		T(rx_by_polling),
 		T(rx_disabled),
 		T(loop_back),
+		T(loop_back_is_alone),
 		T(reset_while_busy),
 		T(every_offset),
 	};

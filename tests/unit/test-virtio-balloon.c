@@ -201,6 +201,40 @@ static void report(unsigned queue, uint64_t gpa, uint32_t len)
 	notify(queue);
 }
 
+/* A driver that goes in the middle of one leaves nothing of how far it came: in each queue. */
+static void a_reset_within_a_chain(void **unused)
+{
+	static const unsigned queues[] = { INFLATE, REPORTING, QUEUES - 1 };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(queues); i++) {
+		const unsigned queue = queues[i];
+		const uint16_t write = queue == INFLATE ? 0 : VRING_DESC_F_WRITE;
+		struct vring_desc *desc = (struct vring_desc *)at(queue, 0);
+
+		/* Two pages reported, or a list longer than a step; and each call is a turn of the loop. */
+		for (unsigned page = 0; page < 64; page++)
+			((uint32_t *)buffer(queue, 0))[page] = PFN(FIRST + page % PAGES);
+		offer_at(queue, 1, RAM_GPA + (FIRST + 1) * PAGE, PAGE, write);
+		desc[0] = (struct vring_desc){ RAM_GPA + FIRST * PAGE, PAGE,
+			VRING_DESC_F_NEXT | write, 1 };
+		if (queue == INFLATE)
+			desc[0].addr = gpa_of(buffer(queue, 0));
+		((uint16_t *)at(queue, AVAIL_AT))[2] = 0;
+		call_ms = 6;
+		notify(queue);
+		call_ms = 0;
+		assert_int_equal(used(queue)->idx, 0);
+		start(QUEUES, 1ull << 5);
+		fill();
+		if (queue == INFLATE)
+			name(queue, (const uint32_t[]){ PFN(FIRST) }, 1);
+		else
+			report(queue, RAM_GPA + FIRST * PAGE, PAGE);
+		assert_int_equal(used(queue)->idx, 1);
+		assert_pages(".");
+	}
+}
+
 /* On queue 4 where the specification has it, and on 2 where Linux does. */
 static void free_pages_are_reported(void **unused)
 {
@@ -270,6 +304,7 @@ int main(void)
 		T(hostile_lists),
 		T(pinned_stays),
 		T(a_list_without_end),
+		T(a_reset_within_a_chain),
 		T(free_pages_are_reported),
 		T(a_large_report_goes_in_steps),
 		T(sizes),
