@@ -174,7 +174,10 @@ void loop_stop(struct loop *loop)
 
 int loop_run(struct loop *loop)
 {
+	unsigned tasks_run = 0;
+
 	for (stopped = false; !stopped;) {
+		CHECK(tasks_run++ < 1000000); /* or it turns for ever */
 		if (run_task())
 			continue;
 		CHECK(timers); /* else nothing would ever stop it */

@@ -81,6 +81,10 @@ static void lock(void **state)
 	put(&b, LOAD, 1);
 	put(&b, CONTROL, 0);
 	put(&b, INTCLR, 1);
+	bench_run(&b, 10);
+	put(&b, INTCLR, 1);
+	put(&b, CONTROL, 0);
+	assert_int_equal(get(&b, VALUE), LONG - 10 * KHZ);
 	put(&b, LOCK, UNLOCK + 1);
 	put(&b, LOAD, 1);
 	assert_int_equal(get(&b, LOAD), LONG);
@@ -132,6 +136,9 @@ static void ends_of_the_count(void **state)
 	arm(50 * KHZ);
 	bench_run(&b, 50);
 	assert_int_equal(get(&b, VALUE), 0);
+	fake_clock_ns = 999999; /* the loop has not come to it yet */
+	assert_int_equal(get(&b, VALUE), 0);
+	fake_clock_ns = 0;
 	assert_false(b.level);
 	bench_run(&b, 1);
 	assert_true(b.level);
@@ -200,7 +207,7 @@ static void interrupt_only(void **state)
 {
 	put(&b, LOAD, 0);
 	put(&b, CONTROL, 1);
-	bench_run(&b, 50);
+	bench_run(&b, 0); /* no time at all is over at once */
 	assert_true(b.level);
 	bench_run(&b, 50);
 	assert_int_equal(bites, 0);
@@ -267,6 +274,33 @@ static void no_flood(void **state)
 	}
 	/* 0 ms for the first; then each a second after the one before, as the loop's timers have it. */
 	assert_in_range(loop_now_ms() - begin, 2002, 2010);
+}
+
+/* What has bitten rests, also when the loop looks at it; and to interrupt it waits for nothing. */
+static void after_a_bite(void **state)
+{
+	arm(50 * KHZ);
+	bench_run(&b, 60000);
+	bench_run(&b, 60000);
+	assert_int_equal(bites, 1);
+	b.device->class->pause(b.device, true);
+	b.device->class->pause(b.device, false);
+	bench_run(&b, 3000);
+	assert_int_equal(bites, 1);
+	arm(50 * KHZ);
+	bench_run(&b, 60000);
+	arm(50 * KHZ);
+	bench_run(&b, 60000);
+	bench_run(&b, 60000);
+	assert_int_equal(bites, 2);
+	arm(50 * KHZ); /* right after it bit */
+	assert_false(b.level);
+	bench_run(&b, 52);
+	assert_true(b.level);
+	bench_run(&b, 900);
+	assert_int_equal(bites, 2);
+	bench_run(&b, 60);
+	assert_int_equal(bites, 3);
 }
 
 /* Without a bite it stands at its end, and what the guest lets it do without is not made up for. */
@@ -339,6 +373,7 @@ int main(void)
 		T(stopped),
 		T(stands_still_while_paused),
 		T(no_flood),
+		T(after_a_bite),
 		T(an_end_without_a_bite),
 		T(reset_while_paused),
 		T(destroyed_with_news),
