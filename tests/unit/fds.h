@@ -7,13 +7,13 @@
 
 static inline unsigned open_fds(void)
 {
-	DIR *folder = opendir("/proc/self/fd");
+	DIR *dir = opendir("/proc/self/fd");
 	unsigned count = 0;
 
-	while (folder && readdir(folder))
+	while (dir && readdir(dir))
 		count++;
-	if (folder)
-		closedir(folder);
+	if (dir)
+		closedir(dir);
 	return count;
 }
 

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "board/control-socket.h"
+#include "fds.h"
 
 /* control_folder() asks who we are. */
 static uid_t fake_uid;
@@ -15,15 +16,25 @@ uid_t geteuid(void)
 	return fake_uid;
 }
 
-static void pump(uint64_t ms)
+/* Whether the host lets a socket listen. */
+static bool listens;
+
+int __wrap_listen(int fd, int backlog);
+int __real_listen(int fd, int backlog);
+int __wrap_listen(int fd, int backlog)
 {
-	pump_clock(ms);
+	errno = EADDRINUSE;
+	return listens ? __real_listen(fd, backlog) : -1;
 }
+
+static unsigned fds_before;
 
 static int open_socket_bench(void **state)
 {
 	struct stat st;
 
+	listens = true;
+	fds_before = open_fds();
 	open_bench(state);
 	assert_int_equal(lstat(folder, &st), 0);
 	fake_uid = st.st_uid;
@@ -184,7 +195,23 @@ static void names_and_folders(void **state)
 	assert_said("cannot be made: No such file or directory");
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, open_socket_bench, close_bench)
+/* A file that nobody answers at would be one that the next has to clear away. */
+static void nobody_listens(void **state)
+{
+	control_destroy(control);
+	control = NULL;
+	listens = false;
+	assert_int_equal(control_create(path, loop, &errors, &control), -EADDRINUSE);
+	assert_said("cannot be made the control socket: Address already in use");
+	assert_int_equal(access(path, F_OK), -1);
+}
+
+static int close_socket_bench(void **state)
+{
+	return close_bench(state) + open_fds() - fds_before;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_socket_bench, close_socket_bench)
 
 int main(void)
 {
@@ -195,6 +222,7 @@ int main(void)
 		TEST(other_files_are_left),
 		TEST(long_and_impossible_paths),
 		TEST(names_and_folders),
+		TEST(nobody_listens),
 	};
 
 	return cmocka_run_group_tests_name("control-socket", tests, NULL, NULL);

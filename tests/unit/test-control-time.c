@@ -2,7 +2,8 @@
 /* What of the control socket depends on time, with a loop whose time passes when it is told to. */
 #include "control-bench.h"
 
-#include "fake-loop.h"
+#include "board/qmp.h"
+#include "fds.h"
 
 /* The host's answer to who wants to accept a call; 0: it does. */
 static int accept_error;
@@ -17,23 +18,34 @@ int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *len, int flags)
 	return accept_error ? -1 : __real_accept4(fd, address, len, flags);
 }
 
+/* Whether sockets take anything. */
+static bool sends = true;
+
+ssize_t __wrap_send(int fd, const void *buf, size_t len, int flags);
+ssize_t __real_send(int fd, const void *buf, size_t len, int flags);
+ssize_t __wrap_send(int fd, const void *buf, size_t len, int flags)
+{
+	if (sends || !(flags & MSG_DONTWAIT)) /* which a peer's lacks */
+		return __real_send(fd, buf, len, flags);
+	errno = EAGAIN;
+	return -1;
+}
+
+static char filler[64 * KiB + 1];
+static unsigned fds_before;
+
+static int open_all(void **state)
+{
+	memset(filler, 'x', sizeof(filler));
+	fds_before = open_fds();
+	return open_bench(state);
+}
+
 static int close_all(void **state)
 {
 	int err = close_bench(state);
 
-	return err + fake_loop_watches() + fake_loop_timers();
-}
-
-static void pump(uint64_t ms)
-{
-	for (bool late = false;; late = true) {
-		/* A client that is always ready would be a defect. */
-		for (unsigned turns = 0; fake_loop_run_tasks() + fake_loop_serve(); turns++)
-			assert_true(turns < 10000);
-		if (late)
-			break;
-		fake_loop_advance(ms);
-	}
+	return err + fake_loop_watches() + fake_loop_timers() + open_fds() - fds_before;
 }
 
 /* At once the first time, then what has come of it all. */
@@ -101,6 +113,8 @@ static void strays_are_counted_and_told(void **state)
 		json_array_size(json_object_get(data, "counts")), STRAY_KINDS * STRAY_WHERES);
 	json_decref(line);
 	control_set_machine(control, NULL);
+	strays_add(&fake_strays, &stray); /* of a machine that is not this one's any more */
+	assert_null(peer_line(peer, 2000, NULL));
 	strays_finish(&fake_strays);
 	peer_close(peer);
 }
@@ -149,6 +163,115 @@ static void nothing_is_told_of_a_machine_that_is_gone(void **state)
 	peer_close(peer);
 }
 
+/* However often a machine is taken away and another is there, each of its devices is watched once. */
+static void machines_come_and_go(void **state)
+{
+	struct peer *peer = peer_ready();
+
+	for (unsigned i = 0; i < 200; i++) {
+		control_set_machine(control, i % 3 ? fake_machine : NULL);
+		if (i % 3)
+			control_set_machine(control, fake_machine);
+	}
+	fake_machine_plug(0, 2 * MiB);
+	assert_answer(peer, "", SIZE_EVENT("vmem0", 2097152));
+	assert_null(peer_line(peer, 2000, NULL));
+	peer_close(peer);
+}
+
+/* ---- A client that reads nothing ---- */
+
+/* The line of an event with a text of so many bytes; the clock stands still, so each has that length. */
+static size_t event_bytes(size_t text_bytes)
+{
+	size_t len;
+
+	free(qmp_event_line("X", json_pack("{s:s%}", "text", filler, text_bytes), &len));
+	return len;
+}
+
+static void event(size_t line_bytes)
+{
+	size_t text_bytes = line_bytes - event_bytes(0);
+
+	assert_int_equal(event_bytes(text_bytes), line_bytes);
+	control_event(control, "X", json_pack("{s:s%}", "text", filler, text_bytes));
+}
+
+/* Its requests are taken while 64 KiB wait for it, and not while a byte more does. */
+static void requests_are_held_at_the_edge(void **state)
+{
+	for (unsigned more = 0; more < 2; more++) {
+		struct peer *peer = peer_ready();
+
+		fake_buttons = 0;
+		sends = false;
+		event(64 * KiB + more);
+		peer_send(peer, "{\"execute\":\"system_powerdown\"}");
+		fake_loop_serve();
+		assert_int_equal(fake_buttons, !more);
+		peer_send(peer, "{\"execute\":\"system_powerdown\"}");
+		fake_loop_serve();
+		assert_int_equal(fake_buttons, !more); /* the answer to the first waits too */
+		sends = true;
+		pump(0);
+		assert_int_equal(fake_buttons, 2);
+		peer_close(peer);
+		pump(0);
+	}
+}
+
+/* It is kept while 4 MiB wait for it, and dropped for a byte more. */
+static void a_client_is_dropped_at_the_edge(void **state)
+{
+	for (unsigned more = 0; more < 2; more++) {
+		struct peer *peer = peer_ready();
+
+		sends = false;
+		for (unsigned i = 1; i < 64; i++)
+			event(64 * KiB);
+		event(64 * KiB + more);
+		sends = true;
+		pump(0);
+		assert_int_equal(peer_ended(peer, 0), more);
+		peer_close(peer);
+		pump(0);
+	}
+}
+
+/* Its input is at its end, which the loop would say again and again, and answers wait for it. */
+static void half_closed_without_reading(void **state)
+{
+	struct peer *peer = peer_ready();
+
+	for (unsigned i = 0; i < 300; i++) {
+		peer_send(peer, "{\"execute\":\"query-commands\"}");
+		pump(0);
+	}
+	shutdown(peer->fd, SHUT_WR);
+	pump(0); /* which ends */
+	peer_close(peer);
+	pump(0);
+}
+
+/* A client that the loop cannot watch is let go, and its place is the next one's. */
+static void a_client_that_cannot_be_watched(void **state)
+{
+	for (unsigned i = 0; i < 2 * CONTROL_CLIENTS; i++) {
+		struct peer *peer = peer_connect();
+
+		fake_loop_refuse(1);
+		pump(0);
+		assert_true(peer_ended(peer, 0));
+		peer_close(peer);
+	}
+	assert_int_equal(fake_loop_watches(), 1);
+	peer_close(peer_ready());
+	pump(0);
+}
+
+/* ---- Callers ---- */
+
 /* Without a descriptor who calls waits, and so does the loop: it asks again a second later. */
 static void callers_wait_for_a_descriptor(void **state)
 {
@@ -192,7 +315,7 @@ static void callers_wait_for_a_descriptor(void **state)
 	assert_int_equal(fake_loop_timers(), 1);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, open_bench, close_all)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_all, close_all)
 
 int main(void)
 {
@@ -201,6 +324,11 @@ int main(void)
 		TEST(strays_are_counted_and_told),
 		TEST(size_events_are_limited_and_end_true),
 		TEST(nothing_is_told_of_a_machine_that_is_gone),
+		TEST(machines_come_and_go),
+		TEST(requests_are_held_at_the_edge),
+		TEST(a_client_is_dropped_at_the_edge),
+		TEST(half_closed_without_reading),
+		TEST(a_client_that_cannot_be_watched),
 		TEST(callers_wait_for_a_descriptor),
 	};
 

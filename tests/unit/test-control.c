@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The control socket: its clients, its commands and events, against a machine that is faked here down
- * to its windows, and the real event loop.
+ * to its windows.
  */
 #include "control-bench.h"
-
-static void pump(uint64_t ms)
-{
-	pump_clock(ms);
-}
 
 /* Commands. */
 
@@ -51,26 +46,47 @@ static void commands_answer(void **state)
 	peer_close(peer);
 }
 
+/* None is there; whoever asks for one goes on without. */
+static void no_capabilities(void **state)
+{
+	struct peer *peer = peer_connect();
+
+	json_decref(peer_line(peer, 1000, NULL));
+	assert_answer(peer, "{'execute':'qmp_capabilities','arguments':{'enable':['oob']}}",
+		"{'error':{'class':'GenericError','desc':'Capability oob is not available'}}");
+	assert_answer(peer, "{'execute':'qmp_capabilities','arguments':{'enable':[7]}}",
+		"{'error':{'class':'GenericError','desc':'Capability (not a string) is not "
+		"available'}}");
+	assert_answer(
+		peer, "{'execute':'qmp_capabilities','arguments':{'enable':[]}}", "{'return':{}}");
+	peer_close(peer);
+}
+
 static void balloon(void **state)
 {
 	struct peer *peer = peer_ready();
 	json_t *line;
 
 	assert_answer(peer, "{'execute':'query-balloon'}",
-		"{'return':{'actual':268435456,'x-sluice-requested':268435456,'x-sluice-memory':268435456}}");
-	assert_answer(peer, "{'execute':'balloon','arguments':{'value':100000000}}", "{'return':{}}");
+		"{'return':{'actual':268435456,'x-sluice-requested':268435456,'x-sluice-memory':"
+		"268435456}}");
+	assert_answer(
+		peer, "{'execute':'balloon','arguments':{'value':100000000}}", "{'return':{}}");
 	assert_int_equal(fake_balloon_requested, 256 * MiB - 100000000);
 	fake_balloon_change(MiB);
 	assert_answer(peer, "", "{'event':'BALLOON_CHANGE','data':{'actual':267386880}}");
 	assert_answer(peer, "{'execute':'query-balloon'}",
-		"{'return':{'actual':267386880,'x-sluice-requested':100000000,'x-sluice-memory':268435456}}");
+		"{'return':{'actual':267386880,'x-sluice-requested':100000000,'x-sluice-memory':"
+		"268435456}}");
 	/* More than there is: an empty balloon. More than there can be: nothing left. */
-	assert_answer(peer, "{'execute':'balloon','arguments':{'value':9000000000000000000}}", "{'return':{}}");
+	assert_answer(peer, "{'execute':'balloon','arguments':{'value':9000000000000000000}}",
+		"{'return':{}}");
 	assert_int_equal(fake_balloon_requested, 0);
 	fake_balloon_actual = UINT64_MAX;
 	fake_vmem[1].info.plugged_bytes = 256 * MiB;
 	assert_answer(peer, "{'execute':'query-balloon'}",
-		"{'return':{'actual':0,'x-sluice-requested':536870912,'x-sluice-memory':536870912}}");
+		"{'return':{'actual':0,'x-sluice-requested':536870912,'x-sluice-memory':536870912}"
+		"}");
 	peer_send(peer, "{\"execute\":\"balloon\",\"arguments\":{\"value\":0}}");
 	line = peer_line(peer, 1000, NULL);
 	assert_string_equal(
@@ -80,7 +96,8 @@ static void balloon(void **state)
 	assert_int_equal(fake_balloon_requested, 0);
 	fake_no_balloon = true;
 	assert_answer(peer, "{'execute':'query-balloon'}",
-		"{'error':{'class':'DeviceNotActive','desc':'No balloon device has been activated'}}");
+		"{'error':{'class':'DeviceNotActive','desc':'No balloon device has been "
+		"activated'}}");
 	peer_close(peer);
 }
 
@@ -112,6 +129,12 @@ static void properties_get_and_set(void **state)
 		{ "qom-set'," AT_VMEM0 "'requested-size'}",
 			"GenericError','desc':'Parameter ~value~ is missing" },
 	};
+	static const struct {
+		const char *name;
+		uint64_t value;
+	} properties[] = { { "requested-size", 4 * MiB }, { "size", 6 * MiB },
+		{ "block-size", 2 * MiB }, { "region-size", GiB },
+		{ "usable-region-size", 512 * MiB }, { "memaddr", 4 * GiB } };
 	struct peer *peer = peer_ready();
 
 	assert_answer(peer, "{'execute':'qom-set'," AT_VMEM0 "'requested-size','value':4194304}}",
@@ -123,10 +146,20 @@ static void properties_get_and_set(void **state)
 		"value':1073741824}}",
 		"{'return':{}}");
 	assert_int_equal(fake_vmem[1].info.requested_bytes, GiB);
-	fake_vmem[0].info.plugged_bytes = 2 * MiB;
+	fake_vmem[0].info.plugged_bytes = 6 * MiB;
+	fake_vmem[0].info.usable_bytes = 512 * MiB;
+	for (size_t i = 0; i < ARRAY_SIZE(properties); i++) {
+		char request[200], answer[50];
+
+		snprintf(request, sizeof(request), "{'execute':'qom-get'," AT_VMEM0 "'%s'}}",
+			properties[i].name);
+		snprintf(answer, sizeof(answer), "{'return':%llu}",
+			(unsigned long long)properties[i].value);
+		assert_answer(peer, request, answer);
+	}
 	assert_answer(
 		peer, "{'execute':'qom-get'," AT_VMEM0 "'requested-size'}}", "{'return':4194304}");
-	assert_answer(peer, "{'execute':'qom-get'," AT_VMEM0 "'size'}}", "{'return':2097152}");
+	assert_answer(peer, "{'execute':'qom-get'," AT_VMEM0 "'size'}}", "{'return':6291456}");
 	assert_answer(
 		peer, "{'execute':'qom-get'," AT_VMEM0 "'region-size'}}", "{'return':1073741824}");
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -143,6 +176,14 @@ static void properties_get_and_set(void **state)
 		assert_answer(peer, request, answer);
 	}
 	assert_int_equal(fake_vmem[0].info.requested_bytes, 4 * MiB);
+	fake_request_error = -EBUSY;
+	assert_answer(peer, "{'execute':'qom-set'," AT_VMEM0 "'requested-size','value':0}}",
+		"{'error':{'class':'GenericError','desc':'\\u0027requested-size\\u0027: Device or "
+		"resource busy'}}");
+	fake_request_error = 0;
+	assert_answer(peer, "{'execute':'qom-set'," AT_VMEM0 "'requested-size','value':0}}",
+		"{'return':{}}");
+	assert_int_equal(fake_vmem[0].info.requested_bytes, 0);
 	peer_close(peer);
 }
 
@@ -163,6 +204,18 @@ static void map_shows_open_slots(void **state)
 	assert_string_equal(json_string_value(json_object_get(map, "cells")),
 		"########+.......................");
 	json_decref(line);
+	/* A cell a block where there are few, and no block left out where they do not divide evenly. */
+	for (unsigned blocks = 16; blocks <= 40; blocks += 24) {
+		fake_slot_blocks = blocks;
+		peer_send(peer, "{\"execute\":\"x-sluice-query-map\"}");
+		line = peer_line(peer, 1000, NULL);
+		slots = json_object_get(
+			json_array_get(json_object_get(line, "return"), 1), "open-slots");
+		assert_string_equal(
+			json_string_value(json_object_get(json_array_get(slots, 1), "cells")),
+			blocks == 16 ? "################" : "##############..................");
+		json_decref(line);
+	}
 	fake_map_unreadable = true;
 	assert_answer(peer, "{'execute':'x-sluice-query-map'}",
 		"{'error':{'class':'GenericError','desc':'The mappings of \\u0027vmem0\\u0027 "
@@ -490,6 +543,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(commands_answer),
+		TEST(no_capabilities),
 		TEST(balloon),
 		TEST(properties_get_and_set),
 		TEST(map_shows_open_slots),
