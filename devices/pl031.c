@@ -164,6 +164,7 @@ static void pl031_destroy(struct device *device)
 		return;
 	rtc = container_of(device, struct pl031, pl.device);
 	loop_timer_cancel(&rtc->timer);
+	loop_task_cancel(rtc->loop, &rtc->look);
 	primecell_finish(&rtc->pl);
 	free(rtc);
 }

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <stddef.h>
-#include <sys/epoll.h>
 
 #include "hyp/loop.h"
 #include "hyp/util.h"
@@ -15,14 +14,23 @@ static struct loop_timer *timers;
 static struct loop_task *tasks;
 static uint64_t now_ms = 1;
 static bool stopped;
+static unsigned refused;
+static struct loop_task *tasks;
 
 uint64_t loop_now_ms(void)
 {
 	return now_ms;
 }
 
+void fake_loop_refuse(unsigned nth)
+{
+	refused = nth;
+}
+
 int loop_fd_add(struct loop *loop, struct loop_fd *watch)
 {
+	if (refused && !--refused)
+		return -ENOSPC;
 	for (unsigned i = 0; i < ARRAY_SIZE(watches); i++)
 		if (!watches[i]) {
 			watches[i] = watch;
@@ -74,17 +82,62 @@ unsigned fake_loop_serve(void)
 	unsigned ready = 0;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(watches); i++) {
-		struct pollfd poll_fd = { .events = POLLIN };
+		struct pollfd poll_fd;
 
 		if (!watches[i])
 			continue;
-		poll_fd.fd = watches[i]->fd;
+		/* The bits of epoll are those of poll. */
+		poll_fd = (struct pollfd){ watches[i]->fd, (short)watches[i]->events, 0 };
 		if (poll(&poll_fd, 1, 0) == 1) {
-			watches[i]->ready(watches[i], EPOLLIN);
+			watches[i]->ready(watches[i], (uint32_t)poll_fd.revents);
 			ready++;
 		}
 	}
 	return ready;
+}
+
+void loop_post(struct loop *loop, struct loop_task *task)
+{
+	struct loop_task **at = &tasks;
+
+	if (task->queued)
+		return;
+	task->queued = true;
+	task->next = NULL;
+	while (*at)
+		at = &(*at)->next;
+	*at = task;
+}
+
+void loop_task_cancel(struct loop *loop, struct loop_task *task)
+{
+	for (struct loop_task **at = &tasks; *at; at = &(*at)->next)
+		if (*at == task) {
+			*at = task->next;
+			task->queued = false;
+			return;
+		}
+}
+
+static bool run_task(void)
+{
+	struct loop_task *task = tasks;
+
+	if (!task)
+		return false;
+	tasks = task->next;
+	task->queued = false;
+	task->run(task);
+	return true;
+}
+
+unsigned fake_loop_run_tasks(void)
+{
+	unsigned count = 0;
+
+	while (run_task())
+		count++;
+	return count;
 }
 
 static void fire_next(void)
@@ -158,7 +211,12 @@ void loop_stop(struct loop *loop)
 
 int loop_run(struct loop *loop)
 {
+	unsigned tasks_run = 0;
+
 	for (stopped = false; !stopped;) {
+		CHECK(tasks_run++ < 1000000); /* or it turns for ever */
+		if (run_task())
+			continue;
 		CHECK(timers); /* else nothing would ever stop it */
 		fire_next();
 	}

@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-/* Calls the handler of each descriptor that is ready, once; returns how many were. */
+/* Calls the handler of each descriptor that is ready for what is watched, once; returns how many were. */
 unsigned fake_loop_serve(void);
 /* Runs the tasks that were posted, from this thread; returns how many. */
 unsigned fake_loop_run_tasks(void);
@@ -18,5 +18,9 @@ void fake_loop_advance(uint64_t ms);
 /* How many descriptors are watched and timers armed. */
 unsigned fake_loop_watches(void);
 unsigned fake_loop_timers(void);
+/* The so manieth loop_fd_add() from now on is -ENOSPC; 0: none. */
+void fake_loop_refuse(unsigned nth);
+/* Runs the tasks that were posted; how many. */
+unsigned fake_loop_run_tasks(void);
 
 #endif

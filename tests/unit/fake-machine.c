@@ -31,7 +31,8 @@ enum machine_state fake_state;
 unsigned fake_buttons, fake_resets, fake_quits;
 void (*fake_notify)(enum machine_notice notice, const char *reason);
 bool fake_map_unreadable;
-uint64_t fake_exposed;
+uint64_t fake_exposed, fake_slot_blocks;
+int fake_request_error;
 
 void fake_machine_init(void)
 {
@@ -50,6 +51,8 @@ void fake_machine_init(void)
 	fake_map_unreadable = fake_no_balloon = false;
 	fake_balloon_requested = fake_balloon_actual = fake_open_ports = 0;
 	fake_exposed = 162 * MiB;
+	fake_slot_blocks = 64;
+	fake_request_error = 0;
 }
 
 void virtio_net_set_link(struct device *device, bool up)
@@ -206,6 +209,8 @@ int virtio_mem_request(struct device *device, uint64_t bytes)
 		return -EINVAL;
 	if (bytes > info->region_bytes)
 		return -ERANGE;
+	if (fake_request_error)
+		return fake_request_error;
 	info->requested_bytes = bytes;
 	return 0;
 }
@@ -240,7 +245,7 @@ void window_slot(const struct window *window, unsigned index, struct window_slot
 {
 	*ret = (struct window_slot){ .index = index,
 		.offset = index * 128 * MiB,
-		.size = 128 * MiB,
+		.size = fake_slot_blocks * 2 * MiB,
 		.open = index == 1 || index == 2,
 		.plugged_bytes = index == 1   ? 128 * MiB
 				 : index == 2 ? 34 * MiB

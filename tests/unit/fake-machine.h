@@ -32,6 +32,8 @@ extern bool fake_map_unreadable;
 extern bool fake_link; /* of the other device, "net0", a network card */
 
 extern uint64_t fake_exposed;
+extern uint64_t fake_slot_blocks; /* of each slot */
+extern int fake_request_error;	  /* of virtio_mem_request(), for what is a size; 0: none */
 
 /* Of the balloon, in bytes; the fake has 256 MiB of RAM besides its windows. */
 extern uint64_t fake_balloon_requested, fake_balloon_actual;

@@ -62,6 +62,7 @@ int window_discard(struct window *window, uint64_t offset, uint64_t size)
 {
 	CHECK(window_state(window, offset, size) == WINDOW_PLUGGED);
 	window->discarded += size;
+	window->largest = size > window->largest ? size : window->largest;
 	return 0;
 }
 

@@ -18,6 +18,7 @@ struct window {
 	bool busy;	    /* the next changes fail */
 	unsigned changes;   /* carried out */
 	uint64_t discarded; /* bytes, of plugged blocks */
+	uint64_t largest;   /* of them in one call */
 	/* Of some blocks, if not NULL. */
 	void (*changed)(struct window *window, uint64_t offset, uint64_t size, bool plugged);
 };

@@ -3,6 +3,7 @@
 #ifndef SLUICE_TESTS_UNIT_PL0XX_H
 #define SLUICE_TESTS_UNIT_PL0XX_H
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -33,6 +34,9 @@ static inline void bench_irq_set(struct irq_line *line, bool level)
 {
 	struct bench *bench = container_of(line, struct bench, irq);
 
+	/* Whoever decides on the line holds the lock; a device that is being made has none yet. */
+	if (bench->device)
+		CHECK(pthread_mutex_trylock(&bench->device->lock) == EBUSY);
 	bench->changes++;
 	bench->level = level;
 }
@@ -60,7 +64,9 @@ static inline void bench_start(
 
 static inline void bench_end(struct bench *bench)
 {
-	bench->device->class->destroy(bench->device);
+	if (bench->device)
+		bench->device->class->destroy(bench->device);
+	loop_timer_cancel(&bench->stop);
 	loop_destroy(bench->loop);
 }
 

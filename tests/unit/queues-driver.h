@@ -16,16 +16,17 @@
 #include "mmio.h"
 
 #define QUEUE_SPAN 0x8000
-#define QUEUE_SIZE 8
+#define QUEUE_SIZE 8	 /* unless a test sets ring_size before start() */
 #define BUFFER	   0x400 /* bytes from one buffer to the next, from FREE_AT on */
 
 static struct guestmem memory;
 static _Alignas(4096) uint8_t ram[16 * QUEUE_SPAN];
-static uint16_t offered[16];
+static uint16_t ring_size = QUEUE_SIZE, offered[16];
 static unsigned interrupts;
 
 static void count_interrupt(struct irq_line *line, bool level)
 {
+	check_locked();
 	interrupts += level;
 }
 
@@ -54,7 +55,7 @@ static inline const struct vring_used *used(unsigned queue)
 /* The length of what was given back last. */
 static inline uint32_t last_used(unsigned queue)
 {
-	return used(queue)->ring[(used(queue)->idx - 1) % QUEUE_SIZE].len;
+	return used(queue)->ring[(used(queue)->idx - 1) % ring_size].len;
 }
 
 static inline void notify(unsigned queue)
@@ -71,7 +72,7 @@ static inline void offer_at(
 	uint16_t *avail = (uint16_t *)at(queue, AVAIL_AT);
 
 	*desc = (struct vring_desc){ .addr = gpa, .len = len, .flags = flags };
-	avail[2 + offered[queue]++ % QUEUE_SIZE] = (uint16_t)index;
+	avail[2 + offered[queue]++ % ring_size] = (uint16_t)index;
 	avail[1] = offered[queue];
 }
 
@@ -105,7 +106,7 @@ static inline void start(unsigned queues, uint64_t features)
 		uint64_t desc = gpa_of(at(q, 0));
 
 		mmio(VIRTIO_MMIO_QUEUE_SEL, 4, true, q);
-		mmio(VIRTIO_MMIO_QUEUE_NUM, 4, true, QUEUE_SIZE);
+		mmio(VIRTIO_MMIO_QUEUE_NUM, 4, true, ring_size);
 		mmio(VIRTIO_MMIO_QUEUE_DESC_LOW, 4, true, desc);
 		mmio(VIRTIO_MMIO_QUEUE_AVAIL_LOW, 4, true, desc + AVAIL_AT);
 		mmio(VIRTIO_MMIO_QUEUE_USED_LOW, 4, true, desc + USED_AT);

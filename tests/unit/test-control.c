@@ -1,199 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The control socket: its file, its clients, its commands and events, against a machine that is
- * faked here down to its windows, and the real event loop. Clients are sockets of this process.
+ * The control socket: its clients, its commands and events, against a machine that is faked here down
+ * to its windows.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
-
-#include <jansson.h>
-
-#include "board/control-socket.h"
-#include "board/control.h"
-#include "board/errors.h"
-#include "board/machine.h"
-#include "devices/device.h"
-#include "devices/virtio-mem.h"
-#include "hyp/loop.h"
-#include "hyp/util.h"
-#include "hyp/window.h"
-#include "tests/unit/fake-machine.h"
-
-/* control_folder() asks who we are. */
-static uid_t fake_uid;
-
-uid_t geteuid(void)
-{
-	return fake_uid;
-}
-
-/* The bench. */
-
-static char folder[64], path[128];
-static struct loop *loop;
-static struct control *control;
-static struct errors errors;
-
-static void stop(struct loop_timer *timer)
-{
-	loop_stop(loop);
-}
-
-static void pump(uint64_t ms)
-{
-	static struct loop_timer timer = { .fired = stop };
-
-	loop_timer_arm(loop, &timer, ms);
-	assert_int_equal(loop_run(loop), 0);
-}
-
-static int open_bench(void **state)
-{
-	struct stat st;
-
-	fake_machine_init();
-	strcpy(folder, "/tmp/test-control-XXXXXX");
-	assert_non_null(mkdtemp(folder));
-	assert_int_equal(lstat(folder, &st), 0);
-	fake_uid = st.st_uid;
-	snprintf(path, sizeof(path), "%s/m.sock", folder);
-	assert_int_equal(loop_create(&loop), 0);
-	assert_int_equal(control_create(path, loop, &errors, &control), 0);
-	control_set_machine(control, fake_machine);
-	return 0;
-}
-
-static int close_bench(void **state)
-{
-	char command[128];
-
-	control_destroy(control);
-	loop_destroy(loop);
-	errors_finish(&errors);
-	snprintf(command, sizeof(command), "rm -rf %s", folder);
-	return system(command);
-}
-
-struct peer {
-	int fd;
-	char buf[1 << 20];
-	size_t len;
-};
-
-static struct peer *peer_connect(void)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	struct peer *peer = calloc(1, sizeof(*peer));
-
-	strcpy(address.sun_path, path);
-	peer->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
-	assert_int_equal(connect(peer->fd, (struct sockaddr *)&address, sizeof(address)), 0);
-	return peer;
-}
-
-static void peer_close(struct peer *peer)
-{
-	close(peer->fd);
-	free(peer);
-}
-
-static void peer_send(struct peer *peer, const char *text)
-{
-	assert_int_equal(send(peer->fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
-}
-
-/* The next line, NULL when there is none after `ms`; *ended when the connection is at its end. */
-static json_t *peer_line(struct peer *peer, uint64_t ms, bool *ret_ended)
-{
-	for (uint64_t end = loop_now_ms() + ms;;) {
-		char *newline = memchr(peer->buf, '\n', peer->len);
-		ssize_t n;
-
-		if (newline) {
-			size_t used = (size_t)(newline + 1 - peer->buf);
-			json_t *line = json_loadb(peer->buf, used, 0, NULL);
-
-			assert_non_null(line);
-			peer->len -= used;
-			memmove(peer->buf, newline + 1, peer->len);
-			return line;
-		}
-		n = recv(peer->fd, peer->buf + peer->len, sizeof(peer->buf) - peer->len, 0);
-		if (ret_ended)
-			*ret_ended = n == 0 || (n < 0 && errno != EAGAIN);
-		if (n > 0)
-			peer->len += (size_t)n;
-		else if (n == 0 || errno != EAGAIN || loop_now_ms() >= end)
-			return NULL;
-		else
-			pump(1);
-	}
-}
-
-/* The connection is at its end, whatever comes before. */
-static bool peer_ended(struct peer *peer, uint64_t ms)
-{
-	bool ended = false;
-	json_t *line;
-
-	while ((line = peer_line(peer, ms, &ended)))
-		json_decref(line);
-	return ended;
-}
-
-static struct peer *peer_ready(void)
-{
-	struct peer *peer = peer_connect();
-
-	peer_send(peer, "{\"execute\":\"qmp_capabilities\"}");
-	for (int i = 0; i < 2; i++) {
-		json_t *line = peer_line(peer, 1000, NULL);
-
-		assert_non_null(json_object_get(line, i ? "return" : "QMP"));
-		json_decref(line);
-	}
-	return peer;
-}
-
-/* Sends a request; its next line must be `expected`, written with ' for ". */
-static void assert_answer(struct peer *peer, const char *request, const char *expected)
-{
-	char *texts[2] = { strdup(request), strdup(expected) };
-	json_t *line, *wanted;
-
-	for (int i = 0; i < 2; i++)
-		for (char *c = texts[i]; *c; c++)
-			*c = *c == '\'' ? '"' : *c;
-	if (*texts[0])
-		peer_send(peer, texts[0]);
-	line = peer_line(peer, 1000, NULL);
-	json_object_del(line, "timestamp");
-	wanted = json_loads(texts[1], 0, NULL);
-	assert_non_null(wanted);
-	if (!json_equal(line, wanted)) {
-		char *got = json_dumps(line, JSON_SORT_KEYS);
-
-		print_error("got %s\nfor %s\n", got, texts[1]);
-		free(got);
-		fail();
-	}
-	json_decref(line);
-	json_decref(wanted);
-	free(texts[0]);
-	free(texts[1]);
-}
+#include "control-bench.h"
 
 /* Commands. */
 
@@ -204,6 +14,16 @@ static void commands_answer(void **state)
 
 	assert_answer(peer, "{'execute':'query-status'}",
 		"{'return':{'running':true,'status':'running'}}");
+	/* A reset is no pause: QEMU's machine runs through it. */
+	fake_state = MACHINE_RESETTING;
+	assert_answer(peer, "{'execute':'query-status'}",
+		"{'return':{'running':true,'status':'running'}}");
+	fake_state = MACHINE_PAUSED;
+	assert_answer(peer, "{'execute':'query-status'}",
+		"{'return':{'running':false,'status':'paused'}}");
+	fake_state = MACHINE_FAILED;
+	assert_answer(peer, "{'execute':'query-status'}",
+		"{'return':{'running':false,'status':'internal-error'}}");
 	fake_state = MACHINE_OFF;
 	assert_answer(peer, "{'execute':'query-status'}",
 		"{'return':{'running':false,'status':'shutdown'}}");
@@ -226,26 +46,47 @@ static void commands_answer(void **state)
 	peer_close(peer);
 }
 
+/* None is there; whoever asks for one goes on without. */
+static void no_capabilities(void **state)
+{
+	struct peer *peer = peer_connect();
+
+	json_decref(peer_line(peer, 1000, NULL));
+	assert_answer(peer, "{'execute':'qmp_capabilities','arguments':{'enable':['oob']}}",
+		"{'error':{'class':'GenericError','desc':'Capability oob is not available'}}");
+	assert_answer(peer, "{'execute':'qmp_capabilities','arguments':{'enable':[7]}}",
+		"{'error':{'class':'GenericError','desc':'Capability (not a string) is not "
+		"available'}}");
+	assert_answer(
+		peer, "{'execute':'qmp_capabilities','arguments':{'enable':[]}}", "{'return':{}}");
+	peer_close(peer);
+}
+
 static void balloon(void **state)
 {
 	struct peer *peer = peer_ready();
 	json_t *line;
 
 	assert_answer(peer, "{'execute':'query-balloon'}",
-		"{'return':{'actual':268435456,'x-sluice-requested':268435456,'x-sluice-memory':268435456}}");
-	assert_answer(peer, "{'execute':'balloon','arguments':{'value':100000000}}", "{'return':{}}");
+		"{'return':{'actual':268435456,'x-sluice-requested':268435456,'x-sluice-memory':"
+		"268435456}}");
+	assert_answer(
+		peer, "{'execute':'balloon','arguments':{'value':100000000}}", "{'return':{}}");
 	assert_int_equal(fake_balloon_requested, 256 * MiB - 100000000);
 	fake_balloon_change(MiB);
 	assert_answer(peer, "", "{'event':'BALLOON_CHANGE','data':{'actual':267386880}}");
 	assert_answer(peer, "{'execute':'query-balloon'}",
-		"{'return':{'actual':267386880,'x-sluice-requested':100000000,'x-sluice-memory':268435456}}");
+		"{'return':{'actual':267386880,'x-sluice-requested':100000000,'x-sluice-memory':"
+		"268435456}}");
 	/* More than there is: an empty balloon. More than there can be: nothing left. */
-	assert_answer(peer, "{'execute':'balloon','arguments':{'value':9000000000000000000}}", "{'return':{}}");
+	assert_answer(peer, "{'execute':'balloon','arguments':{'value':9000000000000000000}}",
+		"{'return':{}}");
 	assert_int_equal(fake_balloon_requested, 0);
 	fake_balloon_actual = UINT64_MAX;
 	fake_vmem[1].info.plugged_bytes = 256 * MiB;
 	assert_answer(peer, "{'execute':'query-balloon'}",
-		"{'return':{'actual':0,'x-sluice-requested':536870912,'x-sluice-memory':536870912}}");
+		"{'return':{'actual':0,'x-sluice-requested':536870912,'x-sluice-memory':536870912}"
+		"}");
 	peer_send(peer, "{\"execute\":\"balloon\",\"arguments\":{\"value\":0}}");
 	line = peer_line(peer, 1000, NULL);
 	assert_string_equal(
@@ -255,25 +96,8 @@ static void balloon(void **state)
 	assert_int_equal(fake_balloon_requested, 0);
 	fake_no_balloon = true;
 	assert_answer(peer, "{'execute':'query-balloon'}",
-		"{'error':{'class':'DeviceNotActive','desc':'No balloon device has been activated'}}");
-	peer_close(peer);
-}
-
-/* At once the first time, then what has come of it all. */
-static void ports_are_told(void **state)
-{
-	struct peer *peer = peer_ready();
-	json_t *line;
-
-	fake_ports_change(2);
-	assert_answer(peer, "", "{'event':'VSERPORT_CHANGE','data':{'id':'log','open':true}}");
-	for (unsigned i = 0; i < 1000; i++)
-		fake_ports_change(i & 1);
-	line = peer_line(peer, 100, NULL);
-	assert_null(line);
-	pump(1000);
-	assert_answer(peer, "", "{'event':'VSERPORT_CHANGE','data':{'id':'agent','open':true}}");
-	assert_answer(peer, "", "{'event':'VSERPORT_CHANGE','data':{'id':'log','open':false}}");
+		"{'error':{'class':'DeviceNotActive','desc':'No balloon device has been "
+		"activated'}}");
 	peer_close(peer);
 }
 
@@ -305,6 +129,12 @@ static void properties_get_and_set(void **state)
 		{ "qom-set'," AT_VMEM0 "'requested-size'}",
 			"GenericError','desc':'Parameter ~value~ is missing" },
 	};
+	static const struct {
+		const char *name;
+		uint64_t value;
+	} properties[] = { { "requested-size", 4 * MiB }, { "size", 6 * MiB },
+		{ "block-size", 2 * MiB }, { "region-size", GiB },
+		{ "usable-region-size", 512 * MiB }, { "memaddr", 4 * GiB } };
 	struct peer *peer = peer_ready();
 
 	assert_answer(peer, "{'execute':'qom-set'," AT_VMEM0 "'requested-size','value':4194304}}",
@@ -316,10 +146,20 @@ static void properties_get_and_set(void **state)
 		"value':1073741824}}",
 		"{'return':{}}");
 	assert_int_equal(fake_vmem[1].info.requested_bytes, GiB);
-	fake_vmem[0].info.plugged_bytes = 2 * MiB;
+	fake_vmem[0].info.plugged_bytes = 6 * MiB;
+	fake_vmem[0].info.usable_bytes = 512 * MiB;
+	for (size_t i = 0; i < ARRAY_SIZE(properties); i++) {
+		char request[200], answer[50];
+
+		snprintf(request, sizeof(request), "{'execute':'qom-get'," AT_VMEM0 "'%s'}}",
+			properties[i].name);
+		snprintf(answer, sizeof(answer), "{'return':%llu}",
+			(unsigned long long)properties[i].value);
+		assert_answer(peer, request, answer);
+	}
 	assert_answer(
 		peer, "{'execute':'qom-get'," AT_VMEM0 "'requested-size'}}", "{'return':4194304}");
-	assert_answer(peer, "{'execute':'qom-get'," AT_VMEM0 "'size'}}", "{'return':2097152}");
+	assert_answer(peer, "{'execute':'qom-get'," AT_VMEM0 "'size'}}", "{'return':6291456}");
 	assert_answer(
 		peer, "{'execute':'qom-get'," AT_VMEM0 "'region-size'}}", "{'return':1073741824}");
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
@@ -336,6 +176,14 @@ static void properties_get_and_set(void **state)
 		assert_answer(peer, request, answer);
 	}
 	assert_int_equal(fake_vmem[0].info.requested_bytes, 4 * MiB);
+	fake_request_error = -EBUSY;
+	assert_answer(peer, "{'execute':'qom-set'," AT_VMEM0 "'requested-size','value':0}}",
+		"{'error':{'class':'GenericError','desc':'\\u0027requested-size\\u0027: Device or "
+		"resource busy'}}");
+	fake_request_error = 0;
+	assert_answer(peer, "{'execute':'qom-set'," AT_VMEM0 "'requested-size','value':0}}",
+		"{'return':{}}");
+	assert_int_equal(fake_vmem[0].info.requested_bytes, 0);
 	peer_close(peer);
 }
 
@@ -356,6 +204,18 @@ static void map_shows_open_slots(void **state)
 	assert_string_equal(json_string_value(json_object_get(map, "cells")),
 		"########+.......................");
 	json_decref(line);
+	/* A cell a block where there are few, and no block left out where they do not divide evenly. */
+	for (unsigned blocks = 16; blocks <= 40; blocks += 24) {
+		fake_slot_blocks = blocks;
+		peer_send(peer, "{\"execute\":\"x-sluice-query-map\"}");
+		line = peer_line(peer, 1000, NULL);
+		slots = json_object_get(
+			json_array_get(json_object_get(line, "return"), 1), "open-slots");
+		assert_string_equal(
+			json_string_value(json_object_get(json_array_get(slots, 1), "cells")),
+			blocks == 16 ? "################" : "##############..................");
+		json_decref(line);
+	}
 	fake_map_unreadable = true;
 	assert_answer(peer, "{'execute':'x-sluice-query-map'}",
 		"{'error':{'class':'GenericError','desc':'The mappings of \\u0027vmem0\\u0027 "
@@ -373,56 +233,6 @@ static void slots_show_the_budget(void **state)
 		"'holders':[{'name':'memory','reserved':1,'open':1},"
 		"{'name':'vmem0','reserved':8,'open':2},{'name':'vmem1','reserved':8,'open':2}],"
 		"'reserved':17,'open':5,'free':47}}");
-	peer_close(peer);
-}
-
-/* A thousand strays in a row are one event at once, and one for all the rest a second later. */
-static void strays_are_counted_and_told(void **state)
-{
-	struct stray stray = { 1, 5 * GiB, STRAY_STORE, STRAY_BLOCK, "vmem0" };
-	struct peer *peer = peer_ready();
-	json_t *line, *data;
-
-	strays_init(&fake_strays, STRAY_ABORT, loop);
-	control_set_machine(control, fake_machine);
-	strays_add(&fake_strays, &stray);
-	line = peer_line(peer, 500, NULL);
-	assert_string_equal(
-		json_string_value(json_object_get(line, "event")), "X_SLUICE_STRAY_ACCESS");
-	data = json_object_get(line, "data");
-	assert_int_equal(json_integer_value(json_object_get(data, "address")), 5 * GiB);
-	assert_int_equal(json_integer_value(json_object_get(data, "count")), 1);
-	assert_string_equal(json_string_value(json_object_get(data, "access")), "store");
-	assert_string_equal(json_string_value(json_object_get(data, "window")), "vmem0");
-	assert_string_equal(json_string_value(json_object_get(data, "policy")), "abort");
-	json_decref(line);
-	for (unsigned i = 0; i < 999; i++)
-		strays_add(&fake_strays, &stray);
-	stray = (struct stray){ 2, GiB, STRAY_LOAD, STRAY_NOWHERE, NULL };
-	strays_add(&fake_strays, &stray);
-	assert_null(peer_line(peer, 500, NULL));
-	line = peer_line(peer, 1500, NULL);
-	data = json_object_get(line, "data");
-	assert_int_equal(json_integer_value(json_object_get(data, "count")), 1000);
-	assert_int_equal(json_integer_value(json_object_get(data, "vcpu")), 2);
-	assert_null(json_object_get(data, "window"));
-	json_decref(line);
-	/* Asleep after a second without news, and awake again at once. */
-	assert_null(peer_line(peer, 1500, NULL));
-	assert_false(fake_strays.awake);
-	strays_add(&fake_strays, &stray);
-	line = peer_line(peer, 500, NULL);
-	assert_non_null(line);
-	json_decref(line);
-
-	peer_send(peer, "{\"execute\":\"x-sluice-query-strays\"}");
-	line = peer_line(peer, 1000, NULL);
-	data = json_object_get(line, "return");
-	assert_int_equal(json_integer_value(json_object_get(data, "total")), 1002);
-	assert_int_equal(json_array_size(json_object_get(data, "counts")), STRAY_KINDS * STRAY_WHERES);
-	json_decref(line);
-	control_set_machine(control, NULL);
-	strays_finish(&fake_strays);
 	peer_close(peer);
 }
 
@@ -502,29 +312,6 @@ static void what_happens_is_told(void **state)
 	assert_null(peer_line(deaf, 20, NULL));
 	peer_close(peer);
 	peer_close(deaf);
-}
-
-#define SIZE_EVENT(id, bytes)                                                                      \
-	"{'event':'MEMORY_DEVICE_SIZE_CHANGE','data':{'id':'" id "','size':" #bytes                \
-	",'qom-path':'/machine/peripheral/" id "'}}"
-
-static void size_events_are_limited_and_end_true(void **state)
-{
-	struct peer *peer = peer_ready();
-	uint64_t start = loop_now_ms();
-
-	for (uint64_t n = 1; n <= 100; n++)
-		fake_machine_plug(0, n * 2 * MiB);
-	fake_machine_plug(1, 2 * MiB);
-	assert_answer(peer, "", SIZE_EVENT("vmem0", 2097152));
-	assert_answer(peer, "", SIZE_EVENT("vmem1", 2097152));
-	assert_null(peer_line(peer, 500, NULL));
-	assert_answer(peer, "", SIZE_EVENT("vmem0", 209715200)); /* the last one */
-	assert_in_range(loop_now_ms() - start, 1000, 1400);
-	assert_null(peer_line(peer, 1200, NULL));
-	fake_machine_plug(0, 0); /* quiet for a second: at once */
-	assert_answer(peer, "", SIZE_EVENT("vmem0", 0));
-	peer_close(peer);
 }
 
 /* Clients. */
@@ -750,146 +537,20 @@ static void quit_is_answered_before_the_end(void **state)
 	peer_close(peer);
 }
 
-/* The socket's file. */
-
-static void assert_said(const char *text)
-{
-	assert_int_equal(errors.count, 1);
-	if (!strstr(errors.lines[0], text))
-		fail_msg("'%s' is not in '%s'", text, errors.lines[0]);
-	errors_finish(&errors);
-}
-
-static void file_is_ours_alone(void **state)
-{
-	struct stat st;
-	mode_t old = umask(0);
-
-	control_destroy(control);
-	assert_int_equal(access(path, F_OK), -1);
-	assert_int_equal(control_create(path, loop, &errors, &control), 0);
-	assert_int_equal(lstat(path, &st), 0);
-	assert_int_equal(st.st_mode, S_IFSOCK | 0600);
-	umask(old);
-}
-
-static void in_use_is_refused(void **state)
-{
-	struct control *second = NULL;
-	struct peer *peer;
-
-	assert_int_equal(control_create(path, loop, &errors, &second), -EADDRINUSE);
-	assert_said("--name NAME");
-	assert_null(second);
-	peer = peer_ready(); /* the first still answers */
-	peer_close(peer);
-}
-
-static void stale_is_replaced(void **state)
-{
-	struct sockaddr_un address = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-
-	control_destroy(control);
-	strcpy(address.sun_path, path);
-	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-	close(fd);
-	assert_int_equal(control_create(path, loop, &errors, &control), 0);
-	peer_close(peer_ready());
-}
-
-static void other_files_are_left(void **state)
-{
-	char file[128], moved[140];
-	struct control *second = NULL;
-	struct stat st;
-	int fd;
-
-	snprintf(file, sizeof(file), "%s/file", folder);
-	fd = open(file, O_CREAT | O_WRONLY, 0600);
-	close(fd);
-	assert_int_equal(control_create(file, loop, &errors, &second), -EEXIST);
-	assert_said("no socket");
-	assert_int_equal(access(file, F_OK), 0);
-
-	/* Ours was moved away and another stands at its path: it is not ours to remove. */
-	snprintf(moved, sizeof(moved), "%s.moved", path);
-	assert_int_equal(rename(path, moved), 0);
-	assert_int_equal(control_create(path, loop, &errors, &second), 0);
-	control_destroy(control);
-	control = second;
-	assert_int_equal(lstat(path, &st), 0);
-	peer_close(peer_ready());
-}
-
-static void long_and_impossible_paths(void **state)
-{
-	struct control *second = NULL;
-	char far[200];
-
-	memset(far, 'x', sizeof(far));
-	memcpy(far, "/tmp/", 5);
-	far[108] = '\0';
-	assert_int_equal(control_create(far, loop, &errors, &second), -ENAMETOOLONG);
-	assert_said("108 bytes are too long for a socket's path (at most 107)");
-	assert_int_equal(control_create("/nonexistent/a.sock", loop, &errors, &second), -ENOENT);
-	assert_said("No such file");
-	assert_null(second);
-}
-
-static void names_and_folders(void **state)
-{
-	static const char *const bad[] = { "", ".", "..", "a/b", ".hidden" };
-	char run[128], *made;
-	struct stat st;
-
-	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		assert_null(control_path(bad[i], true, &errors));
-		assert_said("no name for a machine");
-	}
-	fake_uid = 0;
-	made = control_path("gateway", false, &errors);
-	assert_string_equal(made, "/run/sluice/gateway.sock");
-	free(made);
-
-	fake_uid = 12345; /* owns nothing here */
-	unsetenv("XDG_RUNTIME_DIR");
-	assert_null(control_path("gateway", true, &errors));
-	assert_said("XDG_RUNTIME_DIR is not set");
-	setenv("XDG_RUNTIME_DIR", folder, 1);
-	assert_null(control_path("gateway", true, &errors));
-	assert_said("only you can write to");
-
-	snprintf(run, sizeof(run), "%s/sluice", folder);
-	assert_int_equal(lstat(run, &st), 0);
-	assert_int_equal(st.st_mode, S_IFDIR | 0700);
-	assert_int_equal(chmod(run, 0755), 0);
-	fake_uid = st.st_uid ? st.st_uid : 1;
-	assert_int_equal(chown(run, fake_uid, (gid_t)-1), 0);
-	made = control_path("gateway", true, &errors);
-	assert_non_null(made);
-	free(made);
-	assert_int_equal(chmod(run, 0777), 0);
-	assert_null(control_path("gateway", true, &errors));
-	assert_said("only you can write to");
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_bench, close_bench)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(commands_answer),
+		TEST(no_capabilities),
 		TEST(balloon),
-		TEST(ports_are_told),
 		TEST(properties_get_and_set),
 		TEST(map_shows_open_slots),
 		TEST(slots_show_the_budget),
-		TEST(strays_are_counted_and_told),
 		TEST(not_ready_without_machine),
 		TEST(the_cable),
 		TEST(what_happens_is_told),
-		TEST(size_events_are_limited_and_end_true),
 		TEST(seventeenth_is_refused),
 		TEST(slow_reader_is_held_not_dropped),
 		TEST(never_reader_is_dropped_by_events),
@@ -899,12 +560,6 @@ int main(void)
 		TEST(hang_up_after_requests),
 		TEST(beyond_bounds_is_closed),
 		TEST(quit_is_answered_before_the_end),
-		TEST(file_is_ours_alone),
-		TEST(in_use_is_refused),
-		TEST(stale_is_replaced),
-		TEST(other_files_are_left),
-		TEST(long_and_impossible_paths),
-		TEST(names_and_folders),
 	};
 
 	return cmocka_run_group_tests_name("control", tests, NULL, NULL);

@@ -8,15 +8,18 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "devices/netdev.h"
 #include "devices/passt.h"
+#include "fds.h"
 #include "hyp/log.h"
 #include "hyp/loop.h"
 #include "hyp/util.h"
@@ -38,9 +41,26 @@ static void readable(struct netdev_client *client)
 	netdev->ops->listen(netdev, false);
 }
 
+static bool has_enough; /* of what comes, once it could send */
+
 static void writable(struct netdev_client *client)
 {
 	writables++;
+	if (has_enough)
+		netdev->ops->listen(netdev, false);
+}
+
+/* Whether the loop takes a descriptor more. */
+static bool unwatchable;
+
+int __real_epoll_ctl(int fd, int op, int of, struct epoll_event *event);
+int __wrap_epoll_ctl(int fd, int op, int of, struct epoll_event *event);
+int __wrap_epoll_ctl(int fd, int op, int of, struct epoll_event *event)
+{
+	if (!unwatchable || op != EPOLL_CTL_ADD)
+		return __real_epoll_ctl(fd, op, of, event);
+	errno = ENOSPC;
+	return -1;
 }
 
 static void lost(struct netdev_client *client)
@@ -94,14 +114,22 @@ static void start(int status)
 		close(peer);
 		peer = -1;
 	}
+	if (peer >= 0) /* what does not come in ten seconds is lost */
+		assert_int_equal(setsockopt(peer, SOL_SOCKET, SO_RCVTIMEO,
+					 &(struct timeval){ .tv_sec = 10 }, sizeof(struct timeval)),
+			0);
 	assert_int_equal(passt_create(fds[0], child, "net0", loop, &netdev), 0);
 	netdev->client = &client;
 	assert_int_equal(netdev->features, 0);
 }
 
+static unsigned fds_before;
+
 static int setup(void **state)
 {
 	readables = writables = losses = lines = 0;
+	has_enough = false;
+	fds_before = open_fds();
 	log_set_sink(keep_line);
 	for (size_t i = 0; i < sizeof(sent); i++)
 		sent[i] = (uint8_t)(i ^ i >> 8);
@@ -115,9 +143,10 @@ static int teardown(void **state)
 	netdev->ops->destroy(netdev);
 	/* Ended, and no zombie. */
 	assert_int_equal(kill(child, 0), -1);
-	close(peer);
+	if (peer >= 0)
+		close(peer);
 	loop_destroy(loop);
-	return 0;
+	return open_fds() - fds_before;
 }
 
 /* Of `len` bytes, the header's in the first of three parts. */
@@ -171,6 +200,9 @@ static void what_passt_does_not_take_is_dropped(void **state)
 {
 	assert_int_equal(send_frame(13), 0);
 	assert_int_equal(send_frame(65536), 0);
+	assert_int_equal(recv(peer, got, 1, MSG_DONTWAIT), -1);
+	assert_int_equal(send_frame(65535), 0);
+	assert_int_equal(take(got), 65535);
 	assert_int_equal(send_frame(14), 0);
 	assert_int_equal(take(got), 14);
 	assert_int_equal(recv(peer, got, 1, MSG_DONTWAIT), -1);
@@ -247,10 +279,11 @@ static void random_pieces(void **state)
 }
 
 /* What it took goes whole and in order, though the socket takes a part at a time. */
-static void a_full_socket_waits(void **state)
+static void fill_and_empty(void)
 {
 	unsigned taken = 0;
 
+	writables = 0;
 	while (!send_frame(9000 + taken))
 		taken++;
 	assert_true(taken > 1);
@@ -263,6 +296,50 @@ static void a_full_socket_waits(void **state)
 	}
 	assert_int_equal(send_frame(100), 0);
 	assert_int_equal(take(got), 100);
+}
+
+/* And the next time as the first. */
+static void a_full_socket_waits(void **state)
+{
+	fill_and_empty();
+	fill_and_empty();
+}
+
+/* Who could send, and has enough then of what comes, is not told of it in the same turn. */
+static void only_who_listens_is_told(void **state)
+{
+	while (!send_frame(9000))
+		;
+	netdev->ops->listen(netdev, true);
+	has_enough = true;
+	put_length(50);
+	put(sent, 50);
+	while (recv(peer, got, sizeof(got), MSG_DONTWAIT) > 0)
+		;
+	assert_true(serve(&writables));
+	assert_int_equal(readables, 0);
+}
+
+/* Nothing is left of one that the loop does not take: neither the socket nor the process. */
+static void it_cannot_be_watched(void **state)
+{
+	struct netdev *none = NULL;
+	int fds[2];
+	pid_t pid;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;)
+			pause();
+	}
+	unwatchable = true;
+	assert_int_equal(passt_create(fds[0], pid, "net1", loop, &none), -ENOSPC);
+	unwatchable = false;
+	assert_null(none);
+	assert_int_equal(kill(pid, 0), -1);
+	close(fds[1]);
 }
 
 static void end_child(int signal)
@@ -410,6 +487,7 @@ static void it_is_started(void **state)
 	self[len] = '\0';
 	assert_non_null(mkdtemp(folder));
 	setenv("PATH", folder, 1);
+	fds_before = open_fds();
 	assert_int_equal(passt_start(&cases[0].config, &fd, &pid), -ENOENT);
 	snprintf(path, sizeof(path), "%s/passt", folder);
 	assert_int_equal(symlink(self, path), 0);
@@ -426,6 +504,7 @@ static void it_is_started(void **state)
 		assert_true(WIFEXITED(status));
 		assert_int_equal(WEXITSTATUS(status), 7);
 	}
+	assert_int_equal(open_fds(), fds_before);
 	signal(SIGPIPE, SIG_DFL);
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	setenv("PATH", before, 1);
@@ -446,6 +525,8 @@ int main(int argc, char **argv)
 		TEST(a_byte_at_a_time),
 		TEST(random_pieces),
 		TEST(a_full_socket_waits),
+		TEST(only_who_listens_is_told),
+		TEST(it_cannot_be_watched),
 		TEST(memory_that_is_not_there),
 		TEST(what_is_no_frame_ends_it),
 		TEST(its_end_is_told_once),

@@ -198,9 +198,16 @@ static void tx_without_fifo(void **state)
 	put(&b, DR, 'b');
 	back.room = 9;
 	assert_false(b.level);
+	assert_int_equal(get(&b, RIS) & INT_TX, 0);
 	back.chardev.client->writable(back.chardev.client);
 	assert_true(b.level);
 	assert_int_equal(back.out_len, 1);
+	/* One that waits is above the trigger, whatever went before. */
+	put(&b, DR, 'c');
+	assert_true(b.level);
+	back.room = 0;
+	put(&b, DR, 'd');
+	assert_false(b.level);
 }
 
 static void rx_timeout(void **state)
@@ -232,7 +239,7 @@ static void rx_trigger(void **state)
 
 static void rx_trigger_levels(void **state)
 {
-	static const unsigned levels[] = { 2, 4, 8, 12, 14 };
+	static const unsigned levels[] = { 2, 4, 8, 12, 14, 14, 14, 14 }; /* three are reserved */
 
 	open_port(INT_RX);
 	for (unsigned i = 0; i < ARRAY_SIZE(levels); i++) {
@@ -266,8 +273,11 @@ static void rx_refuses_and_resumes(void **state)
 	assert_int_equal(type("0123456789abcdefXYZ"), 16);
 	assert_true(get(&b, FR) & RXFF);
 	assert_int_equal(back.resumed, 0);
-	for (int i = 0; i < 16; i++)
+	/* Asked for below the trigger of eight, not at it. */
+	for (int i = 0; i < 16; i++) {
+		assert_int_equal(back.resumed, i > 8);
 		assert_int_equal(get(&b, DR), "0123456789abcdef"[i]);
+	}
 	assert_int_equal(back.resumed, 1);
 	assert_int_equal(type("XYZ"), 3);
 	for (int i = 0; i < 3; i++)
@@ -321,6 +331,69 @@ static void rx_by_polling(void **state)
 	assert_false(b.level);
 }
 
+/* Eight reads in a row of an idle FR are polling for input, and none of these is one of them. */
+static void polling_is_counted(void **state)
+{
+	static const struct {
+		uint64_t offset;
+		uint32_t value;
+	} ends[] = { { CR, 0x301 }, { IMSC, 0 }, { DR, '.' } };
+
+	put(&b, CR, 0x301);
+	assert_int_equal(type("k"), 0);
+	back.resumed = 0;
+	for (unsigned i = 0; i < ARRAY_SIZE(ends); i++) {
+		for (int n = 0; n < 7; n++)
+			get(&b, FR);
+		assert_int_equal(back.resumed, 0);
+		put(&b, ends[i].offset, ends[i].value);
+	}
+	for (int n = 0; n < 8; n++) {
+		assert_int_equal(back.resumed, 0);
+		get(&b, FR);
+	}
+	assert_int_equal(back.resumed, 1);
+	/* Once it polls it does until it does something else. */
+	for (unsigned i = 0; i < ARRAY_SIZE(ends); i++) {
+		for (int n = 0; n < 9; n++)
+			get(&b, FR);
+		put(&b, ends[i].offset, ends[i].value);
+		assert_int_equal(type("k"), 0);
+	}
+	/* Who waits for room to send does not poll. */
+	back.room = 0;
+	put(&b, DR, 'x');
+	for (int n = 0; n < 20; n++)
+		get(&b, FR);
+	assert_int_equal(type("k"), 0);
+}
+
+/* With a FIFO again there is room for more than one, and so it is asked for. */
+static void rx_with_a_fifo_again(void **state)
+{
+	open_port(INT_RX);
+	put(&b, LCR_H, 0x60);
+	assert_int_equal(type("ab"), 1);
+	back.resumed = 0;
+	put(&b, LCR_H, 0x70);
+	assert_int_equal(back.resumed, 1);
+	assert_int_equal(type("b"), 1);
+	assert_int_equal(get(&b, DR), 'a');
+	assert_int_equal(get(&b, DR), 'b');
+}
+
+/* What is only read keeps what it says, whatever is written to it. */
+static void what_is_only_read(void **state)
+{
+	open_port(INT_TX);
+	put(&b, DR, 'x');
+	put(&b, RIS, 0);
+	put(&b, MIS, 0);
+	put(&b, FR, 0);
+	assert_int_equal(get(&b, RIS), INT_TX);
+	assert_true(b.level);
+}
+
 static void rx_disabled(void **state)
 {
 	open_port(INT_RT | INT_RX);
@@ -346,20 +419,47 @@ static void loop_back(void **state)
 	assert_int_equal(get(&b, RSR), 8);
 	assert_int_equal(get(&b, DR), 'a' | 0x800);
 	assert_int_equal(get(&b, RSR), 0);
+	put(&b, DR, '!');
+	put(&b, DR, '!');
+	assert_int_equal(get(&b, RSR), 8);
+	put(&b, RSR, 0);
+	assert_int_equal(get(&b, RSR), 0);
 	put(&b, ICR, INT_OE);
 	assert_false(b.level);
 	assert_int_equal(get(&b, DR), 'b');
 	assert_int_equal(back.out_len, 0);
 }
 
+/* What comes from outside waits until the guest has tried its UART, and then is asked for. */
+static void loop_back_is_alone(void **state)
+{
+	open_port(INT_RT | INT_RX);
+	put(&b, CR, 0x381);
+	assert_int_equal(type("x"), 0);
+	put(&b, DR, 'a');
+	assert_int_equal(get(&b, DR), 'a');
+	assert_true(get(&b, FR) & RXFE);
+	back.resumed = 0;
+	put(&b, CR, 0x301);
+	assert_int_equal(back.resumed, 1);
+	assert_int_equal(type("x"), 1);
+	assert_int_equal(get(&b, DR), 'x');
+}
+
 static void reset_while_busy(void **state)
 {
+	static const unsigned kept[] = { ILPR, IBRD, FBRD, LCR_H, DMACR };
+
 	open_port(0x7ff);
 	type("in");
 	back.room = 0;
 	put(&b, DR, 'o');
 	assert_true(b.level);
+	for (unsigned i = 0; i < ARRAY_SIZE(kept); i++)
+		put(&b, kept[i], 7);
 	b.device->class->reset(b.device);
+	for (unsigned i = 0; i < ARRAY_SIZE(kept); i++)
+		assert_int_equal(get(&b, kept[i]), 0);
 	assert_false(b.level);
 	back.room = 9;
 	back.chardev.client->writable(back.chardev.client);
@@ -394,8 +494,12 @@ int main(void)
 		T(rx_without_fifo),
 		T(rx_waits_for_the_driver),
 		T(rx_by_polling),
+		T(polling_is_counted),
+		T(rx_with_a_fifo_again),
+		T(what_is_only_read),
 		T(rx_disabled),
 		T(loop_back),
+		T(loop_back_is_alone),
 		T(reset_while_busy),
 		T(every_offset),
 	};

@@ -174,6 +174,60 @@ static void level(void **state)
 	assert_false(b.level);
 }
 
+/* A line whose level counts has no edges, and shows none when its edges count. */
+static void a_level_is_no_edge(void **state)
+{
+	put(&b, IS, BIT);
+	put(&b, IEV, BIT);
+	pl061_pulse(b.device, LINE);
+	assert_int_equal(get(&b, RIS), BIT);
+	put(&b, IS, 0);
+	assert_int_equal(get(&b, RIS), 0);
+}
+
+/* Who was told and never looks finds the button pressed for so long, and not for longer. */
+static void held_for_so_long(void **state)
+{
+	put(&b, IBE, BIT);
+	put(&b, IE, BIT);
+	for (int twice = 0; twice < 2; twice++) {
+		pl061_pulse(b.device, LINE);
+		put(&b, IC, BIT);
+		bench_run(&b, PL061_PULSE_MS * PL061_PULSES_MAX - 1);
+		assert_false(b.level);
+		bench_run(&b, 2);
+		assert_true(b.level);
+		put(&b, IC, BIT);
+		bench_run(&b, PL061_PULSE_MS);
+	}
+	/* Who is not told is not waited for, though the last press was not looked at. */
+	put(&b, IE, 0);
+	pl061_pulse(b.device, LINE);
+	bench_run(&b, PL061_PULSE_MS + 1);
+	assert_int_equal(get(&b, LINE_DATA), 0);
+}
+
+/* A press right behind a reset is a press, and nobody is waited for who was told before it. */
+static void pressed_after_a_reset(void **state)
+{
+	put(&b, IBE, BIT);
+	put(&b, IE, BIT);
+	pl061_pulse(b.device, LINE);
+	put(&b, AFSEL, 0xff);
+	assert_int_equal(get(&b, AFSEL), 0xff);
+	b.device->class->reset(b.device);
+	assert_int_equal(get(&b, AFSEL), 0);
+	pl061_pulse(b.device, LINE);
+	bench_run(&b, PL061_PULSE_MS - 1);
+	bench_run(&b, 2);
+	assert_int_equal(get(&b, LINE_DATA), 0);
+	pl061_pulse(b.device, LINE + 1); /* each line has a button of its own */
+	assert_int_equal(get(&b, LINE_DATA << 1), BIT << 1);
+	b.device->class->reset(b.device);
+	pl061_pulse(b.device, LINE + 1);
+	assert_int_equal(get(&b, LINE_DATA << 1), BIT << 1);
+}
+
 static void outputs_do_not_interrupt(void **state)
 {
 	put(&b, IBE, BIT);
@@ -222,6 +276,9 @@ int main(void)
 		T(single_edge),
 		T(masked_edge),
 		T(level),
+		T(a_level_is_no_edge),
+		T(held_for_so_long),
+		T(pressed_after_a_reset),
 		T(outputs_do_not_interrupt),
 		T(reset_in_a_pulse),
 		T(every_offset),

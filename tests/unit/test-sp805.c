@@ -3,6 +3,8 @@
 #include "tests/unit/pl0xx.h"
 
 #include "devices/sp805.h"
+#include "fake-clock.h"
+#include "fake-loop.h"
 
 enum { LOAD = 0, VALUE = 4, CONTROL = 8, INTCLR = 0xc, RIS = 0x10, MIS = 0x14, LOCK = 0xc00 };
 
@@ -36,6 +38,7 @@ static int setup(void **state)
 	static const uint32_t config[4]; /* more than the node's struct: action 0 is "reset" */
 
 	assert_true(sp805_class.config_bytes <= sizeof(config));
+	fake_clock_ns = 0;
 	bench_start_node(&b, &sp805_class, config, NULL);
 	b.irq.set = on_irq;
 	bites = 0;
@@ -46,7 +49,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
 	bench_end(&b);
-	return 0;
+	return fake_loop_timers() + fake_loop_run_tasks();
 }
 
 static void arm(uint32_t counts)
@@ -78,6 +81,10 @@ static void lock(void **state)
 	put(&b, LOAD, 1);
 	put(&b, CONTROL, 0);
 	put(&b, INTCLR, 1);
+	bench_run(&b, 10);
+	put(&b, INTCLR, 1);
+	put(&b, CONTROL, 0);
+	assert_int_equal(get(&b, VALUE), LONG - 10 * KHZ);
 	put(&b, LOCK, UNLOCK + 1);
 	put(&b, LOAD, 1);
 	assert_int_equal(get(&b, LOAD), LONG);
@@ -92,19 +99,61 @@ static void lock(void **state)
 
 static void counts_down(void **state)
 {
-	uint32_t first;
-
 	arm(LONG);
-	first = get(&b, VALUE);
-	assert_true(first <= LONG && first > LONG / 2);
+	assert_int_equal(get(&b, VALUE), LONG);
 	bench_run(&b, 20);
-	assert_true(get(&b, VALUE) <= first - 19 * KHZ);
+	assert_int_equal(get(&b, VALUE), LONG - 20 * KHZ);
+	fake_clock_ns = 41;
+	assert_int_equal(get(&b, VALUE), LONG - 20 * KHZ);
+	fake_clock_ns = 42;
+	assert_int_equal(get(&b, VALUE), LONG - 20 * KHZ - 1);
+	fake_clock_ns = 0;
 	put(&b, LOCK, UNLOCK);
 	put(&b, CONTROL, 2); /* stands while it is disabled */
-	first = get(&b, VALUE);
-	assert_true(first < LONG && first > LONG / 2);
 	bench_run(&b, 20);
-	assert_int_equal(get(&b, VALUE), first);
+	assert_int_equal(get(&b, VALUE), LONG - 20 * KHZ);
+	put(&b, CONTROL, 3); /* and begins anew */
+	assert_int_equal(get(&b, VALUE), LONG);
+}
+
+/* To say what it is told already is no change, and gives the guest no more time. */
+static void control_that_does_not_change(void **state)
+{
+	arm(LONG);
+	put(&b, LOCK, UNLOCK);
+	bench_run(&b, 20);
+	put(&b, CONTROL, 3);
+	assert_int_equal(get(&b, VALUE), LONG - 20 * KHZ);
+	put(&b, CONTROL, UINT32_MAX); /* of which two bits are there */
+	assert_int_equal(get(&b, VALUE), LONG - 20 * KHZ);
+	put(&b, CONTROL, 1);
+	assert_int_equal(get(&b, VALUE), LONG);
+}
+
+/* At the millisecond after its last count, and not at that; the longest count fits. */
+static void ends_of_the_count(void **state)
+{
+	arm(50 * KHZ);
+	bench_run(&b, 50);
+	assert_int_equal(get(&b, VALUE), 0);
+	fake_clock_ns = 999999; /* the loop has not come to it yet */
+	assert_int_equal(get(&b, VALUE), 0);
+	fake_clock_ns = 0;
+	assert_false(b.level);
+	bench_run(&b, 1);
+	assert_true(b.level);
+	assert_int_equal(get(&b, VALUE), 50 * KHZ);
+	bench_run(&b, 50);
+	assert_int_equal(bites, 0);
+	bench_run(&b, 1);
+	assert_int_equal(bites, 1);
+	assert_int_equal(get(&b, VALUE), 0);
+	arm(UINT32_MAX); /* 178.956970625 s */
+	bench_run(&b, 178956);
+	assert_int_equal(get(&b, VALUE), UINT32_MAX - 178956 * KHZ);
+	assert_int_equal(get(&b, RIS), 0);
+	bench_run(&b, 1);
+	assert_int_equal(get(&b, RIS), 1);
 }
 
 static void interrupt_then_bite(void **state)
@@ -131,22 +180,19 @@ static void not_before_its_time(void **state)
 
 	arm(300 * KHZ);
 	bench_run(&b, 60000);
-	assert_true(loop_now_ms() - begin >= 299);
+	assert_int_equal(loop_now_ms() - begin, 301);
 	bench_run(&b, 60000);
 	assert_int_equal(bites, 1);
-	assert_true(loop_now_ms() - begin >= 599);
+	assert_int_equal(loop_now_ms() - begin, 602);
 }
 
 static void fed(void **state)
 {
-	uint32_t stood;
-
 	arm(LONG);
 	put(&b, LOCK, UNLOCK);
 	bench_run(&b, 500);
-	stood = get(&b, VALUE);
 	put(&b, INTCLR, 1);
-	assert_true(get(&b, VALUE) > stood);
+	assert_int_equal(get(&b, VALUE), LONG);
 	put(&b, LOAD, 30 * KHZ);
 	bench_run(&b, 60000);
 	assert_true(b.level);
@@ -161,7 +207,7 @@ static void interrupt_only(void **state)
 {
 	put(&b, LOAD, 0);
 	put(&b, CONTROL, 1);
-	bench_run(&b, 50);
+	bench_run(&b, 0); /* no time at all is over at once */
 	assert_true(b.level);
 	bench_run(&b, 50);
 	assert_int_equal(bites, 0);
@@ -190,11 +236,17 @@ static void stands_still_while_paused(void **state)
 	uint32_t before;
 
 	arm(LONG);
-	b.device->class->pause(b.device, true);
+	bench_run(&b, 100);
 	before = get(&b, VALUE);
-	bench_run(&b, 1500);
+	b.device->class->pause(b.device, true);
+	bench_run(&b, 1000);
+	b.device->class->pause(b.device, true); /* which it is already */
+	bench_run(&b, 500);
 	b.device->class->pause(b.device, false);
-	assert_in_range(get(&b, VALUE), before - 1400 * KHZ, before);
+	assert_int_equal(get(&b, VALUE), before);
+	bench_run(&b, 100);
+	b.device->class->pause(b.device, false);
+	assert_int_equal(get(&b, VALUE), before - 100 * KHZ);
 	arm(50 * KHZ);
 	put(&b, LOCK, UNLOCK);
 	b.device->class->pause(b.device, true);
@@ -220,7 +272,82 @@ static void no_flood(void **state)
 		put(&b, LOCK, UNLOCK);
 		put(&b, CONTROL, 0);
 	}
-	assert_true(loop_now_ms() - begin >= 1990);
+	/* 0 ms for the first; then each a second after the one before, as the loop's timers have it. */
+	assert_in_range(loop_now_ms() - begin, 2002, 2010);
+}
+
+/* What has bitten rests, also when the loop looks at it; and to interrupt it waits for nothing. */
+static void after_a_bite(void **state)
+{
+	arm(50 * KHZ);
+	bench_run(&b, 60000);
+	bench_run(&b, 60000);
+	assert_int_equal(bites, 1);
+	b.device->class->pause(b.device, true);
+	b.device->class->pause(b.device, false);
+	bench_run(&b, 3000);
+	assert_int_equal(bites, 1);
+	arm(50 * KHZ);
+	bench_run(&b, 60000);
+	arm(50 * KHZ);
+	bench_run(&b, 60000);
+	bench_run(&b, 60000);
+	assert_int_equal(bites, 2);
+	arm(50 * KHZ); /* right after it bit */
+	assert_false(b.level);
+	bench_run(&b, 52);
+	assert_true(b.level);
+	bench_run(&b, 900);
+	assert_int_equal(bites, 2);
+	bench_run(&b, 60);
+	assert_int_equal(bites, 3);
+}
+
+/* Without a bite it stands at its end, and what the guest lets it do without is not made up for. */
+static void an_end_without_a_bite(void **state)
+{
+	put(&b, LOAD, 50 * KHZ);
+	put(&b, CONTROL, 1);
+	bench_run(&b, 60000); /* to the interrupt */
+	bench_run(&b, 100);
+	assert_int_equal(get(&b, VALUE), 0);
+	assert_int_equal(bites, 0);
+	put(&b, INTCLR, 1);
+	assert_int_equal(get(&b, VALUE), 50 * KHZ);
+	assert_false(b.level);
+}
+
+/* A machine that is reset while it is paused runs, and its watchdog counts. */
+static void reset_while_paused(void **state)
+{
+	b.device->class->pause(b.device, true);
+	b.device->class->reset(b.device);
+	put(&b, LOAD, 50 * KHZ);
+	put(&b, CONTROL, 1);
+	bench_run(&b, 52);
+	assert_true(b.level);
+}
+
+/* What it has posted to the loop goes with it (teardown() looks). */
+static void destroyed_with_news(void **state)
+{
+	put(&b, LOAD, 1);
+	b.device->class->destroy(b.device);
+	b.device = NULL;
+	assert_int_equal(fake_loop_run_tasks(), 0);
+}
+
+/* The names that a node may have, in the order of the enum. */
+static void actions(void **state)
+{
+	const struct property *property = sp805_class.properties;
+
+	assert_string_equal(property->name, "action");
+	assert_string_equal(property->choices[SP805_RESET], "reset");
+	assert_string_equal(property->choices[SP805_POWER_OFF], "power-off");
+	assert_string_equal(property->choices[SP805_PAUSE], "pause");
+	assert_string_equal(property->choices[SP805_EVENT], "event");
+	assert_null(property->choices[SP805_EVENT + 1]);
 }
 
 static void every_offset(void **state)
@@ -237,6 +364,8 @@ int main(void)
 		T(at_reset),
 		T(lock),
 		T(counts_down),
+		T(control_that_does_not_change),
+		T(ends_of_the_count),
 		T(interrupt_then_bite),
 		T(not_before_its_time),
 		T(fed),
@@ -244,6 +373,11 @@ int main(void)
 		T(stopped),
 		T(stands_still_while_paused),
 		T(no_flood),
+		T(after_a_bite),
+		T(an_end_without_a_bite),
+		T(reset_while_paused),
+		T(destroyed_with_news),
+		T(actions),
 		T(every_offset),
 	};
 

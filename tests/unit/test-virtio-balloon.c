@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* virtio-balloon: what is given back of what the guest names, in how many calls, and what a hostile driver names. */
+#include <errno.h>
 #include <linux/virtio_balloon.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -67,7 +68,7 @@ static int setup(void **unused)
 	memory.ranges[memory.count++] = (struct guestmem_range){ WINDOW_GPA, 64 * BLOCK, ram,
 		&window };
 	memset(window.plugged, 0, sizeof(window.plugged));
-	window.discarded = 0;
+	window.discarded = window.largest = 0;
 	fill();
 	return 0;
 }
@@ -109,6 +110,7 @@ static void inflates_in_runs(void **unused)
 	assert_int_equal(mmio(VIRTIO_MMIO_DEVICE_ID, 4, false, 0), 5);
 	name(INFLATE, pages, ARRAY_SIZE(pages));
 	assert_pages("x...x.xx..");
+	assert_int_equal(interrupts, 1);
 	assert_int_equal(calls, 3);
 	assert_int_equal(largest, 3 * PAGE);
 }
@@ -201,6 +203,40 @@ static void report(unsigned queue, uint64_t gpa, uint32_t len)
 	notify(queue);
 }
 
+/* A driver that goes in the middle of one leaves nothing of how far it came: in each queue. */
+static void a_reset_within_a_chain(void **unused)
+{
+	static const unsigned queues[] = { INFLATE, REPORTING, QUEUES - 1 };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(queues); i++) {
+		const unsigned queue = queues[i];
+		const uint16_t write = queue == INFLATE ? 0 : VRING_DESC_F_WRITE;
+		struct vring_desc *desc = (struct vring_desc *)at(queue, 0);
+
+		/* Two pages reported, or a list longer than a step; and each call is a turn of the loop. */
+		for (unsigned page = 0; page < 64; page++)
+			((uint32_t *)buffer(queue, 0))[page] = PFN(FIRST + page % PAGES);
+		offer_at(queue, 1, RAM_GPA + (FIRST + 1) * PAGE, PAGE, write);
+		desc[0] = (struct vring_desc){ RAM_GPA + FIRST * PAGE, PAGE,
+			VRING_DESC_F_NEXT | write, 1 };
+		if (queue == INFLATE)
+			desc[0].addr = gpa_of(buffer(queue, 0));
+		((uint16_t *)at(queue, AVAIL_AT))[2] = 0;
+		call_ms = 6;
+		notify(queue);
+		call_ms = 0;
+		assert_int_equal(used(queue)->idx, 0);
+		start(QUEUES, 1ull << 5);
+		fill();
+		if (queue == INFLATE)
+			name(queue, (const uint32_t[]){ PFN(FIRST) }, 1);
+		else
+			report(queue, RAM_GPA + FIRST * PAGE, PAGE);
+		assert_int_equal(used(queue)->idx, 1);
+		assert_pages(".");
+	}
+}
+
 /* On queue 4 where the specification has it, and on 2 where Linux does. */
 static void free_pages_are_reported(void **unused)
 {
@@ -223,12 +259,44 @@ static void free_pages_are_reported(void **unused)
 	}
 }
 
+/* A chain that ends when the turn does is given back in it. */
+static void the_end_of_a_turn(void **unused)
+{
+	call_ms = 6;
+	name(INFLATE, (const uint32_t[]){ PFN(FIRST) }, 1);
+	assert_pages(".");
+	report(REPORTING, RAM_GPA + (FIRST + 1) * PAGE, PAGE);
+	assert_int_equal(used(REPORTING)->idx, 1);
+	assert_pages("..");
+}
+
+/* Each queue takes so many chains; nothing is left of a device whose queues could not be made. */
+static void its_queues(void **unused)
+{
+	struct device *none = NULL;
+
+	for (unsigned q = 0; q < QUEUES; q++) {
+		mmio(VIRTIO_MMIO_QUEUE_SEL, 4, true, q);
+		assert_int_equal(mmio(VIRTIO_MMIO_QUEUE_NUM_MAX, 4, false, 0), 128);
+	}
+	for (unsigned nth = 1; nth <= QUEUES; nth++) {
+		unsigned watches = fake_loop_watches();
+
+		fake_loop_refuse(nth);
+		assert_int_equal(virtio_balloon_class.create(NULL, &env, &none), -ENOSPC);
+		assert_int_equal(fake_loop_watches(), watches);
+	}
+	fake_loop_refuse(0);
+	assert_null(none);
+}
+
 static void a_large_report_goes_in_steps(void **unused)
 {
 	memset(window.plugged, 1, 64);
 	report(REPORTING, WINDOW_GPA, 64 * BLOCK);
 	assert_int_equal(used(REPORTING)->idx, 1);
 	assert_int_equal(window.discarded, 64 * BLOCK);
+	assert_int_equal(window.largest, 16 * MiB);
 }
 
 static void sizes(void **unused)
@@ -257,6 +325,8 @@ static void sizes(void **unused)
 	assert_int_equal(changes, 2);
 	assert_int_equal(virtio_balloon_actual(device), 0);
 	assert_int_equal(virtio_balloon_requested(device), 10 * PAGE);
+	virtio_balloon_request(device, UINT64_C(1) << 44); /* one page more than it can say */
+	assert_int_equal(mmio(VIRTIO_MMIO_CONFIG, 4, false, 0), UINT32_MAX);
 	virtio_balloon_request(device, UINT64_MAX);
 	assert_int_equal(mmio(VIRTIO_MMIO_CONFIG, 4, false, 0), UINT32_MAX);
 }
@@ -270,8 +340,11 @@ int main(void)
 		T(hostile_lists),
 		T(pinned_stays),
 		T(a_list_without_end),
+		T(a_reset_within_a_chain),
 		T(free_pages_are_reported),
 		T(a_large_report_goes_in_steps),
+		T(the_end_of_a_turn),
+		T(its_queues),
 		T(sizes),
 	};
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* virtio-console: how ports are made known, opened and closed; bytes both ways; who is slow; what is no message. */
+#include <errno.h>
 #include <linux/virtio_console.h>
 #include <stdlib.h>
 
@@ -61,24 +62,35 @@ static size_t say(unsigned port, const char *text)
 {
 	struct chardev_client *client = chardevs[port]->client;
 
+	fake_loop_advance(1000); /* in a turn of its own, as all that an end says */
 	return client->receive(client, (const uint8_t *)text, strlen(text));
 }
 
 static void connect_end(unsigned port, bool connected)
 {
+	fake_loop_advance(1000);
 	chardevs[port]->connected = connected;
 	chardevs[port]->client->connected(chardevs[port]->client);
+}
+
+static void has_room(unsigned port, size_t room)
+{
+	fake_loop_advance(1000);
+	ends[port].room = room;
+	chardevs[port]->client->writable(chardevs[port]->client);
 }
 
 /* ---- The driver ---- */
 
 static char told[200]; /* the watcher */
+static unsigned tells;
 
 static void changed(struct device *of, void *opaque)
 {
 	static unsigned before;
 	unsigned open = virtio_console_open_ports(of);
 
+	tells++;
 	for (unsigned i = 0; i < 2; i++)
 		if ((open ^ before) >> i & 1)
 			strcat(strcat(told, virtio_console_port_name(of, i)),
@@ -251,6 +263,94 @@ static void each_port_has_its_bytes(void **unused)
 	assert_int_equal(used(FROM_GUEST1)->idx, 1);
 }
 
+/* Each queue has its own, once what it was asked for is done. */
+static void interrupts_of_each_queue(void **unused)
+{
+	give_buffers(1);
+	assert_int_equal(interrupts, 0);
+	control(VIRTIO_CONSOLE_BAD_ID, VIRTIO_CONSOLE_DEVICE_READY, 0);
+	assert_int_equal(interrupts, 1); /* of the message alone: there was nothing to tell */
+	control(VIRTIO_CONSOLE_BAD_ID, VIRTIO_CONSOLE_DEVICE_READY, 1);
+	assert_int_equal(interrupts, 3);
+	offer_bytes(FROM_GUEST1, 0, "x", 1);
+	notify(FROM_GUEST1);
+	assert_int_equal(interrupts, 4);
+	introduce();
+	control(1, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	offer_room(TO_GUEST1, 0, BUFFER);
+	interrupts = 0;
+	assert_int_equal(say(1, "in"), 2);
+	assert_int_equal(interrupts, 1);
+}
+
+/* Nothing is said of a port that the driver has not, or has no more. */
+static void ports_that_the_driver_has_not(void **unused)
+{
+	heard = 0;
+	give_buffers(8);
+	connect_end(0, true);
+	assert_int_equal(used(CONTROL_TO)->idx, 0);
+	control(VIRTIO_CONSOLE_BAD_ID, VIRTIO_CONSOLE_DEVICE_READY, 1);
+	control(0, VIRTIO_CONSOLE_PORT_READY, 1);
+	heard = 4; /* both, and of the first its name and that it is open */
+	assert_int_equal(used(CONTROL_TO)->idx, heard);
+	control(0, VIRTIO_CONSOLE_PORT_READY, 0);
+	connect_end(0, false);
+	assert_int_equal(used(CONTROL_TO)->idx, heard);
+	/* Nor is a port asked for input that the guest has not opened. */
+	ends[1].resumed = 0;
+	offer_room(TO_GUEST1, 0, BUFFER);
+	notify(TO_GUEST1);
+	assert_int_equal(ends[1].resumed, 0);
+}
+
+/* What one driver was to be told is not told the next. */
+static void news_are_one_driver_s(void **unused)
+{
+	control(VIRTIO_CONSOLE_BAD_ID, VIRTIO_CONSOLE_DEVICE_READY, 1); /* it has no buffers */
+	start(QUEUES, MULTIPORT);
+	give_buffers(8);
+	assert_int_equal(used(CONTROL_TO)->idx, 0);
+	start(QUEUES, MULTIPORT);
+	introduce();
+	start(QUEUES, MULTIPORT);
+	give_buffers(8);
+	connect_end(0, true);
+	assert_int_equal(used(CONTROL_TO)->idx, 0);
+}
+
+/* Who watches is told of changes, and of nothing else. */
+static void told_of_changes_only(void **unused)
+{
+	introduce();
+	tells = 0;
+	control(1, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	assert_int_equal(tells, 1);
+	control(1, VIRTIO_CONSOLE_PORT_OPEN, 1);
+	notify(TO_GUEST0);
+	assert_int_equal(tells, 1);
+	assert_int_equal(virtio_console_open_ports(device), 2);
+}
+
+/* Each queue takes so many chains; nothing is left of a device whose queues could not be made. */
+static void its_queues(void **unused)
+{
+	unsigned watches = fake_loop_watches();
+	struct device *none = NULL;
+
+	for (unsigned q = 0; q < QUEUES; q++) {
+		mmio(VIRTIO_MMIO_QUEUE_SEL, 4, true, q);
+		assert_int_equal(mmio(VIRTIO_MMIO_QUEUE_NUM_MAX, 4, false, 0), 32);
+	}
+	for (unsigned nth = 1; nth <= QUEUES; nth++) {
+		fake_loop_refuse(nth);
+		assert_int_equal(virtio_console_class.create(&node, &env, &none), -ENOSPC);
+		assert_int_equal(fake_loop_watches(), watches);
+	}
+	fake_loop_refuse(0);
+	assert_null(none);
+}
+
 /* What is not taken stays in the ring, a chain in part; each byte goes once. */
 static void slow_host(void **unused)
 {
@@ -262,11 +362,9 @@ static void slow_host(void **unused)
 	assert_int_equal(used(FROM_GUEST0)->idx, 1);
 	notify(FROM_GUEST0);
 	assert_int_equal(fake_loop_serve(), 0); /* and it is not tried again and again */
-	ends[0].room = 1;
-	chardevs[0]->client->writable(chardevs[0]->client);
+	has_room(0, 1);
 	assert_int_equal(used(FROM_GUEST0)->idx, 1);
-	ends[0].room = 100;
-	chardevs[0]->client->writable(chardevs[0]->client);
+	has_room(0, 100);
 	assert_int_equal(used(FROM_GUEST0)->idx, 2);
 	assert_got(0, "abcdefgh");
 }
@@ -332,6 +430,10 @@ static void a_terminal_never_waits(void **unused)
 	assert_heard(0, VIRTIO_CONSOLE_PORT_NAME, 1, "agent");
 	control(1, VIRTIO_CONSOLE_PORT_READY, 1);
 	assert_heard(1, VIRTIO_CONSOLE_PORT_NAME, 1, "log");
+	heard = used(CONTROL_TO)->idx;
+	control(0, VIRTIO_CONSOLE_PORT_READY, 0);
+	assert_int_equal(used(CONTROL_TO)->idx, heard);
+	control(0, VIRTIO_CONSOLE_PORT_READY, 1);
 	offer_room(TO_GUEST0, 0, BUFFER);
 	assert_int_equal(say(0, "typed"), 5); /* it is never said to be open */
 	ends[0].room = 2;
@@ -358,6 +460,9 @@ static void one_port_only(void **unused)
 	control(0, VIRTIO_CONSOLE_PORT_OPEN, 1);
 	assert_int_equal(used(CONTROL_TO)->idx, 0);
 	assert_string_equal(told, "");
+	start(QUEUES, 0);
+	offer_room(TO_GUEST1, 0, BUFFER);
+	assert_int_equal(say(1, "in"), 0);
 }
 
 static void no_messages(void **unused)
@@ -405,6 +510,11 @@ int main(void)
 		T(news_do_not_pile_up),
 		T(opened_and_closed_in_the_guest),
 		T(each_port_has_its_bytes),
+		T(interrupts_of_each_queue),
+		T(ports_that_the_driver_has_not),
+		T(news_are_one_driver_s),
+		T(told_of_changes_only),
+		T(its_queues),
 		T(slow_host),
 		T(reset_forgets),
 		T(a_turn_is_bounded),
