@@ -15,24 +15,27 @@
 #include "board/errors.h"
 #include "hyp/util.h"
 
-#define BYTES (4 * MiB)
+#define BYTES  (2 * MiB)
+#define VISITS 40
 
 static char folder[] = "/tmp/test-console-race.XXXXXX", port[64], file[64];
-static atomic_bool written;
+static atomic_size_t written; /* all of it; 0: not yet */
+static atomic_uint visits;
 
 static uint8_t byte_at(size_t place)
 {
 	return (uint8_t)(place * 7 + place / 256);
 }
 
+/* So many bytes, and on until there were visits. */
 static void *guest(void *unused)
 {
-	for (size_t at = 0; at < BYTES;) {
-		uint8_t piece[300];
+	static uint8_t piece[3000];
+	size_t at = 0;
+
+	while (at < BYTES || atomic_load(&visits) < VISITS) {
 		size_t len = at % sizeof(piece) + 1, n;
 
-		if (len > BYTES - at)
-			len = BYTES - at;
 		for (size_t i = 0; i < len; i++)
 			piece[i] = byte_at(at + i);
 		n = chardev->ops->write(chardev, piece, len);
@@ -40,7 +43,7 @@ static void *guest(void *unused)
 		if (n < len)
 			sched_yield();
 	}
-	atomic_store(&written, true);
+	atomic_store(&written, at);
 	return NULL;
 }
 
@@ -53,26 +56,23 @@ static void *visitor(void *unused)
 	while (!atomic_load(&written)) {
 		int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-		if (!connect(fd, (struct sockaddr *)&address, sizeof(address)))
-			for (int i = 0; i < 4 && read(fd, buf, sizeof(buf)) > 0; i++)
-				;
+		if (!connect(fd, (struct sockaddr *)&address, sizeof(address)) &&
+			read(fd, buf, sizeof(buf)) > 0)
+			atomic_fetch_add(&visits, 1);
 		close(fd);
 	}
 	return NULL;
 }
 
-static void every_byte_arrives_in_order(void **state)
+static void run_console(enum console_kind kind)
 {
-	struct console_spec spec = { .kind = CONSOLE_FILE, .path = file };
+	struct console_spec spec = { .kind = kind, .path = kind == CONSOLE_FILE ? file : NULL };
 	const struct console_callbacks callbacks = { 0 };
 	struct errors errors = { 0 };
 	pthread_t threads[2];
-	uint8_t *all = malloc(BYTES + 1);
-	int fd;
 
-	assert_non_null(mkdtemp(folder));
-	snprintf(port, sizeof(port), "%s/port", folder);
-	snprintf(file, sizeof(file), "%s/file", folder);
+	atomic_store(&written, 0);
+	atomic_store(&visits, 0);
 	assert_int_equal(bench_create(), 0);
 	assert_int_equal(console_create(loop, &spec, &callbacks, &console), 0);
 	assert_int_equal(console_listen(console, port, &errors), 0);
@@ -85,20 +85,52 @@ static void every_byte_arrives_in_order(void **state)
 	console_destroy(console);
 	pthread_join(threads[1], NULL);
 	loop_destroy(loop);
+}
+
+static void a_file_gets_every_byte_in_order(void **state)
+{
+	uint8_t *all;
+	size_t len;
+	int fd;
+
+	run_console(CONSOLE_FILE);
+	len = atomic_load(&written);
+	all = malloc(len + 1);
 	fd = open(file, O_RDONLY);
-	assert_int_equal(read(fd, all, BYTES + 1), BYTES);
+	assert_int_equal(read(fd, all, len + 1), len);
 	close(fd);
-	for (size_t i = 0; i < BYTES; i++)
+	for (size_t i = 0; i < len; i++)
 		assert_int_equal(all[i], byte_at(i));
 	free(all);
-	unlink(port);
 	unlink(file);
-	rmdir(folder);
+}
+
+/* Where only they listen, the guest looks whether there is one. */
+static void visitors_alone(void **state)
+{
+	run_console(CONSOLE_NULL);
+}
+
+static int set_up(void **state)
+{
+	assert_non_null(mkdtemp(folder));
+	snprintf(port, sizeof(port), "%s/port", folder);
+	snprintf(file, sizeof(file), "%s/file", folder);
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	unlink(port);
+	return rmdir(folder);
 }
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { cmocka_unit_test(every_byte_arrives_in_order) };
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_file_gets_every_byte_in_order),
+		cmocka_unit_test(visitors_alone),
+	};
 
-	return cmocka_run_group_tests_name("console-race", tests, NULL, NULL);
+	return cmocka_run_group_tests_name("console-race", tests, set_up, tear_down);
 }
