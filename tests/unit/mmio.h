@@ -3,6 +3,7 @@
 #ifndef SLUICE_TESTS_UNIT_MMIO_H
 #define SLUICE_TESTS_UNIT_MMIO_H
 
+#include <errno.h>
 #include <linux/virtio_mmio.h>
 #include <pthread.h>
 #include <stdint.h>
@@ -14,6 +15,12 @@
 /* One a program. What a virtio device shows is held against what it answers, where its environment has it. */
 static __attribute__((unused)) struct device *device;
 static __attribute__((unused)) _Alignas(8) uint8_t registers[0x200];
+
+/* For what a device does with its lock held: its line, above all. */
+static inline void assert_device_locked(void)
+{
+	CHECK(pthread_mutex_trylock(&device->lock) == EBUSY);
+}
 
 static inline uint64_t mmio(uint64_t offset, unsigned size, bool write, uint64_t data)
 {

@@ -3,6 +3,8 @@
 #ifndef SLUICE_TESTS_UNIT_PL0XX_H
 #define SLUICE_TESTS_UNIT_PL0XX_H
 
+#include <errno.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -33,6 +35,8 @@ static inline void bench_irq_set(struct irq_line *line, bool level)
 {
 	struct bench *bench = container_of(line, struct bench, irq);
 
+	/* It changes with the device's lock held. */
+	CHECK(!bench->device || pthread_mutex_trylock(&bench->device->lock) == EBUSY);
 	bench->changes++;
 	bench->level = level;
 }

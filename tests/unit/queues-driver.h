@@ -26,6 +26,7 @@ static unsigned interrupts;
 
 static void count_interrupt(struct irq_line *line, bool level)
 {
+	assert_device_locked();
 	interrupts += level;
 }
 

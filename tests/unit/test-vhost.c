@@ -140,6 +140,7 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 
 static void count_interrupt(struct irq_line *line, bool level)
 {
+	assert_device_locked();
 	interrupts += level;
 }
 

@@ -36,6 +36,7 @@ enum { WRITE = VRING_DESC_F_WRITE, NEXT = VRING_DESC_F_NEXT };
 
 static void set_line(struct irq_line *line, bool level)
 {
+	assert_device_locked();
 	interrupts += level;
 }
 
