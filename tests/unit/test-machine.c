@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "board/errors.h"
+#include "board/guest-map.h"
 #include "board/guest-tree.h"
 #include "board/loader.h"
 #include "board/machine-internal.h"
@@ -79,8 +80,12 @@ static const struct device_class class = {
 static struct device device = { .class = &class, .id = "device0" };
 static char window; /* nothing looks into it */
 
+static uint8_t *stolen_time; /* NULL: vCPUs are told of none */
+static struct memory_slot last_slot;
+
 static int listener_open(struct listener *listener, const struct memory_slot *slot)
 {
+	last_slot = *slot;
 	return called("slot");
 }
 
@@ -105,13 +110,14 @@ int machine_create_parts(struct machine *of,
 	tell = on_event;
 	of->vcpus = (struct vcpus *)&window;
 	of->ram[0] = ram;
+	of->stolen_time = stolen_time;
 	of->devices[0].device = &device;
 	of->devices[0].window = (struct window *)&window;
 	slots_init(&of->slots);
 	guestmem_add(&of->mem,
 		&(struct guestmem_range){ .gpa = RAM_GPA, .size = RAM_BYTES, .hva = ram });
 	err = slots_add_listener(&of->slots, &listener);
-	return err ? err : slots_reserve(&of->slots, "memory", 1);
+	return err ? err : slots_reserve(&of->slots, "memory", 2);
 }
 
 void machine_destroy_parts(struct machine *of)
@@ -174,8 +180,11 @@ int vm_add_doorbells(struct vm *vm, const struct mmio_bus *bus)
 	return called("doorbells");
 }
 
+static struct gic_layout gic;
+
 int gic_create(struct vm *vm, const struct gic_layout *layout)
 {
+	gic = *layout;
 	return called("gic");
 }
 
@@ -195,12 +204,17 @@ void irq_pin_disconnect(struct irq_pin *pin)
 	note("no-irq");
 }
 
+static int kvm_fd;
+
 int __wrap_kvm_open(void);
 int __wrap_kvm_open(void)
 {
 	int err = called("kvm");
 
-	return err ? err : open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (err)
+		return err;
+	kvm_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	return kvm_fd;
 }
 
 void __wrap_window_attach(struct window *of, struct slots *slots);
@@ -263,6 +277,8 @@ int loader_load(struct loader *loader, const struct guestmem *mem, struct errors
 	memset(ret, 0, sizeof(*ret));
 	ret->entry_gpa = RAM_GPA + 0x200;
 	ret->tree_gpa = RAM_GPA + 0x1000;
+	ret->initrd_gpa = RAM_GPA + 0x8000;
+	ret->initrd_size = 0x123;
 	return called("load");
 }
 
@@ -271,6 +287,8 @@ static uint8_t seeds[2][72]; /* of this life and the last */
 int guest_tree_build(const struct machine_config *config, const struct guest_tree_input *input,
 	void **ret, size_t *ret_size)
 {
+	assert_int_equal(input->initrd_gpa, RAM_GPA + 0x8000);
+	assert_int_equal(input->initrd_size, 0x123);
 	memcpy(seeds[1], seeds[0], sizeof(seeds[0]));
 	memcpy(seeds[0], input->kaslr_seed, 8);
 	memcpy(seeds[0] + 8, input->rng_seed, 64);
@@ -329,6 +347,13 @@ static int create(bool no_reboot)
 	return machine_create(config, &options, loop, &errors, &made);
 }
 
+static void start(bool no_reboot)
+{
+	assert_int_equal(create(no_reboot), 0);
+	assert_int_equal(machine_start(machine), 0);
+	*trace = '\0';
+}
+
 static int set_up(void **state)
 {
 	log_set_sink(no_log);
@@ -351,13 +376,6 @@ static int tear_down(void **state)
 	free(config);
 	loop_destroy(loop);
 	return 0;
-}
-
-static void start(bool no_reboot)
-{
-	assert_int_equal(create(no_reboot), 0);
-	assert_int_equal(machine_start(machine), 0);
-	*trace = '\0';
 }
 
 static void stop_loop(struct loop_task *task)
@@ -392,11 +410,69 @@ static void made_and_unmade_in_order(void **state)
 	assert_called("run");
 	assert_int_equal(machine_state(machine), MACHINE_RUNNING);
 	assert_int_equal(machine_memory_bytes(machine), RAM_BYTES + 5 * MiB);
-	assert_int_equal(machine_slots(machine)->reserved, 1);
+	assert_int_equal(machine_slots(machine)->reserved, 2);
 	machine_destroy(machine);
 	assert_called("drain park quiesce no-slots no-vcpus no-vm no-window no-files no-parts");
 	assert_noticed("");
+	assert_int_equal(fcntl(kvm_fd, F_GETFD), -1);
 	machine_destroy(NULL);
+	assert_int_equal(last_slot.gpa, RAM_GPA);
+	assert_int_equal(last_slot.size, RAM_BYTES);
+	assert_ptr_equal(last_slot.hva, ram);
+}
+
+/* As the map of the guest has it; and 123 vCPUs have a place in the second range. */
+static void the_gic_is_where_the_map_says(void **state)
+{
+	start(false);
+	assert_int_equal(gic.dist_gpa, GIC_DIST_BASE);
+	assert_int_equal(gic.redist[0].gpa, GIC_REDIST_BASE);
+	assert_int_equal(gic.redist[0].count, 1);
+	assert_int_equal(gic.redist[1].count, 0);
+	assert_int_equal(gic.its_gpa, 0);
+	assert_int_equal(gic.interrupts, 32 + 256);
+	assert_false(gic.nested);
+	machine_destroy(machine);
+	config->cpu_count = GIC_REDIST_VCPUS + 2;
+	config->gic_version = 3;
+	config->its = true;
+	config->cpu_features = 1u << CPU_NESTED;
+	start(false);
+	assert_int_equal(gic.version, 3);
+	assert_int_equal(gic.redist[0].count, GIC_REDIST_VCPUS);
+	assert_int_equal(gic.redist[1].gpa, GIC_REDIST2_BASE);
+	assert_int_equal(gic.redist[1].count, 2);
+	assert_int_equal(gic.its_gpa, GIC_ITS_BASE);
+	assert_true(gic.nested);
+	machine_destroy(machine);
+}
+
+static void stolen_time_is_of_one_life(void **state)
+{
+	stolen_time = mmap(
+		NULL, STOLEN_TIME_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	start(false);
+	assert_int_equal(last_slot.gpa, STOLEN_TIME_BASE);
+	assert_int_equal(last_slot.size, STOLEN_TIME_SIZE);
+	assert_ptr_equal(last_slot.hva, stolen_time);
+	stolen_time[0] = stolen_time[STOLEN_TIME_SIZE - 1] = 7;
+	machine_reset(machine, "guest-reset");
+	serve();
+	assert_int_equal(stolen_time[0] + stolen_time[STOLEN_TIME_SIZE - 1], 0);
+	machine_destroy(machine);
+	munmap(stolen_time, STOLEN_TIME_SIZE);
+	stolen_time = NULL;
+}
+
+/* A machine that goes with news and a reset that wait: none of it comes. */
+static void what_waits_goes_with_it(void **state)
+{
+	start(false);
+	tell(machine, VCPUS_STOP, "why");
+	machine_reset(machine, "guest-reset");
+	machine_destroy(machine);
+	serve();
+	assert_noticed("");
 }
 
 /* Each of its calls refused, once: nothing of it is left. */
@@ -520,6 +596,19 @@ static void the_gravest_wins(void **state)
 		}
 }
 
+/* What was told counts once: then the mildest is news again. */
+static void news_is_taken(void **state)
+{
+	start(false);
+	tell(machine, VCPUS_PAUSE, "why");
+	serve();
+	tell(machine, VCPUS_POWER_OFF, "");
+	serve();
+	assert_int_equal(machine_state(machine), MACHINE_OFF);
+	assert_noticed("stop()shutdown(guest-shutdown)");
+	machine_destroy(machine);
+}
+
 /* What was told before a pause, or of the life before, is not of now. */
 static void late_news(void **state)
 {
@@ -635,12 +724,16 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		T(made_and_unmade_in_order),
+		T(the_gic_is_where_the_map_says),
+		T(stolen_time_is_of_one_life),
+		T(what_waits_goes_with_it),
 		T(each_call_of_making_it_fails),
 		T(a_reset_is_another_life),
 		T(a_reset_that_fails_ends_it),
 		T(no_reboot_ends_it),
 		T(each_event_has_its_end),
 		T(the_gravest_wins),
+		T(news_is_taken),
 		T(late_news),
 		T(buttons_and_the_watchdog),
 		T(several_tell_at_once),
