@@ -26,7 +26,7 @@ static unsigned interrupts;
 
 static void count_interrupt(struct irq_line *line, bool level)
 {
-	check_locked();
+	assert_device_locked();
 	interrupts += level;
 }
 

@@ -173,7 +173,7 @@ int __wrap_nanosleep(const struct timespec *pause, struct timespec *rest)
 
 static void count_interrupt(struct irq_line *line, bool level)
 {
-	check_locked();
+	assert_device_locked();
 	interrupts += level;
 }
 

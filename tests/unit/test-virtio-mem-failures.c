@@ -73,6 +73,7 @@ void *__wrap_realloc(void *old, size_t size)
 
 static void set_irq(struct irq_line *line, bool level)
 {
+	assert_device_locked();
 	interrupts += level;
 }
 

@@ -29,6 +29,7 @@ static uint64_t told_bytes;
 
 static void count_interrupt(struct irq_line *line, bool level)
 {
+	assert_device_locked();
 	interrupts += level;
 }
 

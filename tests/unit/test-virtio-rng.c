@@ -22,6 +22,7 @@ static struct window window = {
 
 static void count_interrupt(struct irq_line *line, bool level)
 {
+	assert_device_locked();
 	interrupts += level;
 }
 

@@ -1,0 +1,513 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The event loop and the log at their edges: a clock that the test turns, what epoll is asked, how many
+ * tasks a turn has, what is left after a stop, and what the host refuses.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "hyp/log.h"
+#include "hyp/loop.h"
+#include "hyp/util.h"
+#include "unit.h"
+
+/* ---- The host ---- */
+
+static uint64_t now_ms;
+static int timeouts[8]; /* that epoll was given */
+static unsigned waits, fail_at, calls;
+static int wait_error; /* of the next epoll_wait() */
+static int epoll_fd, wake_fd;
+static bool turns; /* epoll_wait() turns the clock by what it was given, and returns nothing */
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
+{
+	assert_int_equal(clock, CLOCK_MONOTONIC);
+	ret->tv_sec = (time_t)(now_ms / 1000);
+	ret->tv_nsec = (long)(now_ms % 1000) * 1000000 + 999999;
+	return 0;
+}
+
+static bool fails(void)
+{
+	errno = EMFILE;
+	return ++calls == fail_at;
+}
+
+int __real_epoll_create1(int flags);
+int __wrap_epoll_create1(int flags);
+int __wrap_epoll_create1(int flags)
+{
+	epoll_fd = fails() ? -1 : __real_epoll_create1(flags);
+	return epoll_fd;
+}
+
+int __real_eventfd(unsigned count, int flags);
+int __wrap_eventfd(unsigned count, int flags);
+int __wrap_eventfd(unsigned count, int flags)
+{
+	wake_fd = fails() ? -1 : __real_eventfd(count, flags);
+	return wake_fd;
+}
+
+int __real_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event);
+int __wrap_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event);
+int __wrap_epoll_ctl(int epoll, int op, int fd, struct epoll_event *event)
+{
+	return fails() ? -1 : __real_epoll_ctl(epoll, op, fd, event);
+}
+
+int __real_epoll_wait(int epoll, struct epoll_event *events, int max, int timeout);
+int __wrap_epoll_wait(int epoll, struct epoll_event *events, int max, int timeout);
+int __wrap_epoll_wait(int epoll, struct epoll_event *events, int max, int timeout)
+{
+	if (waits < ARRAY_SIZE(timeouts))
+		timeouts[waits] = timeout;
+	waits++;
+	if (wait_error) {
+		errno = wait_error;
+		wait_error = 0;
+		return -1;
+	}
+	assert_int_equal(max, 1); /* a handler may remove any watch */
+	if (turns && timeout > 0) {
+		now_ms += (uint64_t)timeout;
+		return 0;
+	}
+	return __real_epoll_wait(epoll, events, max, turns ? timeout : 0);
+}
+
+/* ---- The loop ---- */
+
+static struct loop *loop;
+static char order[256];
+
+static int set_up(void **state)
+{
+	now_ms = 1000000;
+	memset(order, 0, sizeof(order));
+	memset(timeouts, 0xee, sizeof(timeouts));
+	waits = calls = fail_at = 0;
+	wait_error = 0;
+	turns = true;
+	return loop_create(&loop);
+}
+
+static int tear_down(void **state)
+{
+	loop_destroy(loop);
+	return 0;
+}
+
+static void note(char c)
+{
+	order[strlen(order)] = c;
+}
+
+struct timer {
+	struct loop_timer timer;
+	char name;
+	bool stops;
+	uint64_t again_ms;   /* armed again; 0: not */
+	unsigned more;	     /* so often */
+	struct timer *other; /* that it cancels */
+};
+
+static void fired(struct loop_timer *timer)
+{
+	struct timer *one = container_of(timer, struct timer, timer);
+
+	assert_null(timer->loop);
+	note(one->name);
+	if (one->other)
+		loop_timer_cancel(&one->other->timer);
+	if (one->more && one->more--)
+		loop_timer_arm(loop, timer, one->again_ms);
+	if (one->stops)
+		loop_stop(loop);
+}
+
+#define TIMER(letter, ...)                                                                         \
+	{                                                                                          \
+		.timer.fired = fired, .name = letter, ##__VA_ARGS__                                \
+	}
+
+/* At its time, and not a millisecond before; those of one time in the order in which they were armed. */
+static void timers_at_their_time(void **state)
+{
+	struct timer a = TIMER('a'), b = TIMER('b'), c = TIMER('c'), d = TIMER('d', .stops = true);
+
+	loop_timer_arm(loop, &a.timer, 20);
+	loop_timer_arm(loop, &b.timer, 20);
+	loop_timer_arm(loop, &c.timer, 19);
+	loop_timer_arm(loop, &d.timer, 21);
+	assert_int_equal(loop_run(loop), 0);
+	assert_string_equal(order, "cabd");
+	assert_int_equal(timeouts[0], 19);
+	assert_int_equal(timeouts[1], 1);
+	assert_int_equal(timeouts[2], 1);
+	assert_int_equal(waits, 3);
+	assert_int_equal(now_ms, 1000021);
+}
+
+/* What fires late fires at once, one after the other, and what was cancelled by one does not. */
+static void late_timers(void **state)
+{
+	struct timer c = TIMER('c'), d = TIMER('d', .stops = true), e = TIMER('e');
+	struct timer a = TIMER('a', .other = &c, .again_ms = 5, .more = 2);
+
+	loop_timer_arm(loop, &a.timer, 1);
+	loop_timer_arm(loop, &c.timer, 2);
+	loop_timer_arm(loop, &d.timer, 15);
+	loop_timer_arm(loop, &e.timer, 15); /* behind the stop: the next run's */
+	now_ms += 4;
+	assert_int_equal(loop_run(loop), 0);
+	assert_string_equal(order, "aaad");
+	assert_non_null(e.timer.loop);
+	d = (struct timer)TIMER('d', .stops = true);
+	loop_timer_arm(loop, &d.timer, 0);
+	assert_int_equal(loop_run(loop), 0);
+	assert_string_equal(order, "aaaded");
+	assert_null(e.timer.loop);
+}
+
+/* None armed: for ever. Far away: no longer than a minute, after which it is looked at again. */
+static void how_long_it_waits(void **state)
+{
+	struct timer far = TIMER('f', .stops = true);
+	uint64_t from = now_ms;
+
+	loop_timer_arm(loop, &far.timer, 150000);
+	assert_int_equal(loop_run(loop), 0);
+	assert_int_equal(timeouts[0], 60000);
+	assert_int_equal(timeouts[1], 60000);
+	assert_int_equal(timeouts[2], 30000);
+	assert_int_equal(now_ms - from, 150000);
+	waits = 0;
+	loop_timer_arm(loop, &far.timer, UINT64_C(1) << 40);
+	loop_timer_cancel(&far.timer);
+	wait_error = EBADF;
+	assert_int_equal(loop_run(loop), -EBADF);
+	assert_int_equal(timeouts[0], -1);
+}
+
+/* A signal is none of its errors. */
+static void interrupted_it_goes_on(void **state)
+{
+	struct timer stop = TIMER('s', .stops = true);
+
+	loop_timer_arm(loop, &stop.timer, 5);
+	wait_error = EINTR;
+	assert_int_equal(loop_run(loop), 0);
+	assert_string_equal(order, "s");
+	assert_int_equal(waits, 2);
+}
+
+struct task {
+	struct loop_task task;
+	char name;
+	bool stops, again;
+};
+
+static void run_task(struct loop_task *task)
+{
+	struct task *one = container_of(task, struct task, task);
+
+	note(one->name);
+	if (one->again)
+		loop_post(loop, task);
+	if (one->stops)
+		loop_stop(loop);
+}
+
+#define TASK(letter, ...)                                                                          \
+	{                                                                                          \
+		.task.run = run_task, .name = letter, ##__VA_ARGS__                                \
+	}
+
+/* In the order in which they were posted; what waits behind a stop is the next run's. */
+static void tasks_in_order(void **state)
+{
+	struct task a = TASK('a'), b = TASK('b'), c = TASK('c', .stops = true), d = TASK('d'),
+		    e = TASK('e', .stops = true);
+
+	loop_post(loop, &a.task);
+	loop_post(loop, &b.task);
+	loop_post(loop, &a.task); /* waits already */
+	loop_post(loop, &c.task);
+	loop_post(loop, &d.task);
+	assert_int_equal(loop_run(loop), 0);
+	assert_string_equal(order, "abc");
+	loop_post(loop, &a.task);
+	loop_post(loop, &e.task);
+	assert_int_equal(loop_run(loop), 0);
+	assert_string_equal(order, "abcdae");
+}
+
+static void cancelled_from_each_place(void **state)
+{
+	for (unsigned which = 0; which < 4; which++) {
+		struct task tasks[] = { TASK('0'), TASK('1'), TASK('2') };
+		struct task stop = TASK('.', .stops = true);
+		char expected[] = "0123.";
+
+		memset(order, 0, sizeof(order));
+		for (unsigned i = 0; i < 3; i++)
+			loop_post(loop, &tasks[i].task);
+		if (which < 3) {
+			loop_task_cancel(loop, &tasks[which].task);
+			assert_false(tasks[which].task.queued);
+			loop_task_cancel(loop, &tasks[which].task);
+			loop_post(loop, &tasks[which].task); /* last now */
+			loop_task_cancel(loop, &tasks[which].task);
+		}
+		loop_post(loop, &stop.task);
+		assert_int_equal(loop_run(loop), 0);
+		*expected = '\0';
+		for (unsigned i = 0; i < 3; i++)
+			if (i != which)
+				strcat(expected, (char[]){ (char)('0' + i), 0 });
+		assert_string_equal(order, strcat(expected, "."));
+	}
+	/* All of them, and then another. */
+	struct task one = TASK('x'), stop = TASK('.', .stops = true);
+
+	memset(order, 0, sizeof(order));
+	loop_post(loop, &one.task);
+	loop_task_cancel(loop, &one.task);
+	loop_post(loop, &stop.task);
+	assert_int_equal(loop_run(loop), 0);
+	assert_string_equal(order, ".");
+}
+
+static struct loop_fd watch;
+static unsigned seen;
+static uint32_t seen_events;
+
+static void ready(struct loop_fd *of, uint32_t events)
+{
+	assert_ptr_equal(of, &watch);
+	seen++;
+	seen_events = events;
+	loop_stop(loop);
+}
+
+/* One that posts itself for ever keeps neither timers nor descriptors; and each turn has 64. */
+static void tasks_have_turns(void **state)
+{
+	static char letters[200];
+	struct task forever = TASK('t', .again = true);
+	struct task many[130];
+	int pipes[2];
+
+	assert_int_equal(pipe(pipes), 0);
+	assert_int_equal(write(pipes[1], "x", 1), 1);
+	watch = (struct loop_fd){ .fd = pipes[0], .events = EPOLLIN, .ready = ready };
+	seen = 0;
+	loop_post(loop, &forever.task);
+	assert_int_equal(loop_fd_add(loop, &watch), 0);
+	assert_int_equal(loop_run(loop), 0);
+	assert_int_equal(seen, 1);
+	assert_in_range(strlen(order), 0, 64);
+	loop_task_cancel(loop, &forever.task);
+	loop_fd_remove(&watch);
+
+	/* More than a turn's are not forgotten. */
+	memset(order, 0, sizeof(order));
+	memset(letters, 'm', 130);
+	for (unsigned i = 0; i < 130; i++) {
+		many[i] = (struct task)TASK('m', .stops = i == 129);
+		loop_post(loop, &many[i].task);
+	}
+	waits = 0;
+	assert_int_equal(loop_run(loop), 0);
+	assert_string_equal(order, letters);
+	assert_in_range(waits, 3, 4);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
+static void watches(void **state)
+{
+	struct timer stop = TIMER('s', .stops = true);
+	struct loop_fd file = { .fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC),
+		.events = EPOLLIN };
+	int pipes[2];
+
+	assert_int_equal(loop_fd_add(loop, &file), -EPERM);
+	assert_null(file.loop);
+	loop_fd_remove(&file); /* harmless */
+	close(file.fd);
+
+	assert_int_equal(pipe(pipes), 0);
+	watch = (struct loop_fd){ .fd = pipes[0], .events = EPOLLIN, .ready = ready };
+	seen = 0;
+	assert_int_equal(loop_fd_add(loop, &watch), 0);
+	assert_int_equal(write(pipes[1], "x", 1), 1);
+	/* The same events are no call; others are, and what is refused is not taken for done. */
+	calls = 0;
+	assert_int_equal(loop_fd_set_events(&watch, EPOLLIN), 0);
+	assert_int_equal(calls, 0);
+	fail_at = 1;
+	assert_int_equal(loop_fd_set_events(&watch, 0), -EMFILE);
+	assert_int_equal(watch.events, EPOLLIN);
+	fail_at = 0;
+	assert_int_equal(loop_fd_set_events(&watch, 0), 0);
+	assert_int_equal(calls, 2);
+	loop_timer_arm(loop, &stop.timer, 0);
+	assert_int_equal(loop_run(loop), 0);
+	assert_int_equal(seen, 0);
+	/* Taken up again, with what waited; and the other end's leaving is told though paused. */
+	assert_int_equal(loop_fd_set_events(&watch, EPOLLIN), 0);
+	assert_int_equal(loop_run(loop), 0);
+	assert_int_equal(seen_events, EPOLLIN);
+	assert_int_equal(loop_fd_set_events(&watch, 0), 0);
+	close(pipes[1]);
+	assert_int_equal(loop_run(loop), 0);
+	assert_int_equal(seen_events, EPOLLHUP);
+	assert_int_equal(seen, 2);
+	loop_fd_remove(&watch);
+	assert_null(watch.loop);
+	calls = 0;
+	loop_fd_remove(&watch);
+	assert_int_equal(calls, 0);
+	close(pipes[0]);
+}
+
+/* Stopped before it runs, it does nothing, once. */
+static void a_stop_counts_once(void **state)
+{
+	struct task task = TASK('t', .stops = true);
+
+	loop_stop(loop);
+	assert_int_equal(loop_run(loop), 0);
+	assert_int_equal(waits, 0);
+	loop_post(loop, &task.task);
+	assert_int_equal(loop_run(loop), 0);
+	assert_string_equal(order, "t");
+}
+
+static bool is_open(int fd)
+{
+	return fcntl(fd, F_GETFD) >= 0;
+}
+
+static void each_call_of_making_it_fails(void **state)
+{
+	struct loop *other = NULL;
+
+	for (unsigned at = 1; at <= 3; at++) {
+		calls = 0;
+		fail_at = at;
+		assert_int_equal(loop_create(&other), -EMFILE);
+		assert_null(other);
+		assert_false(is_open(epoll_fd));
+		assert_false(is_open(wake_fd));
+	}
+	fail_at = 0;
+	assert_int_equal(loop_create(&other), 0);
+	/* Neither goes to a program that is started, nor does anyone wait in loop_post(). */
+	assert_int_equal(fcntl(epoll_fd, F_GETFD), FD_CLOEXEC);
+	assert_int_equal(fcntl(wake_fd, F_GETFD), FD_CLOEXEC);
+	assert_true(fcntl(wake_fd, F_GETFL) & O_NONBLOCK);
+	loop_destroy(other);
+	assert_false(is_open(epoll_fd) || is_open(wake_fd));
+	loop_destroy(NULL);
+}
+
+/* ---- The log ---- */
+
+static char lines[4096];
+
+static void keep_line(enum log_level level, const char *line)
+{
+	snprintf(lines + strlen(lines), sizeof(lines) - strlen(lines), "%u:%s\n", level, line);
+}
+
+static void assert_logged(const char *expected)
+{
+	assert_string_equal(lines, expected);
+	*lines = '\0';
+}
+
+static void lines_come_as_they_are(void **state)
+{
+	char text[600], expected[520] = "0:";
+
+	*lines = '\0';
+	log_print(LOG_ERROR, "nobody hears");
+	assert_logged("");
+	log_set_sink(keep_line);
+	log_print(LOG_ERROR, "%s %d", "one", 1);
+	log_print(LOG_WARNING, "two");
+	log_print(LOG_INFO, "three");
+	assert_logged("0:one 1\n1:two\n2:three\n");
+	/* One that is too long is cut. */
+	memset(text, 'x', sizeof(text));
+	text[sizeof(text) - 1] = '\0';
+	log_print(LOG_ERROR, "%s", text);
+	memset(expected + 2, 'x', 511);
+	strcpy(expected + 2 + 511, "\n");
+	assert_logged(expected);
+	log_set_sink(NULL);
+	log_print(LOG_ERROR, "nobody hears");
+	assert_logged("");
+}
+
+static void a_budget_of_ten_seconds(void **state)
+{
+	struct log_limit limit = LOG_LIMIT(2);
+
+	*lines = '\0';
+	log_set_sink(keep_line);
+	for (unsigned i = 1; i <= 2; i++)
+		log_limited(&limit, LOG_INFO, "line %u", i);
+	assert_logged("2:line 1\n2:line 2\n");
+	log_limited(&limit, LOG_INFO, "dropped");
+	now_ms += 9999;
+	log_limited(&limit, LOG_INFO, "dropped");
+	assert_logged("");
+	now_ms++;
+	log_limited(&limit, LOG_WARNING, "line %u", 3);
+	assert_logged("1:2 more such lines were dropped\n1:line 3\n");
+	/* Another ten from here on, and what was dropped was said. */
+	now_ms += 9999;
+	log_limited(&limit, LOG_WARNING, "line %u", 4);
+	log_limited(&limit, LOG_WARNING, "dropped");
+	assert_logged("1:line 4\n");
+	now_ms++;
+	log_limited(&limit, LOG_ERROR, "line 5");
+	assert_logged("0:1 more such lines were dropped\n0:line 5\n");
+	now_ms += 10000;
+	log_limited(&limit, LOG_ERROR, "line 6");
+	assert_logged("0:line 6\n");
+	log_set_sink(NULL);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		T(timers_at_their_time),
+		T(late_timers),
+		T(how_long_it_waits),
+		T(interrupted_it_goes_on),
+		T(tasks_in_order),
+		T(cancelled_from_each_place),
+		T(tasks_have_turns),
+		T(watches),
+		T(a_stop_counts_once),
+		T(each_call_of_making_it_fails),
+		T(lines_come_as_they_are),
+		T(a_budget_of_ten_seconds),
+	};
+
+	return cmocka_run_group_tests_name("loop-edges", tests, NULL, NULL);
+}
