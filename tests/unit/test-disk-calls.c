@@ -3,6 +3,7 @@
 #include <errno.h>
 
 #include "disk-calls.h"
+#include "open-fds.h"
 
 /* ---- Reads and writes ---- */
 
@@ -277,14 +278,6 @@ static void the_end_takes_one_call(void **unused)
 
 /* ---- Opening and closing ---- */
 
-static int next_fd(void)
-{
-	int fd = dup(0);
-
-	close(fd);
-	return fd;
-}
-
 static void io_uring_or_threads(void **unused)
 {
 	struct disk_config how = config(false);
@@ -306,14 +299,14 @@ static void io_uring_or_threads(void **unused)
 	/* Neither: nothing stays open, nor locked. */
 	engine.threads_err = -EAGAIN;
 	for (unsigned direct = 0; direct < 2; direct++) {
-		int fd = next_fd();
+		unsigned fds = open_fds();
 
 		how.direct = direct;
 		err = disk_open(&how, loop, &disk);
 		assert_null(disk);
 		if (!direct || err != -EINVAL) /* a file system that takes no O_DIRECT */
 			assert_int_equal(err, -EAGAIN);
-		assert_int_equal(next_fd(), fd);
+		assert_int_equal(open_fds(), fds);
 	}
 	engine.uring_err = engine.threads_err = 0;
 	open_disk(false);
@@ -324,20 +317,20 @@ static void nothing_stays_open(void **unused)
 {
 	struct disk_config how = config(false);
 	char why[200];
-	int fd;
+	unsigned fds;
 
 	teardown(NULL);
-	fd = next_fd();
+	fds = open_fds();
 	assert_int_equal(disk_look(&how, true, why, sizeof(why)), 0);
-	assert_int_equal(next_fd(), fd);
+	assert_int_equal(open_fds(), fds);
 	open_disk(false);
-	assert_int_not_equal(next_fd(), fd);
+	assert_int_not_equal(open_fds(), fds);
 	teardown(NULL);
-	assert_int_equal(next_fd(), fd);
+	assert_int_equal(open_fds(), fds);
 	how.path = "/nowhere/at/all";
 	assert_int_equal(disk_open(&how, (struct loop *)&engine, &disk), -ENOENT);
 	assert_null(disk);
-	assert_int_equal(next_fd(), fd);
+	assert_int_equal(open_fds(), fds);
 }
 
 int main(void)

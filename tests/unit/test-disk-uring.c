@@ -11,6 +11,7 @@
 
 #include "devices/disk-uring.c"
 #include "fake-loop.h"
+#include "open-fds.h"
 #include "unit.h"
 
 #define BYTES (8 * MiB)
@@ -84,14 +85,6 @@ int __wrap_nanosleep(const struct timespec *time, struct timespec *rest)
 	host.pauses++;
 	host.paused_ns = time->tv_nsec;
 	return 0;
-}
-
-static int next_fd(void)
-{
-	int fd = dup(0);
-
-	close(fd);
-	return fd;
 }
 
 static int setup(void **unused)
@@ -179,7 +172,7 @@ static void no_ring_but_a_restricted_one(void **unused)
 {
 	int *const steps[] = { &host.files, &host.restrictions, &host.enable };
 	struct disk_engine *none = NULL;
-	int fd = next_fd();
+	unsigned fds = open_fds();
 
 	assert_int_equal(disk_uring_probe(), 0);
 	for (unsigned i = 0; i < ARRAY_SIZE(steps); i++) {
@@ -190,7 +183,7 @@ static void no_ring_but_a_restricted_one(void **unused)
 		assert_null(none);
 		assert_int_equal(*steps[i], 0);
 	}
-	assert_int_equal(next_fd(), fd);
+	assert_int_equal(open_fds(), fds);
 }
 
 /* The loop takes no more. */
@@ -199,7 +192,7 @@ static void half_made(void **unused)
 	static struct loop_fd filler[64];
 	struct disk_engine *none = NULL;
 	unsigned fillers = 0;
-	int fd = next_fd();
+	unsigned fds = open_fds();
 
 	while (!loop_fd_add(NULL, &filler[fillers]))
 		fillers++;
@@ -207,19 +200,19 @@ static void half_made(void **unused)
 	while (fillers)
 		loop_fd_remove(&filler[--fillers]);
 	assert_null(none);
-	assert_int_equal(next_fd(), fd);
+	assert_int_equal(open_fds(), fds);
 }
 
 static void a_ring_goes_with_its_disk(void **unused)
 {
-	int fd = next_fd();
+	unsigned fds = open_fds();
 	struct disk_engine *other;
 
 	assert_int_equal(disk_uring.create(NULL, file, 8, &other), 0);
-	assert_int_not_equal(next_fd(), fd);
+	assert_int_not_equal(open_fds(), fds);
 	loop_timer_arm(NULL, &container_of(other, struct uring, engine)->retry, 1);
 	disk_uring.destroy(other);
-	assert_int_equal(next_fd(), fd);
+	assert_int_equal(open_fds(), fds);
 }
 
 /* ---- What is asked of it ---- */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The device core: turns, what is in flight, what is dropped, and what the host refuses. */
 #include <errno.h>
-#include <fcntl.h>
 #include <sys/eventfd.h>
 
 #include "core-driver.h"
+#include "open-fds.h"
 
 #define RUNS (ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK)
 
@@ -338,15 +338,6 @@ int __wrap_eventfd(unsigned count, int flags)
 	refused = UINT32_MAX;
 	errno = EMFILE;
 	return -1;
-}
-
-static unsigned open_fds(void)
-{
-	unsigned count = 0;
-
-	for (int fd = 0; fd < 1024; fd++)
-		count += fcntl(fd, F_GETFD) != -1;
-	return count;
 }
 
 /* Each of a device's descriptors is refused in turn: nothing is left, and nobody else's is closed. */
