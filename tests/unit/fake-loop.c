@@ -15,7 +15,6 @@ static struct loop_task *tasks;
 static uint64_t now_ms = 1;
 static bool stopped;
 static unsigned refused;
-static struct loop_task *tasks;
 
 uint64_t loop_now_ms(void)
 {
@@ -156,42 +155,6 @@ void fake_loop_advance(uint64_t ms)
 	while (timers && timers->deadline_ms <= until)
 		fire_next();
 	now_ms = until;
-}
-
-void loop_post(struct loop *loop, struct loop_task *task)
-{
-	struct loop_task **at = &tasks;
-
-	if (task->queued)
-		return;
-	while (*at)
-		at = &(*at)->next;
-	*at = task;
-	task->next = NULL;
-	task->queued = true;
-}
-
-void loop_task_cancel(struct loop *loop, struct loop_task *task)
-{
-	for (struct loop_task **at = &tasks; *at; at = &(*at)->next)
-		if (*at == task) {
-			*at = task->next;
-			task->queued = false;
-			return;
-		}
-}
-
-unsigned fake_loop_run_tasks(void)
-{
-	unsigned count = 0;
-
-	for (; tasks; count++) {
-		struct loop_task *task = tasks;
-
-		loop_task_cancel(NULL, task);
-		task->run(task);
-	}
-	return count;
 }
 
 int loop_create(struct loop **ret)

@@ -20,7 +20,5 @@ unsigned fake_loop_watches(void);
 unsigned fake_loop_timers(void);
 /* The so manieth loop_fd_add() from now on is -ENOSPC; 0: none. */
 void fake_loop_refuse(unsigned nth);
-/* Runs the tasks that were posted; how many. */
-unsigned fake_loop_run_tasks(void);
 
 #endif
