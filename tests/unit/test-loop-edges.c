@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The event loop and the log at their edges: a clock that the test turns, what epoll is asked, how many
- * tasks a turn has, what is left after a stop, and what the host refuses.
+ * tasks a turn has, what is left after a stop, and what the host refuses. Both go by the one clock.
  */
 #include <errno.h>
 #include <fcntl.h>
