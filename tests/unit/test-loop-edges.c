@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The event loop and the log at their edges: a clock that the test turns, what epoll is asked, how many
- * tasks a turn has, what is left after a stop, and what the host refuses.
+ * tasks a turn has, what is left after a stop, and what the host refuses. Both go by the one clock.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -24,6 +25,8 @@ static int timeouts[8]; /* that epoll was given */
 static unsigned waits, fail_at, calls;
 static int wait_error; /* of the next epoll_wait() */
 static int epoll_fd, wake_fd;
+static unsigned delivered;  /* events */
+static unsigned waits_most; /* then it fails; 0: never */
 static bool turns; /* epoll_wait() turns the clock by what it was given, and returns nothing */
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
@@ -71,6 +74,8 @@ int __wrap_epoll_wait(int epoll, struct epoll_event *events, int max, int timeou
 	if (waits < ARRAY_SIZE(timeouts))
 		timeouts[waits] = timeout;
 	waits++;
+	if (waits == waits_most)
+		wait_error = EBADF;
 	if (wait_error) {
 		errno = wait_error;
 		wait_error = 0;
@@ -81,7 +86,10 @@ int __wrap_epoll_wait(int epoll, struct epoll_event *events, int max, int timeou
 		now_ms += (uint64_t)timeout;
 		return 0;
 	}
-	return __real_epoll_wait(epoll, events, max, turns ? timeout : 0);
+	int n = __real_epoll_wait(epoll, events, max, turns ? timeout : 0);
+
+	delivered += n > 0;
+	return n;
 }
 
 /* ---- The loop ---- */
@@ -94,7 +102,7 @@ static int set_up(void **state)
 	now_ms = 1000000;
 	memset(order, 0, sizeof(order));
 	memset(timeouts, 0xee, sizeof(timeouts));
-	waits = calls = fail_at = 0;
+	waits = calls = fail_at = delivered = waits_most = 0;
 	wait_error = 0;
 	turns = true;
 	return loop_create(&loop);
@@ -115,8 +123,9 @@ struct timer {
 	struct loop_timer timer;
 	char name;
 	bool stops;
-	uint64_t again_ms;   /* armed again; 0: not */
-	unsigned more;	     /* so often */
+	uint64_t again_ms; /* armed again; 0: not */
+	unsigned more;	   /* so often */
+	unsigned takes_ms;
 	struct timer *other; /* that it cancels */
 };
 
@@ -126,6 +135,7 @@ static void fired(struct loop_timer *timer)
 
 	assert_null(timer->loop);
 	note(one->name);
+	now_ms += one->takes_ms;
 	if (one->other)
 		loop_timer_cancel(&one->other->timer);
 	if (one->more && one->more--)
@@ -176,6 +186,33 @@ static void late_timers(void **state)
 	assert_int_equal(loop_run(loop), 0);
 	assert_string_equal(order, "aaaded");
 	assert_null(e.timer.loop);
+}
+
+/* What falls due while another one takes its time is not waited for, though descriptors come first. */
+static void due_meanwhile(void **state)
+{
+	struct timer slow = TIMER('a', .takes_ms = 10), next = TIMER('b', .stops = true);
+
+	loop_timer_arm(loop, &next.timer, 5);
+	loop_timer_arm(loop, &slow.timer, 0);
+	assert_int_equal(loop_run(loop), 0);
+	assert_string_equal(order, "ab");
+	assert_int_equal(waits, 1);
+	assert_int_equal(timeouts[0], 0);
+}
+
+/* Armed again, it moves. */
+static void a_timer_is_armed_once(void **state)
+{
+	struct timer a = TIMER('a'), b = TIMER('b', .stops = true);
+
+	loop_timer_arm(loop, &a.timer, 5);
+	loop_timer_arm(loop, &b.timer, 10);
+	loop_timer_arm(loop, &a.timer, 7);
+	loop_timer_arm(loop, &a.timer, 12);
+	assert_int_equal(loop_run(loop), 0);
+	assert_string_equal(order, "b");
+	loop_timer_cancel(&a.timer);
 }
 
 /* None armed: for ever. Far away: no longer than a minute, after which it is looked at again. */
@@ -231,6 +268,31 @@ static void run_task(struct loop_task *task)
 	{                                                                                          \
 		.task.run = run_task, .name = letter, ##__VA_ARGS__                                \
 	}
+
+static bool awake(void)
+{
+	struct pollfd wake = { .fd = wake_fd, .events = POLLIN };
+
+	return poll(&wake, 1, 0) == 1;
+}
+
+/* A loop that waits for ever hears of each, once. */
+static void posts_and_stops_wake_it(void **state)
+{
+	struct task task = TASK('t');
+
+	turns = false;
+	waits_most = 10;
+	assert_false(awake());
+	loop_post(loop, &task.task);
+	assert_true(awake());
+	assert_int_equal(loop_run(loop), -EBADF);
+	assert_string_equal(order, "t");
+	assert_int_equal(delivered, 1);
+	assert_false(awake());
+	loop_stop(loop);
+	assert_true(awake());
+}
 
 /* In the order in which they were posted; what waits behind a stop is the next run's. */
 static void tasks_in_order(void **state)
@@ -497,8 +559,11 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(timers_at_their_time),
 		T(late_timers),
+		T(due_meanwhile),
+		T(a_timer_is_armed_once),
 		T(how_long_it_waits),
 		T(interrupted_it_goes_on),
+		T(posts_and_stops_wake_it),
 		T(tasks_in_order),
 		T(cancelled_from_each_place),
 		T(tasks_have_turns),

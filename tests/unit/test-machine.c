@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A machine's life: what is made and unmade in which order, what comes of what its vCPUs tell, and of
- * several that tell at once. Its parts and KVM are played here, and write down who was called.
+ * several that tell at once. Its parts and KVM are played here, and write down who was called: that many
+ * stand-ins make it long.
  */
 #include <errno.h>
 #include <fcntl.h>
