@@ -1,103 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* virtio-mem: each request's verdict, the sizes, and a hundred thousand requests beside a model. */
 #include <errno.h>
-#include <linux/virtio_config.h>
-#include <linux/virtio_mem.h>
-#include <linux/virtio_mmio.h>
 #include <stdio.h>
-#include <stdlib.h>
 
-#include "devices/device.h"
-#include "devices/virtio-mem.h"
-#include "fake-loop.h"
-#include "fake-window.h"
-#include "hyp/irq.h"
-#include "hyp/log.h"
-#include "hyp/util.h"
-#include "mem-driver.h"
-#include "unit.h"
+#include "mem-node.h"
 
-#define BLOCK	  (2 * MiB)
-#define WINDOW	  (4 * GiB)
-#define BLOCKS	  (WINDOW / BLOCK)
-#define GPA	  UINT64_C(0x100000000)
-#define REQUESTED (1 * GiB)
-static struct window window;
-static void *node;
-static unsigned log_lines, changes_told;
+static unsigned changes_told;
 static uint64_t told_bytes;
-
-static void count_interrupt(struct irq_line *line, bool level)
-{
-	assert_device_locked();
-	interrupts += level;
-}
-
-static struct irq_line irq = { .set = count_interrupt };
-static const struct device_env env = {
-	.id = "vmem0",
-	.loop = (struct loop *)&driver,
-	.mem = &driver.mem,
-	.irq = &irq,
-	.registers = registers,
-	.window = &window,
-};
-
-/* ---- The node, written by property name as the board does ---- */
-
-static const struct property *find_property(const char *name)
-{
-	const struct property *property = virtio_mem_class.properties;
-
-	while (strcmp(property->name, name))
-		property++;
-	return property;
-}
-
-static void set_u64(const char *name, uint64_t value)
-{
-	memcpy((char *)node + find_property(name)->offset, &value, sizeof(value));
-}
-
-static void set_u32(const char *name, uint32_t value)
-{
-	memcpy((char *)node + find_property(name)->offset, &value, sizeof(value));
-}
-
-static void set_region(uint64_t gpa, uint64_t size)
-{
-	const struct property_region region = { .gpa = gpa, .size = size };
-
-	memcpy((char *)node + find_property("memory-region")->offset, &region, sizeof(region));
-}
-
-static void make_node(void)
-{
-	free(node);
-	node = calloc(1, virtio_mem_class.config_bytes);
-	virtio_mem_class.defaults(node);
-	set_region(GPA, WINDOW);
-}
-
-/* By block number. */
-static int ask(unsigned type, uint64_t block, unsigned blocks)
-{
-	return request(type, GPA + block * BLOCK, blocks);
-}
-
-static void count_log(enum log_level level, const char *line)
-{
-	log_lines++;
-}
-
-static void create(void)
-{
-	const struct window_limits limits = { .host_page_bytes = 4 * KiB, .max_slots = 1024 };
-
-	memset(&window, 0, sizeof(window));
-	virtio_mem_class.window(node, &limits, &window.config);
-	assert_int_equal(virtio_mem_class.create(node, &env, &device), 0);
-}
 
 static int setup(void **unused)
 {

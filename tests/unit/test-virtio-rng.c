@@ -6,6 +6,7 @@
 #include "fake-window.h"
 #include "hyp/irq.h"
 #include "hyp/log.h"
+#include "hyp/loop.h"
 #include "mmio-driver.h"
 #include "unit.h"
 
@@ -34,6 +35,39 @@ static const struct device_env env = {
 	.irq = &irq,
 	.registers = registers,
 };
+
+/* How the host's random bytes were asked for, how many it gives once if not 0, and what was wiped. */
+static struct {
+	ssize_t less;
+	size_t asked, wiped_bytes;
+	unsigned flags;
+	const void *filled, *wiped;
+} host;
+
+ssize_t __real_getrandom(void *ret, size_t len, unsigned flags);
+ssize_t __wrap_getrandom(void *ret, size_t len, unsigned flags);
+
+ssize_t __wrap_getrandom(void *ret, size_t len, unsigned flags)
+{
+	ssize_t less = host.less;
+
+	host.asked = len;
+	host.flags = flags;
+	host.filled = ret;
+	host.wiped = NULL;
+	host.less = 0;
+	return less < 0 ? less : __real_getrandom(ret, less ? (size_t)less : len, flags);
+}
+
+void __real_explicit_bzero(void *at, size_t len);
+void __wrap_explicit_bzero(void *at, size_t len);
+
+void __wrap_explicit_bzero(void *at, size_t len)
+{
+	host.wiped = at;
+	host.wiped_bytes = len;
+	__real_explicit_bzero(at, len);
+}
 
 static void no_log(enum log_level level, const char *line)
 {
@@ -173,6 +207,57 @@ static void one_turn_is_a_ring(void **unused)
 	assert_true(QUEUE_SIZE >= mmio(VIRTIO_MMIO_QUEUE_NUM_MAX, 4, false, 0));
 }
 
+/* What the host gives less of, or not at all, is less, or nothing; and no byte of it stays here. */
+static void the_host_gives_less(void **unused)
+{
+	static const struct {
+		ssize_t less;
+		uint32_t used;
+	} cases[] = { { 5, 5 }, { 1, 1 }, { -1, 0 } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		memset(driver.ram + FREE_AT, 0, 64);
+		driver_set(&driver, 0, RAM_GPA + FREE_AT, 64, VRING_DESC_F_WRITE, 0);
+		host.less = cases[i].less;
+		assert_int_equal(ask(), cases[i].used);
+		assert_int_equal(host.asked, 64);
+		assert_int_equal(host.flags, 0);
+		assert_true(zeros(driver.ram + FREE_AT + cases[i].used, 64 - cases[i].used));
+		assert_ptr_equal(host.wiped, host.filled);
+		assert_true(host.wiped_bytes >= host.asked);
+	}
+	assert_int_equal(ask(), 64);
+}
+
+/* A byte below what a buffer gets at most, that, and one more. */
+static void chain_bytes_at_their_edge(void **unused)
+{
+	for (uint32_t len = CHAIN_BYTES - 1; len <= CHAIN_BYTES + 1; len++) {
+		driver_set(&driver, 0, RAM_GPA + FREE_AT, len, VRING_DESC_F_WRITE, 0);
+		assert_int_equal(ask(), len < CHAIN_BYTES ? len : CHAIN_BYTES);
+		assert_int_equal(host.asked, len < CHAIN_BYTES ? len : CHAIN_BYTES);
+	}
+	assert_int_equal(mmio(VIRTIO_MMIO_QUEUE_NUM_MAX, 4, false, 0), 8);
+	mmio(VIRTIO_MMIO_QUEUE_SEL, 4, true, 1);
+	assert_int_equal(mmio(VIRTIO_MMIO_QUEUE_NUM_MAX, 4, false, 0), 0);
+}
+
+/* The loop takes no more: nothing is left, as the sanitizers see. */
+static void create_fails_cleanly(void **unused)
+{
+	struct loop_fd filler[32] = { 0 };
+	struct device *none = NULL;
+	unsigned fillers = 0;
+
+	while (!loop_fd_add(env.loop, &filler[fillers]))
+		fillers++;
+	assert_int_not_equal(virtio_rng_class.create(NULL, &env, &none), 0);
+	while (fillers)
+		loop_fd_remove(&filler[--fillers]);
+	assert_null(none);
+	virtio_rng_class.destroy(NULL);
+}
+
 static void reset_forgets(void **unused)
 {
 	driver_set(&driver, 0, RAM_GPA + FREE_AT, 8, VRING_DESC_F_WRITE, 0);
@@ -194,6 +279,9 @@ int main(void)
 		T(unplugged_or_nowhere),
 		T(empty_segment_breaks_the_ring),
 		T(one_turn_is_a_ring),
+		T(the_host_gives_less),
+		T(chain_bytes_at_their_edge),
+		T(create_fails_cleanly),
 		T(reset_forgets),
 	};
 
