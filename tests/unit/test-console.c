@@ -15,9 +15,10 @@
 
 #include "board/terminal.h"
 #include "hyp/util.h"
+#include "tests/unit/fds.h"
 
 static int saved_in, saved_out, fds[4]; /* fds: the test's own, closed at its end */
-static unsigned left, pressed;
+static unsigned left, pressed, fds_before;
 
 static void on_leave(void *opaque)
 {
@@ -34,6 +35,7 @@ static const struct console_callbacks callbacks = { .leave = on_leave, .power_bu
 
 static int setup(void **state)
 {
+	fds_before = open_fds();
 	saved_in = fcntl(0, F_DUPFD_CLOEXEC, 100);
 	saved_out = fcntl(1, F_DUPFD_CLOEXEC, 100);
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
@@ -53,7 +55,7 @@ static int teardown(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		if (fds[i] >= 0)
 			close(fds[i]);
-	return 0;
+	return open_fds() - fds_before;
 }
 
 /* stdin and stdout become these (-1: closed), which are closed here; then a console on them. */
@@ -337,6 +339,43 @@ static void output_pressed_back(void **state)
 	assert_int_equal(writable, 0); /* told once */
 }
 
+/* What was refused is remembered, though a byte went meanwhile: who was refused hears of the room. */
+static void refused_and_taken_between(void **state)
+{
+	static char some[8192];
+	size_t taken;
+
+	start_pipes();
+	taken = fill();
+	assert_int_equal(say("x"), 0);
+	take(fds[1], some, sizeof(some));
+	writable = 0;
+	UNTIL(say("y") == 1);
+	assert_int_equal(writable, 0); /* there is not much of it yet */
+	drain(fds[1], taken - sizeof(some));
+	UNTIL(writable);
+	assert_int_equal(writable, 1);
+}
+
+/* All three are somebody's, so that no file of the machine's gets one of their numbers. */
+static void closed_ones_are_claimed(void **state)
+{
+	int status;
+	pid_t pid = fork();
+
+	if (!pid) {
+		for (int fd = 0; fd <= 2; fd++)
+			close(fd);
+		console_claim_stdio();
+		status = 0;
+		for (int fd = 0; fd <= 2; fd++)
+			status |= fcntl(fd, F_GETFD) < 0;
+		_exit(status);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 /* A terminal whose other end does not read: POLLOUT promises little there. */
 static void output_to_a_stalled_terminal(void **state)
 {
@@ -596,6 +635,8 @@ int main(void)
 		T(all_closed),
 		T(output_to_a_file),
 		T(output_pressed_back),
+		T(refused_and_taken_between),
+		T(closed_ones_are_claimed),
 		T(output_to_a_stalled_terminal),
 		T(shared_files_keep_their_flags),
 		T(output_closed_by_its_reader),
