@@ -27,6 +27,7 @@ static unsigned log_lines;
 
 static inline void count_interrupt(struct irq_line *line, bool level)
 {
+	assert_device_locked();
 	interrupts += level;
 }
 
