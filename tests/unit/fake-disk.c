@@ -97,7 +97,7 @@ const struct disk_request *fake_disk_request(unsigned index)
 void fake_disk_end(unsigned index, int err)
 {
 	struct disk_request *request = flight[index];
-	uint8_t *at = fake_disk_contents + request->offset;
+	uint8_t *at;
 
 	count--;
 	memmove(flight + index, flight + index + 1, (count - index) * sizeof(flight[0]));
@@ -105,6 +105,7 @@ void fake_disk_end(unsigned index, int err)
 		request->done(request, err); /* of a disk without contents there */
 		return;
 	}
+	at = fake_disk_contents + request->offset;
 	if (!err && request->op >= DISK_DISCARD)
 		memset(at, 0, request->bytes);
 	for (unsigned i = 0; !err && i < request->iov_count; i++) {
