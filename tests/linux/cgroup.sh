@@ -3,6 +3,7 @@
 # hosts: 6.1 7.3
 # more-hosts: 6.12
 # memory: 2048
+# cpus: 1
 # timeout: 240
 # Machines with a window of 1 TiB in a cgroup of less than they plug: at the limit of huge pages the machine stops with
 # the cause, at the limit of their reservations a plug is BUSY, and at the limit of memory the kernel kills the process

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
 # memory: 4096
+# cpus: 1
 # timeout: 240
 # A guest whose memory cannot move, so that an unplug stalls; and its driver taken away and given back.
 

@@ -10,6 +10,12 @@
 
 . "$(dirname "$0")/lib.bash"
 
+# The host itself, without which no test means anything: it has /dev/kvm, and a way to each guest kernel.
+check "kvm-device" test -c /dev/kvm
+for v in 6.1 6.12 6.12-16k 7.3; do
+	check "guest-kernel-$v" eval '[ "$(head -c 60 "$GUESTS/$v/vmlinuz" | tail -c 4)" = "$(printf "ARM\x64")" ] && [ -s "$GUESTS/$v/initramfs" ]'
+done
+
 fills_and_keeps() { guest "$1" 300 "guest-tool fill $2 $3 && guest-tool verify && guest-tool release"; }
 guest_has() {
 	local total

@@ -63,9 +63,11 @@ main_job() {
 # The address that Sluice tells is found in the guest's own tables, which are of its pages.
 half=0x4000000 stray=0x10400c008
 strays() {
-	tree "$1" "$2" "$3" "$(usual_window "requested-size = $(cell64 $half);")" 'iomem=relaxed memhp_default_state=offline'
+	tree "$1" "$2" "$3" "$(usual_window "requested-size = $(cell64 $half);")" 'iomem=relaxed memhp_default_state=offline maxcpus=1'
 	run "$1"
 	check "$1: boots" booted "$1"
+	# On more CPUs than the host has, most of a boot is waiting for each other.
+	check "$1: its vCPUs come on" guest "$1" 120 'for c in /sys/devices/system/cpu/cpu[1-9]*; do echo 1 >$c/online; done'
 	check "$1: has $2 vCPUs" eval "[ \"\$(guest $1 60 nproc)\" = $2 ]"
 	check "$1: half a slot is plugged" until_true 60 exactly "$1" $((half))
 	check "$1: its driver goes" guest "$1" 300 'cd /sys/bus/virtio/drivers/virtio_mem && echo virtio0 >unbind'
