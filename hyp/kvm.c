@@ -105,7 +105,6 @@ int kvm_extension(int fd, unsigned capability)
 	return result < 0 ? 0 : result;
 }
 
-#ifdef __aarch64__
 /* Whether a VM could have this interrupt controller; asked of a VM made for the question. */
 static bool can_create(int vm, unsigned type)
 {
@@ -113,7 +112,19 @@ static bool can_create(int vm, unsigned type)
 
 	return kvm_ioctl(vm, KVM_CREATE_DEVICE, &device) == 0;
 }
-#endif
+
+static void probe_gics(int fd, struct kvm_limits *limits)
+{
+	/* A VM of 40 bits is type 0 (Documentation/virt/kvm/api.rst). */
+	int vm = kvm_ioctl_value(fd, KVM_CREATE_VM, limits->ipa_bits == 40 ? 0 : limits->ipa_bits);
+
+	if (vm < 0)
+		return;
+	limits->gicv2 = can_create(vm, KVM_DEV_TYPE_ARM_VGIC_V2);
+	limits->gicv3 = can_create(vm, KVM_DEV_TYPE_ARM_VGIC_V3);
+	limits->its = limits->gicv3 && can_create(vm, KVM_DEV_TYPE_ARM_VGIC_ITS);
+	close(vm);
+}
 
 static unsigned cpu_features(int fd)
 {
@@ -149,19 +160,8 @@ int kvm_probe(struct kvm_limits *ret)
 	limits.nisv = kvm_extension(fd, KVM_CAP_ARM_NISV_TO_USER) > 0;
 	limits.system_suspend = kvm_extension(fd, KVM_CAP_ARM_SYSTEM_SUSPEND) > 0;
 	limits.cpu_features = cpu_features(fd);
-#ifdef __aarch64__
-	/* Without KVM_CAP_ARM_VM_IPA_SIZE every VM has 40 bits (Documentation/virt/kvm/api.rst). */
-	if (!limits.ipa_bits)
-		limits.ipa_bits = 40;
-	int vm = kvm_ioctl_value(fd, KVM_CREATE_VM, limits.ipa_bits == 40 ? 0 : limits.ipa_bits);
-
-	if (vm >= 0) {
-		limits.gicv2 = can_create(vm, KVM_DEV_TYPE_ARM_VGIC_V2);
-		limits.gicv3 = can_create(vm, KVM_DEV_TYPE_ARM_VGIC_V3);
-		limits.its = limits.gicv3 && can_create(vm, KVM_DEV_TYPE_ARM_VGIC_ITS);
-		close(vm);
-	}
-#endif
+	if (limits.ipa_bits) /* arm64, since Linux 4.20 */
+		probe_gics(fd, &limits);
 	close(fd);
 	*ret = limits;
 	return 0;

@@ -35,10 +35,24 @@ int __wrap_open64(const char *path, int flags, ...)
 	return opened;
 }
 
+static unsigned gics;	 /* the kinds that a VM could have, a bit for each KVM_DEV_TYPE */
+static int vm;		 /* the VM that was asked, and of which type it was made */
+static uintptr_t vm_type;
+
 static int answer(int fd, unsigned long request, void *arg)
 {
-	if (request == KVM_CREATE_VM)
-		return __real_open64("/dev/null", O_RDWR | O_CLOEXEC);
+	const struct kvm_create_device *device = arg;
+
+	if (request == KVM_CREATE_VM) {
+		vm_type = (uintptr_t)arg;
+		vm = __real_open64("/dev/null", O_RDWR | O_CLOEXEC);
+		return vm;
+	}
+	if (request == KVM_CREATE_DEVICE) {
+		assert_int_equal(fd, vm);
+		assert_int_equal(device->flags, KVM_CREATE_DEVICE_TEST); /* none is made */
+		return gics & 1u << device->type ? 0 : -ENODEV;
+	}
 	if (request == KVM_GET_API_VERSION)
 		return version;
 	if (request == KVM_CHECK_EXTENSION)
@@ -126,6 +140,38 @@ static void limits_are_what_kvm_says(void **state)
 	assert_true(!limits.readonly_slots && !limits.nisv && limits.system_suspend);
 }
 
+/* A VM is asked, which is gone then; an ITS without a GICv3 is none. */
+static void gics_of_a_vm(void **state)
+{
+	static const struct {
+		unsigned gics;
+		bool gicv2, gicv3, its;
+	} cases[] = {
+		{ 0, false, false, false },
+		{ 1u << KVM_DEV_TYPE_ARM_VGIC_V2, true, false, false },
+		{ 1u << KVM_DEV_TYPE_ARM_VGIC_V3, false, true, false },
+		{ 1u << KVM_DEV_TYPE_ARM_VGIC_V3 | 1u << KVM_DEV_TYPE_ARM_VGIC_ITS, false, true, true },
+		{ 1u << KVM_DEV_TYPE_ARM_VGIC_V2 | 1u << KVM_DEV_TYPE_ARM_VGIC_ITS, true, false, false },
+	};
+	struct kvm_limits limits;
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		for (int bits = 40; bits <= 48; bits += 8) {
+			gics = cases[i].gics;
+			offered[KVM_CAP_ARM_VM_IPA_SIZE] = bits;
+			assert_int_equal(kvm_probe(&limits), 0);
+			assert_int_equal(limits.gicv2, cases[i].gicv2);
+			assert_int_equal(limits.gicv3, cases[i].gicv3);
+			assert_int_equal(limits.its, cases[i].its);
+			assert_int_equal(vm_type, bits == 40 ? 0 : bits);
+			assert_int_equal(fcntl(vm, F_GETFD), -1);
+		}
+	/* A KVM that is not arm64's is not asked for them. */
+	offered[KVM_CAP_ARM_VM_IPA_SIZE] = 0;
+	assert_int_equal(kvm_probe(&limits), 0);
+	assert_false(limits.gicv2 || limits.gicv3 || limits.its);
+}
+
 /* Pointer authentication takes two of KVM's, each other feature one. */
 static void features_by_capability(void **state)
 {
@@ -201,6 +247,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(why_there_is_no_kvm, begin, finish),
 		cmocka_unit_test_setup_teardown(what_kvm_does_not_know_is_none, begin, finish),
 		cmocka_unit_test_setup_teardown(limits_are_what_kvm_says, begin, finish),
+		cmocka_unit_test_setup_teardown(gics_of_a_vm, begin, finish),
 		cmocka_unit_test_setup_teardown(features_by_capability, begin, finish),
 		cmocka_unit_test(the_kernels_calls),
 	};
