@@ -149,16 +149,20 @@ static int teardown(void **state)
 	return open_fds() - fds_before;
 }
 
-/* Of `len` bytes, the header's in the first of three parts. */
+/* Of `len` bytes, the header's in the first of ten parts. */
 static int send_frame(size_t len)
 {
-	struct iovec iov[] = {
+	enum { PARTS = 10 };
+	const size_t step = (len - 5) / (PARTS - 2);
+	struct iovec iov[PARTS] = {
 		{ sent, NETDEV_HEADER - 5 },
 		{ sent + NETDEV_HEADER - 5, 10 },
-		{ sent + NETDEV_HEADER + 5, len - 5 },
 	};
 
-	return netdev->ops->send(netdev, iov, 3);
+	for (unsigned i = 2; i < PARTS; i++)
+		iov[i] = (struct iovec){ sent + NETDEV_HEADER + 5 + (i - 2) * step, step };
+	iov[PARTS - 1].iov_len = len - 5 - (PARTS - 3) * step;
+	return netdev->ops->send(netdev, iov, PARTS);
 }
 
 static void put(const void *data, size_t len)
