@@ -3,7 +3,7 @@
 #include <errno.h>
 
 #include "disk-calls.h"
-#include "open-fds.h"
+#include "fds.h"
 
 /* ---- Reads and writes ---- */
 

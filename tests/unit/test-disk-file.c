@@ -11,7 +11,7 @@
 
 #include "devices/disk-file.h"
 #include "hyp/util.h"
-#include "open-fds.h"
+#include "fds.h"
 #include "unit.h"
 
 static char folder[] = "/tmp/test-disk-file.XXXXXX", path[64];

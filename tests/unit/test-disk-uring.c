@@ -11,7 +11,7 @@
 
 #include "devices/disk-uring.c"
 #include "fake-loop.h"
-#include "open-fds.h"
+#include "fds.h"
 #include "unit.h"
 
 #define BYTES (8 * MiB)

@@ -4,7 +4,7 @@
 #include <sys/eventfd.h>
 
 #include "core-driver.h"
-#include "open-fds.h"
+#include "fds.h"
 
 #define RUNS (ACKNOWLEDGE | DRIVER | FEATURES_OK | DRIVER_OK)
 

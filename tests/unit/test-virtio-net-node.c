@@ -3,10 +3,12 @@
 #include "unit.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "devices/virtio-net-node.h"
 #include "devices/virtio-net.h"
@@ -145,6 +147,37 @@ static void reasons_of_the_other_taps(void **unused)
 	assert_string_equal(said, "tap-fd: is no tap interface's");
 }
 
+static int vhost_errno; /* what the host's kernel refuses /dev/vhost-net with; 0: it is there */
+
+int __wrap_open64(const char *path, int flags, ...);
+int __wrap_open64(const char *path, int flags, ...)
+{
+	assert_string_equal(path, "/dev/vhost-net");
+	assert_int_equal(flags, O_RDWR | O_CLOEXEC);
+	errno = vhost_errno;
+	return vhost_errno ? -1 : dup(0);
+}
+
+/* It is opened to see whether it can be, and closed again: `teardown` counts. */
+static void vhost_is_looked_for(void **unused)
+{
+	static const struct {
+		int err;
+		const char *says;
+	} cases[] = { { 0, "" }, { EACCES, "usermod -aG kvm" }, { ENOENT, "modprobe vhost_net" },
+		{ ENODEV, "modprobe vhost_net" }, { EMFILE, "Too many open files" } };
+	struct device_check check = { .error = note_error };
+	struct virtio_net_node node = { .tap = "tap0", .queue_pairs = 1, .vhost = true };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
+		said[0] = '\0';
+		vhost_errno = cases[i].err;
+		virtio_net_class.look(&node, &check);
+		assert_int_equal(!said[0], !cases[i].err);
+		assert_non_null(strstr(said, cases[i].says));
+	}
+}
+
 static unsigned fds_before;
 
 static int setup(void **unused)
@@ -169,6 +202,7 @@ int main(void)
 		TEST(rules_between_properties),
 		TEST(limits_of_properties),
 		TEST(reasons_of_the_other_taps),
+		TEST(vhost_is_looked_for),
 	};
 
 	return cmocka_run_group_tests_name("virtio-net-node", tests, NULL, NULL);
