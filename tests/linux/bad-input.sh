@@ -3,7 +3,7 @@
 # hosts: 6.12
 # memory: 2048
 # cpus: 1
-# timeout: 300
+# seconds: 15
 # Bad input gets its error and exit 1, nothing else: nothing on standard output, no core, no socket left behind. The
 # error names the file, or the path in the tree and the property. `sluice check` says the same as `sluice run`.
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
 # memory: 4096
-# timeout: 600
+# seconds: 75
 # The bare-metal guests' library, on a machine of its own; one that misuses every device; and a hundred such guests in
 # one host.
 

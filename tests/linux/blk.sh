@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
 # memory: 4096
-# timeout: 600
+# seconds: 45
 # A Linux guest's disks: files and a block device, past the host's cache or not, one that cannot be written; what the
 # guest finds of them, reads and writes, flushes, discards and zeroes, while its memory grows and shrinks; and what is
 # refused, with the words of it. Then the same by threads, as on a host that forbids io_uring.

@@ -4,7 +4,7 @@
 # more-hosts: 6.12
 # memory: 2048
 # cpus: 1
-# timeout: 240
+# seconds: 15
 # Machines with a window of 1 TiB in a cgroup of less than they plug: at the limit of huge pages the machine stops with
 # the cause, at the limit of their reservations a plug is BUSY, and at the limit of memory the kernel kills the process
 # and says so. A guest sees no abort in what it has plugged.

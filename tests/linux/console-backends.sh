@@ -3,7 +3,7 @@
 # hosts: 6.12
 # memory: 2048
 # cpus: 1
-# timeout: 300
+# seconds: 20
 # A console on each back end, and `sluice console`: attached to a Linux guest from a terminal and from pipes, detached,
 # taken over, and by somebody who never reads.
 

@@ -3,7 +3,7 @@
 # hosts: 6.12
 # memory: 2048
 # cpus: 1
-# timeout: 900
+# seconds: 30
 # Console and signals: the ways to end a machine and the exit status of each, standard input of every kind, and a
 # terminal that is as it was however the machine ended.
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
 # memory: 3072
-# timeout: 600
+# seconds: 45
 # The control socket of a real machine, spoken to as any QMP client would: every command, every event, and what
 # `sluice mem` says of a guest that follows, that dawdles and that cannot.
 

@@ -3,7 +3,7 @@
 # hosts: 6.12
 # memory: 3072
 # cpu: max,pauth-impdef=on
-# timeout: 400
+# seconds: 30
 # What a guest's CPUs have of the host's, each switched on and off in the tree; the clock that it is given; the interrupt
 # controllers; a thread's host CPUs and priority.
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
 # memory: 2048
-# timeout: 600
+# seconds: 65
 # The small devices: the watchdog's actions with bare-metal guests; then the host's random numbers, named ports, the
 # balloon and the watchdog as a Linux guest's drivers see them.
 

@@ -3,7 +3,7 @@
 # hosts: 6.12
 # memory: 4096
 # cpus: 1
-# timeout: 240
+# seconds: 30
 # A guest whose memory cannot move, so that an unplug stalls; and its driver taken away and given back.
 
 . "$(dirname "$0")/lib.bash"

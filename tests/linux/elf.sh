@@ -3,7 +3,7 @@
 # hosts: 6.12
 # memory: 2048
 # cpus: 1
-# timeout: 300
+# seconds: 15
 # Kernels of other kinds than the Image that every other test boots: a bare-metal ELF, and an Image.gz.
 
 . "$(dirname "$0")/lib.bash"

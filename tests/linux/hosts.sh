@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # machines: virt-gicv2 ampere raspi4 host-16k nested
 # memory: 3072
-# timeout: 900
+# seconds: 120
 # On each kind of host the machine of dts/ that is for it, and what the doctor says of it; the main job, with each guest
 # kernel that its CPU has the pages for; stray accesses on eight vCPUs; and the bare-metal guests, the basic one on 32 vCPUs where
 # the GIC has as many, the hostile one in a smaller window.

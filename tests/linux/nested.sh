@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # machines: nested
 # memory: 3072
-# timeout: 900
+# seconds: 105
 # A guest whose CPUs have EL2 is a host itself. A bare-metal one has a guest of its own that strays, behind both stages of
 # tables, and is told by its address. A Linux has /dev/kvm, and Sluice runs in it; what strays there, in a process and in
 # the kernel, is told too; the host forgets its shadow tables once for each slot that goes; it is reset and powers off.

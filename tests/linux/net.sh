@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
 # memory: 3072
-# timeout: 900
+# seconds: 60
 # A network card on a tap interface: its address and MTU, TCP both ways with every byte compared, frames of 64 KiB cut
 # by the other side, the cable pulled, memory that comes and goes meanwhile, and a reboot. Then one on passt: address by
 # DHCP, TCP both ways and by a forwarded port, the host's loopback out of reach, a reboot, and each of passt and Sluice

@@ -4,7 +4,7 @@
 # more-hosts: 6.12
 # memory: 2048
 # cpus: 1
-# timeout: 300
+# seconds: 20
 # A host that promises no more memory than it has (vm.overcommit_memory=2): a large window starts all the same, a guest
 # that asks for more than there is gets BUSY, and the refusal leaves no hole in the window for anything to land in.
 

@@ -3,7 +3,7 @@
 # hosts: 6.12
 # cpu: cortex-a72
 # memory: 2048
-# timeout: 600
+# seconds: 55
 # A Linux guest whose process stores where nothing is plugged: the process dies, not the guest, and Sluice says so, at a
 # bounded rate. With stray-access = "stop" the machine ends.
 

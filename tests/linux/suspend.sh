@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.1 7.3
 # more-hosts: 6.12
-# timeout: 240
+# seconds: 25
 # A guest that has grown suspends to memory, is woken by its clock, and finds everything as it was.
 
 . "$(dirname "$0")/lib.bash"
