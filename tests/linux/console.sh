@@ -139,6 +139,9 @@ check "usage-run-option" usage 2 run --fast "$work/guest.dts"
 check "usage-run-timeout" usage 2 run --timeout soon "$work/guest.dts"
 check "usage-run-value" usage 2 run "$work/guest.dts" --name
 check "usage-check" usage 2 check
+mapfile -t seventeen < <(for _ in $(seq 17); do printf '%s\n' --overlay "$work/guest.dts"; done)
+check "usage-check-seventeen-overlays" usage 2 check "$work/guest.dts" "${seventeen[@]}"
+check "usage-run-seventeen-overlays" usage 2 run "$work/guest.dts" "${seventeen[@]}"
 check "usage-mem" usage 2 mem
 check "usage-mem-timeout" usage 2 mem guest 1GiB --timeout -1
 check "usage-map" usage 2 map a b

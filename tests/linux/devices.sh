@@ -56,6 +56,7 @@ ram=$linux_ram
 
 tree linux 1 6.12 'rng0 { compatible = "sluice,virtio-rng"; }; watchdog { compatible = "sluice,watchdog"; };
 	console0 { compatible = "sluice,virtio-console"; ports = "term", "agent", "log=file:said"; terminal; };
+	console1 { compatible = "sluice,virtio-console"; ports = "other=file:other"; };
 	balloon0 { compatible = "sluice,virtio-balloon"; };
 	disk0 { compatible = "sluice,virtio-blk"; file = "disk"; read-only; };'
 truncate -s 256M "$work/disk"
@@ -79,12 +80,13 @@ draw() { guest linux 60 'head -c 32 /dev/hwrng | sha256sum'; }
 drawn=("$(draw)" "$(draw)")
 watch linux
 # A port is /dev/vport0pN where there is no udev; with nobody at the other end its input is at its end.
-check "ports-have-names" guest linux 60 'for p in term agent log; do ln -s "$(dirname $(grep -lx $p /sys/class/virtio-ports/*/name) | sed "s,.*/,/dev/,")" /dev/$p || exit; done'
+check "ports-have-names" guest linux 60 'for p in term agent log other; do ln -s "$(dirname $(grep -lx $p /sys/class/virtio-ports/*/name) | sed "s,.*/,/dev/,")" /dev/$p || exit; done'
 sum=$(guest linux 60 'head -c 500000 /dev/urandom >/bytes; sha256sum </bytes')
 same() { [ "$(tail -c 500000 "$1" | sha256sum)" = "$sum" ]; }
 check "port-to-a-file" eval "guest linux 60 'cat /bytes >/dev/log' && until_true 60 same $work/said"
+check "port-of-another-console" eval "guest linux 60 'echo by the other >/dev/other' && until_line 60 '^by the other' $work/other && ! grep 'by the other' $work/said"
 check "port-of-nobody-is-at-its-end" eval "[ \"\$(guest linux 60 'cat /dev/agent | wc -c')\" = 0 ]"
-check "no-such-port" eval "! $SLUICE console linux agnet 2>$work/err && grep -q 'the machine has: agent, log, term' $work/err"
+check "no-such-port" eval "! $SLUICE console linux agnet 2>$work/err && grep -q 'the machine has: agent, log, other, term' $work/err"
 # Opened by a guest that waits for somebody; then somebody who is slow, and somebody who is not.
 port() { until_true 60 seen linux ".event == \"VSERPORT_CHANGE\" and .data == {\"id\": \"agent\", \"open\": $1}"; }
 send linux 'head -c 5000000 /dev/zero >/dev/agent &'
