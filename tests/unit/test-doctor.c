@@ -8,9 +8,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "board/commandline.h"
 #include "board/doctor.h"
 #include "hyp/util.h"
 #include "unit.h"
+
+#define LANDLOCK_CREATE_RULESET 444 /* on all of Linux's architectures */
 
 static char root[] = "/tmp/test-doctor-XXXXXX", *report;
 static struct survey survey;
@@ -195,6 +198,44 @@ static void io_uring(void **state)
 	assert_int_equal(problems, 0);
 }
 
+static int landlock_errno; /* what the kernel that is asked refuses Landlock with */
+
+long __wrap_syscall(long number, ...);
+long __wrap_syscall(long number, ...)
+{
+	assert_int_equal(number, LANDLOCK_CREATE_RULESET);
+	errno = landlock_errno;
+	return -1;
+}
+
+/* The command asks this host's kernel: what it prints has the line. */
+static bool command_says(const char *text)
+{
+	char name[] = "doctor", *arguments[] = { name, NULL }, printed[8192] = "";
+	FILE *file = tmpfile();
+	int out = dup(STDOUT_FILENO);
+
+	assert_non_null(file);
+	fflush(stdout);
+	dup2(fileno(file), STDOUT_FILENO);
+	doctor_command(1, arguments);
+	fflush(stdout);
+	dup2(out, STDOUT_FILENO);
+	close(out);
+	rewind(file);
+	assert_int_not_equal(fread(printed, 1, sizeof(printed) - 1, file), 0);
+	fclose(file);
+	return strstr(printed, text) != NULL;
+}
+
+static void why_there_is_no_landlock(void **state)
+{
+	landlock_errno = EOPNOTSUPP;
+	assert_true(command_says("name landlock in lsm="));
+	landlock_errno = ENOSYS;
+	assert_true(command_says("CONFIG_SECURITY_LANDLOCK"));
+}
+
 static void landlock(void **state)
 {
 	assert_true(says("ok       Landlock, version 6"));
@@ -374,6 +415,7 @@ int main(void)
 		TEST(vhost),
 		TEST(io_uring),
 		TEST(landlock),
+		TEST(why_there_is_no_landlock),
 		TEST(systems_of_32_bits),
 		TEST(edges),
 		TEST(huge_pages),
