@@ -29,6 +29,7 @@ static struct control *control;
 static pthread_t thread;
 static _Atomic bool stalled;	 /* the guest does nothing more */
 static _Atomic uint64_t meddled; /* somebody else's request */
+static _Atomic uint64_t inflation_step;
 
 static void guest_turn(struct loop_timer *timer)
 {
@@ -43,7 +44,7 @@ static void guest_turn(struct loop_timer *timer)
 		fake_machine_plug(i, now < info->requested_bytes ? now + step : now - step);
 	}
 	if (!stalled && fake_balloon_actual < fake_balloon_requested)
-		fake_balloon_change(fake_balloon_actual + 32 * MiB);
+		fake_balloon_change(fake_balloon_actual + inflation_step);
 	loop_timer_arm(loop, timer, 20);
 }
 
@@ -69,6 +70,7 @@ static int open_bench(void **state)
 	fake_machine_init();
 	stalled = false;
 	meddled = 0;
+	inflation_step = 32 * MiB;
 	strcpy(folder, "/tmp/test-client-XXXXXX");
 	assert_non_null(mkdtemp(folder));
 	snprintf(path, sizeof(path), "%s/m.sock", folder);
@@ -238,6 +240,13 @@ static void slots_show_who_holds_them(void **state)
 	assert_run("slots --help", 0, "Usage: sluice slots");
 }
 
+/* What moves is waited for, though all of it takes longer than a stall may. */
+static void a_balloon_inflates_slowly(void **state)
+{
+	inflation_step = 2 * MiB; /* each 20 ms */
+	assert_run("balloon @ 64MiB --timeout 1", 0, "64 MiB left to the guest (256 MiB before), ");
+}
+
 static void balloon(void **state)
 {
 	assert_run("balloon @", 0, " memory  requested     left\n256 MiB    256 MiB  256 MiB\n");
@@ -264,6 +273,7 @@ int main(void)
 		TEST(other_request_is_told),
 		TEST(interrupt_leaves_the_request),
 		TEST(balloon),
+		TEST(a_balloon_inflates_slowly),
 		TEST(map_shows_slots),
 		TEST(slots_show_who_holds_them),
 	};
