@@ -4,6 +4,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <libfdt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -250,6 +251,20 @@ static void sources(void **state)
 	assert_file(tree_source_file("a.dtb", "/ { };", ""), NULL, "not a tree: it is text");
 }
 
+/* dtc would take such a name for options, of which one writes files. */
+static void a_name_is_no_option(void **state)
+{
+	const char *path = tree_source_file("-s.dts", "/dts-v1/; / { };", "");
+	int here = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	char folder[256];
+
+	snprintf(folder, sizeof(folder), "%.*s", (int)(strrchr(path, '/') - path), path);
+	assert_int_equal(chdir(folder), 0);
+	free(assert_file("-s.dts", NULL, NULL));
+	assert_int_equal(fchdir(here), 0);
+	close(here);
+}
+
 /* dtc reads the file again, which what comes through a pipe does not allow. */
 static void source_of_a_pipe(void **state)
 {
@@ -349,6 +364,7 @@ int main(void)
 		cmocka_unit_test(file_sizes),
 		cmocka_unit_test(looks),
 		cmocka_unit_test(sources),
+		cmocka_unit_test(a_name_is_no_option),
 		cmocka_unit_test(source_of_a_pipe),
 		cmocka_unit_test(overlays_keep_the_bounds),
 		cmocka_unit_test(overlays_without_a_place),
