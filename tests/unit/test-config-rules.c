@@ -62,6 +62,8 @@ static const struct rule {
 	{ "balloon-not-nested", NODE("b0 { compatible = \"sluice,virtio-balloon\"; };"), "&cpus { sluice,nested; };" NODE("b0 { compatible = \"sluice,virtio-balloon\"; };"), "/b0: not in a machine with sluice,nested" },
 
 	/* Reserved memory. */
+	{ "memory-reg-of-nothing", NULL, "&memory { reg; };", "/memory@40000000: reg: 0 bytes are not addresses of 2 and sizes of 2 cells" },
+	{ "linux-phandle", "&vmem0 { linux,phandle = <77>; };", "&vmem0 { linux,phandles = <77>; };", "/vmem0: linux,phandles: unknown" },
 	{ "reserved-size-cells", NULL, "&reserved { #size-cells = <1>; }; &growth { reg = <0x1 0x0 0xc0000000>; };", "/reserved-memory: #address-cells: #address-cells and #size-cells have to be the root's, <2> and <2>" },
 	{ "reserved-without-cells", NULL, "&reserved { /delete-property/ #size-cells; /delete-node/ growth@100000000; }; /delete-node/ &vmem0;", "/reserved-memory: #size-cells: write #size-cells" },
 	{ "reserved-ranges-not-empty", NULL, "&reserved { ranges = <0 0 0 0 0 1>; };", "/reserved-memory: ranges: has to stand here, empty" },
