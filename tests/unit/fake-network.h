@@ -43,7 +43,7 @@ extern unsigned refuse_active; /* this one of the others may not take part, from
 
 /* Nothing comes, nothing was sent. */
 void network_init(void);
-/* A frame of so many bytes with its header; who listens is told. */
+/* A frame of `len` bytes, its header among them, comes in; a client that listens is notified. */
 void network_comes(int len);
 
 #endif

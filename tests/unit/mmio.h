@@ -16,7 +16,7 @@
 static __attribute__((unused)) struct device *device;
 static __attribute__((unused)) _Alignas(8) uint8_t registers[0x200];
 
-/* For what only whoever holds the device's lock may call. */
+/* For callbacks that a device calls with its lock held: its interrupt line above all. */
 static inline void assert_device_locked(void)
 {
 	CHECK(pthread_mutex_trylock(&device->lock) == EBUSY);

@@ -34,7 +34,7 @@ static inline void bench_irq_set(struct irq_line *line, bool level)
 {
 	struct bench *bench = container_of(line, struct bench, irq);
 
-	/* Whoever decides on the line holds the lock; a device that is being made has none yet. */
+	/* A line changes with its device locked; a device that is being created has no lock yet. */
 	if (bench->device)
 		CHECK(pthread_mutex_trylock(&bench->device->lock) == EBUSY);
 	bench->changes++;

@@ -108,7 +108,7 @@ static uint64_t held(const struct backing *backing)
 	return (uint64_t)stat.st_blocks * 512;
 }
 
-/* Whoever is given the file has the guest's memory, and not a copy. */
+/* A process that has the memfd sees the guest's memory, and not a copy. */
 static void a_memfd_is_the_memory(void **state)
 {
 	struct backing backing;
@@ -128,7 +128,7 @@ static void a_memfd_is_the_memory(void **state)
 	assert_int_equal(pwrite(backing.fd, &byte, 1, 2 * BLOCK), 1);
 	assert_int_equal(backing.hva[2 * BLOCK], 0x77);
 	assert_int_equal(held(&backing), 2 * BLOCK);
-	/* What a balloon gives back the file gives back, to the page. */
+	/* A discarded page leaves the file too. */
 	assert_int_equal(backing_discard(&backing, 2 * BLOCK, BLOCK / 2), 0);
 	assert_int_equal(held(&backing), 2 * BLOCK - BLOCK / 2);
 	assert_int_equal(backing.hva[2 * BLOCK - 1], 0x5a);
@@ -217,7 +217,7 @@ static void huge_pages_are_reserved_elsewhere_first(void **state)
 	refused = 'm';
 	assert_int_equal(backing_plug(&backing, BLOCK, BLOCK), -ENOMEM);
 	assert_int_equal(count, 1);
-	/* They are reserved for whoever plugged them. */
+	/* Plugging reserved them. */
 	assert_int_equal(backing_discard(&backing, 0, BLOCK), -ENOTSUP);
 	assert_int_equal(backing_release(&backing, 0, BLOCK), 0);
 }

@@ -227,7 +227,7 @@ static void why_there_is_no_connection(void **unused)
 	assert_null(client);
 }
 
-/* Who does run is told: what answers in the folder, and nothing else that is there. */
+/* The error names the machines that run: sockets of the folder that answer, and no other file there. */
 static void who_runs(void **unused)
 {
 	static const char *const others[] = { "b.sock", "stale.sock", "c.other" };

@@ -101,7 +101,7 @@ static void wrong_machines(void **state)
 	assert_printed("vmlinuz: cannot be opened");
 }
 
-/* A warning is told, and the machine is good: any number of them. */
+/* A warning is printed, and the machine is good, however many there are. */
 static void warnings(void **state)
 {
 	char *change = NULL;

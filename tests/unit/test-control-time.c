@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What of the control socket depends on time, with a loop whose time passes when it is told to. */
+/* The time limits of the control socket, with a loop whose time the test turns. */
 #include "control-bench.h"
 
 #include "board/qmp.h"

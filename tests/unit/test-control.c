@@ -46,7 +46,7 @@ static void commands_answer(void **state)
 	peer_close(peer);
 }
 
-/* None is there; whoever asks for one goes on without. */
+/* There is none, and the callers go on without. */
 static void no_capabilities(void **state)
 {
 	struct peer *peer = peer_connect();

@@ -81,7 +81,7 @@ static void all_requests_end(void **state)
 		start(&asked[i]);
 	}
 	disk_submit(disk);
-	/* Both who waits for them, and the loop that is told. */
+	/* Both the thread that waits for them, and the loop that runs their completions. */
 	while (ended < ROUNDS / 2)
 		disk_wait(disk, false);
 	assert_int_equal(loop_run(loop), 0);
