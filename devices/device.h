@@ -2,7 +2,7 @@
 /*
  * What a device is. A device model knows its registers and nothing of the machine around it: not
  * its address, not its interrupt number, not KVM, not libfdt. The board reads the device's node by
- * the class's property table, into the class's configuration struct, and hands both to `create`
+ * the class's property table, into the class's configuration struct, and hands both to `init`
  * with an environment: guest memory, event loop, interrupt line, a window where the node names one.
  *
  * To add a device: its file with one `struct device_class`, a line in table.c and in meson.build,
@@ -16,15 +16,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "hyp/mmio.h"
+#include "hyp/kvm/mmio.h"
 
 struct chardev;
 struct guestmem;
 struct irq_line;
 struct listener;
 struct loop;
+struct state_part;
 struct window;
 struct window_config;
+struct virtio_transport;
 
 /* How a property is spelled in the tree, and what it becomes in the configuration struct. */
 enum property_type {
@@ -33,7 +35,7 @@ enum property_type {
 	PROPERTY_U64,	 /* exactly 8 bytes; uint64_t */
 	PROPERTY_STRING, /* one string; const char *, owned by the configuration */
 	PROPERTY_BYTES,	 /* `min` to `max` bytes; into an array of as many */
-	PROPERTY_FILE,	 /* a path, from the tree's folder if relative; const char *, as above */
+	PROPERTY_FILE, /* a path, from the tree's folder if relative; struct host_path, as above */
 	PROPERTY_CHOICE, /* one string out of `choices`; its index as uint32_t */
 	PROPERTY_REGION, /* phandle of a /reserved-memory node; struct property_region */
 	PROPERTY_PORTS,	 /* strings, each a port's name or NAME=BACKEND; struct property_ports */
@@ -60,6 +62,8 @@ struct property {
 	bool required;
 	uint64_t min, max;	    /* of numbers, inclusive; both 0: any */
 	const char *const *choices; /* of PROPERTY_CHOICE, ended by NULL */
+	/* Names something of the host's that is no file: a tree from elsewhere may not have it. */
+	bool host;
 };
 
 /* Where a class's check says what is wrong: once for each error, by property. */
@@ -67,7 +71,9 @@ struct device_check {
 	void (*error)(struct device_check *check, const char *property, const char *format, ...)
 		__attribute__((format(printf, 3, 4)));
 	uint64_t host_page_bytes;
-	bool running; /* of a look: the machine is about to run, and not only checked */
+	bool running; /* of a probe: the machine is about to run, and not only checked */
+	/* Set by a probe before it says that a file is not there: the board adds which folder it looked in. */
+	bool missing;
 };
 
 /* What a class needs to know to describe its window. */
@@ -79,18 +85,23 @@ struct window_limits {
 
 /* What a device is given; all of it outlives the device. */
 struct device_env {
-	const char *id;	     /* its node's name */
-	const char *machine; /* the machine's */
+	const char *id; /* its node's name */
+	/* A number of its own: the same each time that this machine starts on this host, for addresses and the like. */
+	uint64_t identity;
 	struct loop *loop;
 	struct guestmem *mem;
 	struct irq_line *irq;
-	/* Where a virtio device shows its own (hyp/registers.h); NULL: each read is an exit. */
+	const struct virtio_transport *transport; /* of a virtio device */
+	/* Where a virtio device shows its own (hyp/kvm/registers.h); NULL: each read is an exit. */
 	uint8_t *registers;
 	struct window *window;	      /* of classes with a `window`, else NULL */
 	struct chardev *chardev;      /* of the console, else NULL */
 	struct chardev *const *ports; /* of classes with a property of ports, in its order */
 	bool system_suspend;	      /* the guest can suspend to memory and come back */
 };
+
+/* What is to happen when the guest does not feed its watchdog. */
+enum watchdog_action { WATCHDOG_RESET, WATCHDOG_POWER_OFF, WATCHDOG_PAUSE, WATCHDOG_EVENT };
 
 enum device_kind { DEVICE_PLATFORM, DEVICE_VIRTIO };
 
@@ -99,10 +110,81 @@ struct device {
 	const char *id;
 	pthread_mutex_t lock; /* its registers and state; the bus holds it around region.access */
 	struct mmio_region region;
+	/* device_watch() */
+	void (*changed)(struct device *device, void *opaque);
+	void *opaque;
 };
+
+/*
+ * What follows of a running device is used on the loop's thread, without its lock.
+ *
+ * A value that it shows by a name: qom-get and qom-list. A table of them ends by one without a name.
+ */
+struct device_value {
+	const char *name;
+	const char *type; /* QEMU's word: "size" (bytes), "uint64", "bool" */
+	uint64_t (*get)(struct device *device, unsigned index);
+	unsigned index; /* which of those that `get` knows */
+	/* Of one that qom-set sets: 0, or -errno with what is wrong in words. NULL: it is read only. */
+	int (*set)(struct device *device, uint64_t value, char *ret_why, size_t len);
+	uint64_t max;	     /* that `set` is called with; 0: any */
+	const char *expects; /* in words: "a size of 0 or more" */
+	bool guest_memory; /* how much the guest is asked to have: refused beyond what its boot memory carries */
+	const struct device_value *members; /* of a structure: it has neither get nor set */
+};
+
+/* The event that says that a device has changed; control.c sends it, at most once a second. */
+enum device_event_kind {
+	EVENT_NONE,
+	EVENT_VALUE, /* "id", "qom-path", and the value by its name */
+	EVENT_LEFT,  /* "actual": what the value, of bytes, leaves of the guest's memory */
+	EVENT_PORTS, /* one for each port that was opened or closed: "id", "open" */
+};
+struct device_event {
+	enum device_event_kind kind;
+	const char *name;
+	const struct device_value *value;
+};
+
+/* What a device has in the guest's memory map that comes and goes: query-memory-devices. */
+struct device_memory {
+	uint64_t gpa, region_bytes, block_bytes; /* fixed */
+	uint64_t usable_bytes, requested_bytes, plugged_bytes;
+	uint16_t node; /* 0 where the tree gives none */
+	/* Why the host did not do what the guest asked for last; NULL: it did. */
+	const char *refused;
+	struct window *window;
+};
+
+/* Named ports. */
+struct device_ports {
+	unsigned (*open)(struct device *device); /* bit 1 << N: the guest has its Nth open */
+	const char *(*name)(struct device *device, unsigned port);
+	/* The size of the terminal behind a port, in characters. False where it has no port of this name. */
+	bool (*set_size)(struct device *device, const char *port, uint16_t columns, uint16_t rows);
+};
+
+/* Calls `changed` when something has changed that the class's event is about. One watcher; NULL ends it. */
+static inline void device_watch(
+	struct device *device, void (*changed)(struct device *device, void *opaque), void *opaque)
+{
+	device->changed = changed;
+	device->opaque = opaque;
+}
+
+/* For the model: it has changed. */
+static inline void device_changed(struct device *device)
+{
+	if (device->changed)
+		device->changed(device, device->opaque);
+}
+
+/* The value of that name, or NULL. */
+const struct device_value *device_value(const struct device *device, const char *name);
 
 struct device_class {
 	const char *compatible; /* of the node: "sluice,virtio-mem" */
+	size_t bytes;		/* of the model's struct, which begins with its struct device */
 	enum device_kind kind;
 	bool single;			   /* a machine has one at most */
 	const struct property *properties; /* ended by an entry without a name; NULL: none */
@@ -112,8 +194,8 @@ struct device_class {
 	void (*defaults)(void *config);
 	/* Rules between properties; those of one property stand in the table. May be NULL. */
 	void (*check)(const void *config, struct device_check *check);
-	/* Looks at what it will take of the host, files above all, before `create`. May be NULL. */
-	void (*look)(const void *config, struct device_check *check);
+	/* Looks at what it will take of the host, files above all, before `init`. May be NULL. */
+	void (*probe)(const void *config, struct device_check *check);
 	/*
 	 * For a class that wants a window: fills all of it but `name`. The board may ask again with
 	 * a smaller max_slots when the slots of all windows are over the budget.
@@ -121,25 +203,57 @@ struct device_class {
 	void (*window)(
 		const void *config, const struct window_limits *limits, struct window_config *ret);
 
+	/* Says what the guest sees of device_env.identity, as in "MAC 02:00:00:00:00:01"; or nothing. May be NULL. */
+	void (*identify)(const void *config, uint64_t identity, char *ret, size_t size);
 	/* How many workers of the host's kernel will serve it, whose tables of memory have a limit of their own. May be NULL. */
 	unsigned (*vhost_workers)(const void *config);
 	/* Why a machine with sluice,nested cannot have it. NULL: it can. */
 	const char *not_nested;
 
-	/* Makes the device; `config` lives as long as it does. 0 or -errno, with nothing left. */
-	int (*create)(const void *config, const struct device_env *env, struct device **ret);
+	/*
+	 * Fills the model's zeroed struct, of which device_create() has filled struct device but for its region; `config`
+	 * lives as long as it does. 0 or -errno; `finish` comes either way.
+	 */
+	int (*init)(struct device *device, const void *config, const struct device_env *env);
+	const struct device_value *values; /* NULL: none */
+	struct device_event event;
+	const struct device_ports *ports; /* NULL: none */
+	/*
+	 * Of a watchdog: calls `bite` whenever the guest has let its time pass, once a second at most. One watcher. NULL: it
+	 * is none.
+	 */
+	void (*watchdog)(struct device *device,
+		void (*bite)(struct device *device, enum watchdog_action action, void *opaque),
+		void *opaque);
+	/* NULL: it has none. */
+	void (*memory)(struct device *device, struct device_memory *ret);
 	/* The tables of guest memory kept for it (vhost.h): number `index`, or NULL. May be NULL. */
 	struct listener *(*listener)(struct device *device, unsigned index);
-	/* System reset: back to the state after create. vCPUs are parked, guest memory is new. */
+	/* System reset: back to the state after `init`. vCPUs are parked, guest memory is new. */
 	void (*reset)(struct device *device);
 	/* Ends what is in flight, before the loop waits for the vCPUs. They may run. May be NULL. */
 	void (*drain)(struct device *device);
-	/* Before a reset or destroy: stop what is under way in guest memory. May be NULL. */
+	/* Before a reset or the end: stop what is under way in guest memory. May be NULL. */
 	void (*quiesce)(struct device *device);
-	/* The machine is paused, its vCPUs parked, or runs again: the guest's time stands still. May be NULL. */
+	/*
+	 * The machine pauses, before what is in flight is drained and vCPUs are parked, or runs again: meanwhile the
+	 * guest's time stands still, and nothing begins in its memory. A reset ends it too. May be NULL.
+	 */
 	void (*pause)(struct device *device, bool paused);
-	void (*destroy)(struct device *device);
+	/* What is saved of it (state.h): its own, and then what it has in common with others; ended by NULL. */
+	const struct state_part *state[3];
+	/* Frees what `init` allocated and opened, also if `init` failed halfway. */
+	void (*finish)(struct device *device);
 };
+
+/*
+ * Makes a device of a class; `config` and all that `env` names outlive it. 0, or -ENOMEM and what the class's `init`
+ * fails with: then *ret is untouched and nothing is left. Both on the loop's thread.
+ */
+int device_create(const struct device_class *class, const void *config,
+	const struct device_env *env, struct device **ret);
+/* Takes NULL. */
+void device_destroy(struct device *device);
 
 /* Every class a tree may name, ended by NULL. */
 extern const struct device_class *const device_table[];

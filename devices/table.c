@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The devices a tree may name. */
+#include "devices/arm/sp805.h"
 #include "devices/device.h"
-#include "devices/sp805.h"
-#include "devices/virtio-balloon.h"
-#include "devices/virtio-blk.h"
-#include "devices/virtio-console.h"
-#include "devices/virtio-mem.h"
-#include "devices/virtio-net.h"
-#include "devices/virtio-rng.h"
-#include "devices/virtio-vsock.h"
+#include "devices/virtio/virtio-balloon.h"
+#include "devices/virtio/virtio-blk.h"
+#include "devices/virtio/virtio-console.h"
+#include "devices/virtio/virtio-mem.h"
+#include "devices/virtio/virtio-net.h"
+#include "devices/virtio/virtio-rng.h"
+#include "devices/virtio/virtio-vsock.h"
 
 const struct device_class *const device_table[] = {
 	&virtio_balloon_class,

@@ -29,6 +29,11 @@ trap leave EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
+# A script that says nothing else of itself shows its head for -h and --help.
+case ${1:-} in
+-h | --help) grep -q -e '--help)' "$0" || { sed -n '3,$!d; /^#/!q; s/^# \{0,1\}//p' "$0"; exit 0; } ;;
+esac
+
 say() { printf '%s\n' "$*" >&2; }
 # die WHAT-FAILED [WHAT-TO-DO]
 die() { printf '%s: %s\n' "$me" "$1" >&2; [ $# -lt 2 ] || printf '  %s\n' "${@:2}" >&2; exit 1; }
@@ -120,7 +125,7 @@ prepare_here() {
 	"$top/toolchain/initramfs" guest "$@"
 	for v in "$@"; do
 		mkdir -p "$cache/guests/$v"
-		ln -sfn "$cache/kernels/$v/vmlinuz" "$cache/guests/$v/vmlinuz"
+		ln -sfn "$cache/kernels/$v"/vmlinuz* "$cache/guests/$v/"
 		ln -sfn "$cache/kernels/$v/initramfs-guest" "$cache/guests/$v/initramfs"
 	done
 	here=(env "TOP=$top" "GUESTS=$cache/guests" "BUILD=$cache/build-arm64"

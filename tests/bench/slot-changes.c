@@ -24,14 +24,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "hyp/addrspace.h"
-#include "hyp/kvm-slots.h"
-#include "hyp/kvm.h"
-#include "hyp/loop.h"
-#include "hyp/slots.h"
-#include "hyp/util.h"
-#include "hyp/vm.h"
-#include "hyp/window.h"
+#include "hyp/base/loop.h"
+#include "hyp/base/util.h"
+#include "hyp/kvm/kvm.h"
+#include "hyp/kvm/vm.h"
+#include "hyp/memory/addrspace.h"
+#include "hyp/memory/kvm-slots.h"
+#include "hyp/memory/slots.h"
+#include "hyp/memory/window.h"
 
 #define BLOCK	   (2 * MiB)
 #define SLOT	   (2 * BLOCK)

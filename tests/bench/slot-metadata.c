@@ -15,12 +15,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "hyp/kvm-slots.h"
-#include "hyp/kvm.h"
-#include "hyp/loop.h"
-#include "hyp/slots.h"
-#include "hyp/util.h"
-#include "hyp/window.h"
+#include "hyp/base/loop.h"
+#include "hyp/base/util.h"
+#include "hyp/kvm/kvm.h"
+#include "hyp/memory/kvm-slots.h"
+#include "hyp/memory/slots.h"
+#include "hyp/memory/window.h"
 
 #define GPA	(4 * GiB)
 #define WINDOW	(1 * TiB)

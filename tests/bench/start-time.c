@@ -2,7 +2,8 @@
 /*
  * start-time ROUNDS NAME COMMAND... [-- NAME COMMAND...]...: starts each command ROUNDS times, in turn,
  * and prints for each a line "NAME FIRST END", medians in milliseconds: from before the process is made to
- * the first byte that it writes to its standard output, and to its end.
+ * the first byte that it writes to its standard output (its end, where it writes nothing), and to its end.
+ * Words NAME=VALUE before a command stand in its environment.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -14,10 +15,11 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "hyp/util.h"
+#include "hyp/base/util.h"
 
-#define COMMANDS_MAX 8
+#define COMMANDS_MAX 16
 #define ROUNDS_MAX   1000
+#define SETTINGS_MAX 8
 
 extern char **environ;
 
@@ -29,31 +31,36 @@ static double milliseconds(void)
 	return (double)now.tv_sec * 1e3 + (double)now.tv_nsec / 1e6;
 }
 
-/* One run; 0, or -1 where it said nothing or failed. */
+/* One run; 0, or -1 where it failed. */
 static int run(char **command, double *ret_first, double *ret_end)
 {
+	char *environment[SETTINGS_MAX + 1] = { NULL }, **settings = environ;
 	posix_spawn_file_actions_t actions;
 	double start, first = -1;
 	char buffer[4096];
 	int out[2], status;
 	pid_t pid;
 
+	for (int i = 0; i < SETTINGS_MAX && strchr(*command, '='); i++) {
+		environment[i] = *command++;
+		settings = environment;
+	}
 	CHECK(pipe2(out, O_CLOEXEC) == 0);
 	CHECK(posix_spawn_file_actions_init(&actions) == 0);
 	CHECK(posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0) == 0);
 	CHECK(posix_spawn_file_actions_adddup2(&actions, out[1], 1) == 0);
 	start = milliseconds();
-	status = posix_spawnp(&pid, command[0], &actions, NULL, command, environ);
+	status = posix_spawnp(&pid, command[0], &actions, NULL, command, settings);
 	posix_spawn_file_actions_destroy(&actions);
 	close(out[1]);
 	while (status == 0 && read(out[0], buffer, sizeof(buffer)) > 0)
 		if (first < 0)
 			first = milliseconds() - start;
 	close(out[0]);
-	if (status != 0 || waitpid(pid, &status, 0) != pid || status != 0 || first < 0)
+	if (status != 0 || waitpid(pid, &status, 0) != pid || status != 0)
 		return -1;
 	*ret_end = milliseconds() - start;
-	*ret_first = first;
+	*ret_first = first < 0 ? *ret_end : first;
 	return 0;
 }
 
@@ -90,7 +97,7 @@ int main(int argc, char **argv)
 	for (int i = 0; i < count; i++) {
 		qsort(first[i], (size_t)rounds, sizeof(**first), compare);
 		qsort(end[i], (size_t)rounds, sizeof(**end), compare);
-		printf("%s %.0f %.0f\n", *names[i], first[i][rounds / 2], end[i][rounds / 2]);
+		printf("%s %.2f %.2f\n", *names[i], first[i][rounds / 2], end[i][rounds / 2]);
 	}
 	return 0;
 }

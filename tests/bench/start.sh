@@ -6,9 +6,10 @@
 
 . "$TOP/tests/bench/beside.bash"
 
-hello=$BUILD/tests/kvm/hello
+hello=$BUILD/tests/guests/bare/guest-hello
 tree start 1 none
-sed -i "s|vmlinuz-none|$hello|; /sluice,initrd/d" "$work/start.dts"
+cp "$hello" "$work/hello"
+sed -i "s|vmlinuz-none|hello|; /sluice,initrd/d" "$work/start.dts"
 dtc -q -o "$work/start.dtb" "$work/start.dts"
 cp "$BUILD/tests/bench/start-time" "$work/"
 "$work/start-time" "${ROUNDS:-11}" source "$SLUICE" run "$work/start.dts" -- binary "$SLUICE" run "$work/start.dtb" -- \
@@ -34,7 +35,7 @@ idle qemu
 host_line
 printf '\n| monitor | first byte | ended | resident beside the memory of an idle Linux guest |\n|---|---|---|---|\n'
 # row LABEL COMMAND MACHINE
-row() { awk -v label="$1" -v name="$2" -v kib="$(cat "$work/$3.beside")" '$1 == name { print "| " label " | " $2 " ms | " $3 " ms | " kib " KiB |" }' "$work/times"; }
+row() { awk -v label="$1" -v name="$2" -v kib="$(cat "$work/$3.beside")" '$1 == name { printf "| %s | %.0f ms | %.0f ms | %s KiB |\n", label, $2, $3, kib }' "$work/times"; }
 row 'Sluice, from a .dts' source sluice
 row 'Sluice, from a .dtb' binary sluice
 row QEMU qemu qemu

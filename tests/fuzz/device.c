@@ -6,10 +6,11 @@
 #include <linux/virtio_mmio.h>
 #include <string.h>
 
-#include "devices/virtio.h"
-#include "hyp/irq.h"
-#include "hyp/util.h"
-#include "tests/unit/fake-loop.h"
+#include "devices/virtio/virtio-mmio.h"
+#include "devices/virtio/virtio.h"
+#include "hyp/base/util.h"
+#include "hyp/kvm/irq.h"
+#include "tests/unit/helpers/fake-loop.h"
 
 enum {
 	STEP_NOTIFY = STEPS_OF_MEMORY,
@@ -196,7 +197,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static _Alignas(16) uint8_t node[1024];
 	const struct device_env env = {
 		.id = "fuzz",
-		.machine = "machine",
+		.transport = &virtio_mmio_transport,
 		.loop = (struct loop *)&device,
 		.irq = &line,
 		.registers = registers,
@@ -214,7 +215,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (fuzz_target.node)
 		fuzz_target.node(node, input_take(&input, 1));
 	fuzz_mem_start();
-	CHECK(!class->create(node, &env, &device));
+	CHECK(!device_create(class, node, &env, &device));
 	virtio = container_of(device, struct virtio_device, base);
 	start(&input);
 	while (input.at < input.end) {
@@ -228,7 +229,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	CHECK(!virtio->state.status && !virtio->all_in_flight && !fuzz_mem.pins);
 	if (fuzz_target.check)
 		fuzz_target.check(device, true);
-	class->destroy(device);
+	device_destroy(device);
 	CHECK(!fake_loop_watches() && !fake_loop_timers());
 	return 0;
 }

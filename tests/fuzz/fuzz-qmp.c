@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "board/qmp.h"
-#include "hyp/util.h"
+#include "board/control/qmp.h"
+#include "hyp/base/util.h"
 #include "tests/fuzz/fuzz.h"
 
 static json_t *run(struct qmp *qmp, json_t *arguments)

@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Fuzzes a balloon's pages and reports, on a host that may be slow to take them. What is given back has to be
- * the guest's, whole pages, and in the window plugged (tests/unit/fake-window.c).
+ * the guest's, whole pages, and in the window plugged (tests/unit/helpers/fake-window.c).
  */
 #include <sanitizer/asan_interface.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "devices/virtio-balloon.h"
-#include "hyp/kvm.h"
-#include "hyp/util.h"
+#include "devices/virtio/virtio-balloon.h"
+#include "hyp/base/util.h"
+#include "hyp/kvm/kvm.h"
 #include "tests/fuzz/device.h"
-#include "tests/unit/fake-loop.h"
+#include "tests/unit/helpers/fake-loop.h"
 
 static struct kvm_seam kernel;
 static unsigned call_ms;
@@ -28,6 +28,10 @@ static int advise(void *at, size_t size, int advice)
 
 static void make_node(void *node, uint8_t how)
 {
+	*(struct virtio_balloon_node *)node = (struct virtio_balloon_node){
+		.deflate_on_oom = how >> 7,
+		.statistics_interval_sec = how >> 4 & 7,
+	};
 	kernel = kvm_kernel;
 	kernel.advise = advise;
 	kvm_seam = &kernel;
@@ -39,6 +43,8 @@ static void host(struct device *device, struct input *input)
 	uint8_t what = input_take(input, 1);
 
 	call_ms = what & 15;
+	if (what & 32)
+		virtio_balloon_set_interval(device, what & 3);
 	if (what & 128)
 		virtio_balloon_request(device, input_take(input, what & 64 ? 8 : 3));
 }
@@ -46,7 +52,8 @@ static void host(struct device *device, struct input *input)
 static void check(struct device *device, bool at_rest)
 {
 	CHECK(is_aligned(virtio_balloon_requested(device), 4096));
-	CHECK(!at_rest || !virtio_balloon_actual(device));
+	CHECK(is_aligned(virtio_balloon_given(device), 4096));
+	CHECK(!at_rest || (!virtio_balloon_actual(device) && !virtio_balloon_given(device)));
 }
 
 const struct fuzz_target fuzz_target = { &virtio_balloon_class, make_node, host, check };

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Fuzzes a disk's requests, which end in any order and in any way. The disk holds its callers to its
- * contract (tests/unit/fake-disk.c); the device has to let go of all that it pinned.
+ * contract (tests/unit/helpers/fake-disk.c); the device has to let go of all that it pinned.
  */
 #include <errno.h>
 
-#include "devices/virtio-blk.h"
-#include "hyp/util.h"
+#include "devices/virtio/virtio-blk.h"
+#include "hyp/base/util.h"
 #include "tests/fuzz/device.h"
-#include "tests/unit/fake-disk.h"
+#include "tests/unit/helpers/fake-disk.h"
 
 static void make_node(void *node, uint8_t how)
 {
 	*(bool *)fuzz_property(node, "read-only", PROPERTY_FLAG) = how & 1;
-	fake_disk_block_bytes = how & 2 ? 4096 : 512;
+	*(uint32_t *)fuzz_property(node, "logical-block-size", PROPERTY_U32) = how & 2 ? 4096 : 512;
 }
 
 /* Ends one of the requests in flight. */

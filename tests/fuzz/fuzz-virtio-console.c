@@ -2,9 +2,9 @@
 /* Fuzzes a console's control messages and its ports, whose other ends come, go, and are slow to take what is sent. */
 #include <string.h>
 
-#include "devices/chardev.h"
-#include "devices/virtio-console.h"
-#include "hyp/util.h"
+#include "devices/backend/chardev.h"
+#include "devices/virtio/virtio-console.h"
+#include "hyp/base/util.h"
 #include "tests/fuzz/device.h"
 
 #define PORTS 2

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Fuzzes virtio-mem's requests, while the host asks for more and less, and is busy. The window holds its
- * callers to its contract (tests/unit/fake-window.c), and what is unplugged is poisoned.
+ * callers to its contract (tests/unit/helpers/fake-window.c), and what is unplugged is poisoned.
  */
-#include "devices/virtio-mem.h"
-#include "devices/virtio-mem-node.h"
-#include "hyp/util.h"
+#include "devices/virtio/virtio-mem-node.h"
+#include "devices/virtio/virtio-mem.h"
+#include "hyp/base/util.h"
 #include "tests/fuzz/device.h"
-#include "tests/unit/fake-window.h"
+#include "tests/unit/helpers/fake-window.h"
 
 static void make_node(void *node, uint8_t how)
 {
@@ -29,9 +29,9 @@ static void host(struct device *device, struct input *input)
 
 static void check(struct device *device, bool at_rest)
 {
-	struct virtio_mem_info info;
+	struct device_memory info;
 
-	virtio_mem_info(device, &info);
+	device->class->memory(device, &info);
 	CHECK(info.plugged_bytes == window_plugged_bytes(&fuzz_window));
 	CHECK(info.plugged_bytes <= info.region_bytes && info.requested_bytes <= info.usable_bytes);
 	CHECK(info.usable_bytes <= info.region_bytes && is_aligned(info.usable_bytes, BLOCK_BYTES));

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/random.h>
 
-#include "devices/virtio-rng.h"
+#include "devices/virtio/virtio-rng.h"
 #include "tests/fuzz/device.h"
 
 ssize_t getrandom(void *buf, size_t len, unsigned flags)

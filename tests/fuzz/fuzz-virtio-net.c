@@ -4,11 +4,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "devices/netdev.h"
-#include "devices/tap.h"
-#include "devices/virtio-net-node.h"
-#include "devices/virtio-net.h"
-#include "hyp/util.h"
+#include "devices/backend/netdev.h"
+#include "devices/backend/tap.h"
+#include "devices/virtio/virtio-net-node.h"
+#include "devices/virtio/virtio-net.h"
+#include "hyp/base/util.h"
 #include "tests/fuzz/device.h"
 
 static struct netdev network;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fuzzes the ring code (devices/virtq.c): a ring in memory that the input spoils as it likes, between the
+ * Fuzzes the ring code (devices/virtio/virtq.c): a ring in memory that the input spoils as it likes, between the
  * device's calls. What a call may touch and return is checked after each.
  */
 #include <errno.h>
@@ -8,8 +8,8 @@
 #include <linux/virtio_ring.h>
 #include <string.h>
 
-#include "devices/virtq.h"
-#include "hyp/util.h"
+#include "devices/virtio/virtq.h"
+#include "hyp/base/util.h"
 #include "tests/fuzz/fuzz.h"
 
 enum {

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "hyp/guestmem.h"
+#include "hyp/memory/guestmem.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

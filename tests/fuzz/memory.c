@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "hyp/util.h"
+#include "hyp/base/util.h"
 #include "tests/fuzz/fuzz.h"
-#include "tests/unit/fake-window.h"
+#include "tests/unit/helpers/fake-window.h"
 
 struct guestmem fuzz_mem;
 struct window fuzz_window;

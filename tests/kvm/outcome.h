@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Whether what a guest saw of one access is what hyp/stray-table.h says; for host and guest alike. */
+/* Whether what a guest saw of one access is what hyp/vcpu/stray-table.h says; for host and guest alike. */
 #ifndef SLUICE_TESTS_OUTCOME_H
 #define SLUICE_TESTS_OUTCOME_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "hyp/stray-table.h"
+#include "hyp/vcpu/stray-table.h"
 
 /* Arm ARM, D17.2.37 (ESR_EL1). */
 #define ESR_EC(esr)	  ((unsigned)((esr) >> 26 & 0x3f))

@@ -15,19 +15,19 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "hyp/addrspace.h"
-#include "hyp/guestmem.h"
-#include "hyp/kvm-slots.h"
-#include "hyp/kvm.h"
-#include "hyp/log.h"
-#include "hyp/loop.h"
-#include "hyp/mmio.h"
-#include "hyp/slots.h"
-#include "hyp/stray.h"
-#include "hyp/util.h"
-#include "hyp/vcpu.h"
-#include "hyp/vm.h"
-#include "hyp/window.h"
+#include "hyp/base/log.h"
+#include "hyp/base/loop.h"
+#include "hyp/base/util.h"
+#include "hyp/kvm/kvm.h"
+#include "hyp/kvm/mmio.h"
+#include "hyp/kvm/vm.h"
+#include "hyp/memory/addrspace.h"
+#include "hyp/memory/guestmem.h"
+#include "hyp/memory/kvm-slots.h"
+#include "hyp/memory/slots.h"
+#include "hyp/memory/window.h"
+#include "hyp/vcpu/stray.h"
+#include "hyp/vcpu/vcpu.h"
 #include "outcome.h"
 
 #define RAM_GPA	   UINT64_C(0x40000000)
@@ -470,14 +470,16 @@ static void print_log(enum log_level level, const char *line)
 int main(void)
 {
 	struct kvm_limits limits;
+	struct kvm_gics gics;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (kvm_probe(&limits) != 0 || (!limits.gicv2 && !limits.gicv3)) {
+	if (kvm_probe(&limits) != 0 || kvm_probe_gics(limits.ipa_bits, &gics, NULL) != 0 ||
+		(!gics.v2 && !gics.v3)) {
 		puts("1..0 # SKIP no usable /dev/kvm");
 		return 0;
 	}
 	log_set_sink(print_log);
-	gic_version = limits.gicv3 ? 3 : 2;
+	gic_version = gics.v3 ? 3 : 2;
 	kvm_fd = kvm_open();
 	for (unsigned what = 0; what < ACCESS_KINDS; what++) {
 		if (what == ACCESS_ATOMIC && !(getauxval(AT_HWCAP) & HWCAP_ATOMICS)) {

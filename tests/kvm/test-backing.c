@@ -15,20 +15,20 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "hyp/kvm-slots.h"
-#include "hyp/kvm.h"
-#include "hyp/loop.h"
-#include "hyp/slots.h"
-#include "hyp/util.h"
-#include "hyp/window-internal.h"
-#include "tests/unit/fake-kvm.h"
+#include "hyp/base/loop.h"
+#include "hyp/base/util.h"
+#include "hyp/kvm/kvm.h"
+#include "hyp/memory/kvm-slots.h"
+#include "hyp/memory/slots.h"
+#include "hyp/memory/window-internal.h"
+#include "tests/unit/helpers/fake-kvm.h"
 
 #define GPA    (4 * GiB)
 #define BLOCK  (2 * MiB)
 #define SLOT   (8 * MiB)
 #define WINDOW (64 * MiB)
 
-static const char *const kinds[] = { "anonymous", "memfd", "hugetlb" };
+static const char *const kinds[] = { "anonymous", "memfd", "hugetlb", "file" };
 static unsigned points, failures;
 
 static void result(bool ok, const char *format, ...)
@@ -378,11 +378,43 @@ static void skip(const char *name, const char *why)
 	printf("ok %u - %s # SKIP %s\n", ++points, name, why);
 }
 
+/* --- RAM: filled, emptied as at a reset, and given back in the end --- */
+
+#define RAM (32 * MiB)
+
+static uint64_t shmem_kib(void)
+{
+	return kib_of("/proc/meminfo", "Shmem: %llu kB");
+}
+
+static void ram(enum backing_kind kind)
+{
+	char path[] = "/tmp/test-backing.XXXXXX";
+	int fd = kind == BACKING_FILE ? mkstemp(path) : -1;
+	uint64_t pages = huge_pages_free(), shared = shmem_kib();
+	struct backing backing;
+
+	kvm_seam = &kvm_kernel;
+	CHECK(fd < 0 || ftruncate(fd, RAM) == 0);
+	CHECK(backing_create_ram(&backing, kind, GPA, RAM, fd) == 0);
+	result(is_filled(backing.hva, 0, RAM), "%s: RAM is zeros", kinds[kind]);
+	for (unsigned life = 0; life < 2; life++) {
+		memset(backing.hva, 0x5a, RAM);
+		CHECK(backing_empty_ram(&backing) == 0);
+		result(is_filled(backing.hva, 0, RAM), "%s: and again after a reset", kinds[kind]);
+	}
+	if (kind == BACKING_FILE)
+		unlink(path); /* so that its memory goes with the last who has it */
+	backing_destroy(&backing);
+	result(huge_pages_free() == pages && shmem_kib() < shared + RAM / KiB / 2,
+		"%s: RAM is given back", kinds[kind]);
+}
+
 int main(void)
 {
 	uint64_t huge = backing_huge_page_bytes();
 
-	for (unsigned kind = 0; kind < ARRAY_SIZE(kinds); kind++) {
+	for (unsigned kind = 0; kind <= BACKING_HUGETLB; kind++) {
 		struct bench b;
 
 		if (kind == BACKING_HUGETLB &&
@@ -392,6 +424,7 @@ int main(void)
 				"wants a pool of 64 to 126 MiB of huge pages (vm.nr_hugepages)");
 			continue;
 		}
+		ram(kind);
 		begin(&b, kind);
 		contents(&b);
 		gives_back(&b);
@@ -404,6 +437,7 @@ int main(void)
 			pool_used_up();
 		}
 	}
+	ram(BACKING_FILE);
 	printf("1..%u\n", points);
 	return failures ? 1 : 0;
 }

@@ -3,7 +3,8 @@
 # hosts: 6.1 7.3
 # cpu@6.1: cortex-a72
 # more-hosts: 6.12
-# seconds: 20
+# cpus: 1
+# seconds: 15
 # What one access of a guest does, wherever it goes, on the host's own KVM; and what the host gives and takes back.
 "$BUILD/tests/kvm/test-access"
 access=$?

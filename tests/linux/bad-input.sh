@@ -1,9 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
-# memory: 2048
 # cpus: 1
-# seconds: 15
+# seconds: 25
 # Bad input gets its error and exit 1, nothing else: nothing on standard output, no core, no socket left behind. The
 # error names the file, or the path in the tree and the property. `sluice check` says the same as `sluice run`.
 
@@ -31,7 +30,7 @@ says() {
 	local line
 	while read -r line; do
 		# shellcheck disable=SC2053
-		[[ $line != "sluice: "$1 ]] || return 0
+		[[ $line != "sluice: "$1 && $line != "sluice: $work/"*.dt?": "$1 ]] || return 0
 	done <"$work/err"
 	echo "not: $1"
 	return 1
@@ -136,7 +135,7 @@ bad request-no-block "$work/request.dts" '/vmem0: requested-size: *'
 with no-kernel '/sluice,kernel/d'
 check "no-kernel-run" refused_by '/chosen: sluice,kernel: *' "$SLUICE" run "$work/no-kernel.dts"
 with lost 's/vmlinuz-6.12/vmlinux-6.12/'
-bad lost-kernel "$work/lost.dts" "$work/vmlinux-6.12: *No such file or directory"
+bad lost-kernel "$work/lost.dts" "/chosen: sluice,kernel: $work/vmlinux-6.12 cannot be opened: No such file or directory*"
 with small 's/0x0 0x20000000>/0x0 0x2000000>/'
 bad kernel-beyond-memory "$work/small.dts" "$work/vmlinuz-6.12: arm64 Image does not fit into memory: it needs * MiB in one piece, *make /memory larger*"
 with half 's/vmlinuz-6.12/half/'
@@ -152,7 +151,47 @@ truncate -s 600M "$work/huge"
 with huge 's/initramfs-6.12/huge/'
 bad initrd-does-not-fit "$work/huge.dts" "$work/huge: initrd does not fit into memory: it needs 600.0 MiB *"
 with bare 's/initramfs-6.12/none/'
-bad lost-initrd "$work/bare.dts" "$work/none: *No such file or directory"
+bad lost-initrd "$work/bare.dts" "/chosen: sluice,initrd: $work/none cannot be opened: No such file or directory*"
+
+# A tree from elsewhere: a blob, which may name what lies beside it. All of it is in unit/path-rights; here is what takes root.
+elsewhere='is a tree from elsewhere, and may name what lies in its own folder, *'
+# blob NAME SED: the machine "good" as a blob, with a line changed.
+blob() { with "$1" "$2"; dtc -q -I dts -O dtb -o "$work/$1.dtb" "$work/$1.dts"; rm "$work/$1.dts"; }
+blob absolute 's|vmlinuz-6.12|/etc/passwd|'
+bad absolute-kernel "$work/absolute.dtb" "/chosen: sluice,kernel: \"/etc/passwd\": $work/absolute.dtb $elsewhere"
+ln -s /etc/passwd "$work/passwd"
+blob linked 's|vmlinuz-6.12|passwd|'
+bad linked-kernel "$work/linked.dtb" "/chosen: sluice,kernel: \"passwd\" is a symbolic link, or goes through one, that leads out of $work/, *"
+blob console 's|chosen {|options { sluice { compatible = "sluice,options"; console = "file:here/../../escaped"; }; };&|'
+bad console-outside "$work/console.dtb" "/options/sluice: console: \"here/../../escaped\": $work/console.dtb $elsewhere"
+check "no-console-outside" eval "! ls $work/../escaped"
+check "shown-alike" refused_by "/chosen: sluice,kernel: *" "$SLUICE" show "$work/absolute.dtb"
+
+# An /etc of its own, so that the host's stays as it is.
+cat >"$work/own-etc" <<-'EOF'
+	#!/bin/bash
+	# own-etc COMMANDS COMMAND...: COMMAND, with an /etc that has but /etc/sluice and what COMMANDS make.
+	if [ "$1" != inside ]; then exec unshare -m "$0" inside "$@"; fi
+	mount --make-rprivate / && mount -t tmpfs -o mode=755 etc /etc && mkdir /etc/sluice && eval "$2" || exit
+	shift 2
+	exec "$@"
+EOF
+chmod +x "$work/own-etc"
+mkdir -m 755 "$work/blobs"
+blob good-blob "s|vmlinuz-6.12|$work/vmlinuz-6.12|; s|initramfs-6.12|../initramfs-6.12|"
+mv "$work/good-blob.dtb" "$work/blobs/good.dtb"
+away=$work/blobs/good.dtb
+good_in_etc() { "$work/own-etc" "$1" "$SLUICE" check "${@:2}" >"$work/out" 2>"$work/err" || { cat "$work/err"; return 1; }; }
+refused_in_etc() { refused_by "$2" "$work/own-etc" "$1" "$SLUICE" check "$away"; }
+check "needs-to-be-allowed" eval "! good_in_etc : $away && grep -c '$work/vmlinuz-6.12.*elsewhere' $work/err && grep -c '../initramfs-6.12.*elsewhere' $work/err"
+check "allowed" good_in_etc : "$away" --allow "$work"
+check "allowed-by-policy" good_in_etc "printf '# guests\n\n/nowhere\n$work\n' >/etc/sluice/policy" "$away"
+check "policy-of-a-relative-path" refused_in_etc "echo here >/etc/sluice/policy" '/etc/sluice/policy: "here" is no folder*'
+check "policy-others-can-write" refused_in_etc "echo $work >/etc/sluice/policy; chmod g+w /etc/sluice/policy" '/etc/sluice/policy: others than root can write it*'
+check "policy-in-a-folder-others-can-write" refused_in_etc "echo $work >/etc/sluice/policy; chmod o+w /etc/sluice" '/etc/sluice/policy: others than root can write it*'
+check "roots-own-tree" good_in_etc "cp $away /etc/sluice; cp $work/initramfs-6.12 /etc" /etc/sluice/good.dtb
+check "not-roots-tree" eval "! good_in_etc 'cp $away /etc/sluice; chown 65534 /etc/sluice/good.dtb' /etc/sluice/good.dtb && grep -c elsewhere $work/err"
+check "a-link-there-is-not" eval "! good_in_etc 'ln -s $away /etc/sluice' /etc/sluice/good.dtb && grep -c elsewhere $work/err"
 
 # /dev/kvm. A /dev of its own, so that the host's stays as it is.
 cat >"$work/own-dev" <<-'EOF'
@@ -179,16 +218,38 @@ for mode in 660 600; do
 		chroot --userspec=nobody:nogroup --skip-chdir / env USER=nobody "XDG_RUNTIME_DIR=$work/nobody" "$SLUICE" run "$work/good.dts"
 done
 
+# By another name a machine has other numbers: those that it has as a file of that name.
+by_name() {
+	local before
+	before=$("$SLUICE" show "$work/good.dts") && cp "$work/good.dts" "$work/other.dts" &&
+		[ "$("$SLUICE" show "$work/good.dts" --name other)" = "$("$SLUICE" show "$work/other.dts")" ] &&
+		[ "$("$SLUICE" show "$work/good.dts" --name good)" = "$before" ] &&
+		[ "$("$SLUICE" show "$work/other.dts")" != "$before" ]
+}
+check "shown-by-name" by_name
+
+# A warning is told when the machine starts, which is before it has a socket.
+{ sed 's/memory@40000000/memory@50000000/' "$work/good.dts"; echo '/ { aliases { net0 = "/net0"; }; };'; } >"$work/warned.dts"
+run warned
+until_socket 60 warned
+check "warning-is-told-at-the-start" grep "^sluice: warning: $work/warned.dts: /memory@50000000: reg: begins with 0x40000000" "$work/warned.err"
+# What its guest's tree lacks is known when that is made.
+check "alias-that-is-lost" until_line 60 "^sluice: warning: $work/warned.dts: /aliases: net0: the guest gets no such alias: there is no /net0 in its tree" "$work/warned.err"
+qmp warned '{"execute":"quit"}' >"$work/verdict"
+check "the-warned-ends" ended warned 60 0
+
 # The socket. Last, since another machine has one now.
 run good --name taken
 check "the-first-boots" booted good
 second() {
 	local rc=0
-	timeout 60 "$SLUICE" run "$work/good.dts" "$@" </dev/null >"$work/out" 2>"$work/err" || rc=$?
+	timeout 60 "$SLUICE" run "${tree:-$work/good.dts}" "$@" </dev/null >"$work/out" 2>"$work/err" || rc=$?
 	[ $rc -eq 1 ] && [ ! -s "$work/out" ] && one_line && says "$text" || { echo "$rc"; cat "$work/out" "$work/err"; return 1; }
 }
-text='/run/sluice/taken.sock: a running machine has this control socket; give this one another name with --name NAME*'
+text='/run/sluice/taken.sock: a running machine has this control socket: the same one, started a second time, or another of this name. Give this one a name of its own with --name NAME*'
 check "socket-in-use" second --name taken
+cp "$work/good.dts" "$work/taken.dts"
+tree=$work/taken.dts check "name-of-the-file-in-use" second
 check "socket-in-use-by-path" second --control "$(socket taken)"
 text="$work/list.txt: is there already and is no socket; *"
 check "no-socket-there" second --control "$work/list.txt"

@@ -1,8 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
-# memory: 3072
-# seconds: 30
+# seconds: 35
 # Bare-metal guests and their disks: requests that make no sense, each register, resets and unplugs in the middle of
 # requests; and nothing that was answered as flushed is lost, whenever the process is killed. Once by io_uring, once by
 # threads. $BLK_KILLS kills each.

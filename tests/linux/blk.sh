@@ -1,8 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
-# memory: 4096
-# seconds: 45
+# seconds: 65
 # A Linux guest's disks: files and a block device, past the host's cache or not, one that cannot be written; what the
 # guest finds of them, reads and writes, flushes, discards and zeroes, while its memory grows and shrinks; and what is
 # refused, with the words of it. Then the same by threads, as on a host that forbids io_uring.
@@ -26,6 +25,9 @@ found() {
 	check "$machine: has a cache to flush" in_guest 'grep -q "write back" /sys/block/vda/queue/write_cache'
 	check "$machine: discards where it may" in_guest '[ $(cat /sys/block/vda/queue/discard_max_bytes) -gt 0 ] && [ $(cat /sys/block/vdb/queue/discard_max_bytes) = 0 ]'
 	check "$machine: reads what the file has" eval "in_guest 'md5sum </dev/vdd' | grep -F \"\$(md5sum <$work/given.img)\""
+	check "$machine: blocks that are no matter of the host's" in_guest '[ "$(cat /sys/block/vd?/queue/logical_block_size | tr "\n" " ")" = "512 512 512 512 " ] && [ "$(cat /sys/block/vd?/queue/physical_block_size | tr "\n" " ")" = "4096 4096 4096 4096 " ]'
+	check "$machine: writes less than a block of the host's" in_guest 'dd if=/dev/vdd of=/dev/vdb bs=512 count=5 seek=3 conv=fsync oflag=direct'
+	check "$machine: which leaves the rest" cmp -s <(head -c 1536 /dev/zero; head -c 2560 "$work/given.img"; head -c 4096 /dev/zero) <(head -c 8192 "$work/aside.img")
 	check "$machine: read-only" in_guest '[ $(cat /sys/block/vdd/ro) = 1 ] && ! dd if=/dev/zero of=/dev/vdd bs=4k count=1'
 }
 
@@ -49,6 +51,16 @@ kept() {
 	check "$machine: keeps it over a reboot" eval 'send "$machine" "reboot -f"; booted "$machine" 2 && in_guest "mkdir -p /mnt && mount -t ext4 /dev/vda /mnt && [ \"\$(md5sum </mnt/file)\" = \"\$(cat /mnt/sum)\" ]"'
 	check "$machine: discards" in_guest 'rm /mnt/file && sync && fstrim /mnt && umount /mnt'
 	check "$machine: the file shrinks" eval "[ $(kib root.img) -lt $((full - 20 * 1024)) ] || { echo $full, then $(kib root.img) KiB; false; }"
+}
+
+# Disks grow: by their owner's word, and after their files.
+grown() {
+	check "$machine: a disk grows" eval "'$SLUICE' resize $machine zroot 80MiB && [ \$(stat -c %s $work/root.img) = $((80 << 20)) ]"
+	truncate -s 72M "$work/aside.img"
+	check "$machine: and one after its file" eval "'$SLUICE' resize $machine aside | grep -x 'aside: 72 MiB (64 MiB before)'"
+	check "$machine: the guest sees it" eval "until_true 60 in_guest '[ \"\$(cat /sys/block/vd?/size | tr \"\\n\" \" \")\" = \"163840 147456 131072 16384 \" ]'"
+	check "$machine: and uses it" in_guest 'dd if=/dev/urandom of=/dev/vda bs=1M seek=72 count=8 conv=fsync'
+	check "$machine: a disk does not shrink" eval "! '$SLUICE' resize $machine zroot 64MiB 2>$work/err && grep 'does not shrink' $work/err"
 }
 
 # machine NAME PART...: parts of it on a new machine.
@@ -78,7 +90,7 @@ machine() {
 # O_DIRECT where the host's file system of these files has it (tmpfs since 6.6).
 direct='direct;'
 dd if=/dev/zero of="$work/try" bs=4k count=1 oflag=direct 2>"$work/direct" || direct=''
-machine uring found used kept
+machine uring found used kept grown
 if [ -e /proc/sys/kernel/io_uring_disabled ]; then
 	check "not by threads" eval "! grep 'by threads' $work/uring.err"
 	check "the doctor says by io_uring" eval "'$SLUICE' doctor | grep 'io_uring'"
@@ -98,7 +110,9 @@ truncate -s 1000 "$work/odd.img"
 : >"$work/empty.img"
 check "refuses: no file" refuses "file: missing" ''
 check "refuses: a file that is not there" refuses "file: there is no $work/nothing.img" 'file = "nothing.img";'
-check "refuses: qcow2, with what converts it" refuses "file: $work/image.qcow2 is a qcow2 image, and a disk here is a raw one: \`qemu-img convert -f qcow2 -O raw" 'file = "image.qcow2";'
+check "refuses: qcow2, which the guest may have written" refuses "file: $work/image.qcow2 begins as qcow2 images do" 'file = "image.qcow2";'
+check "refuses: with no command to convert it" eval '! grep -e qemu-img -e \` "$work/refused.out"'
+check "refuses: no raw disk" eval '! refuses "file: $work/image.qcow2 begins" "file = \"image.qcow2\"; format = \"raw\";"'
 check "refuses: an odd size" refuses "file: $work/odd.img has 1000 bytes, not a multiple of 512" 'file = "odd.img";'
 check "refuses: an empty file" refuses "file: $work/empty.img is empty" 'file = "empty.img";'
 check "refuses: a folder" refuses "file: $work is a folder" "file = \"$work\";"

@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
 # seconds: 20
-# memory: 2048
 # cpu: cortex-a72
 # The caches of the tree are the guest's, on a host whose CPUs have a second level. Where a host's CPUs need no cleaning
 # to the point of unification (CTR_EL0.IDC), KVM names one level only, and Linux heeds no more of the tree.

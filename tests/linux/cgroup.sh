@@ -4,10 +4,10 @@
 # more-hosts: 6.12
 # memory: 2048
 # cpus: 1
-# seconds: 15
+# seconds: 20
 # Machines with a window of 1 TiB in a cgroup of less than they plug: at the limit of huge pages the machine stops with
 # the cause, at the limit of their reservations a plug is BUSY, and at the limit of memory the kernel kills the process
-# and says so. A guest sees no abort in what it has plugged.
+# and says so. A guest sees no abort in what it has plugged. And one that resets through signals, stops and the freezer.
 
 . "$(dirname "$0")/lib.bash"
 . "$(dirname "$0")/window.bash"
@@ -67,5 +67,32 @@ check "memory: the kernel ends the process" ended memory 90 137
 check "memory: the cgroup counts it" grep -qx 'oom_kill 1' "$group/memory.events"
 check "memory: the kernel's log tells" eval "dmesg | grep -q 'Memory cgroup out of memory: Killed process $killed (sluice)'"
 check "memory: the guest saw no abort before" eval '! grep -aq "Bail out\|^not ok" $work/memory.out && grep -aq "^has 64 MiB" $work/memory.out'
+rmdir "$group"
+
+# A guest that resets all the time, while signals come, while it is stopped and goes on, and while its cgroup is frozen and
+# thawed: KVM_CREATE_VM gives EINTR with any of them pending.
+bare storm again 1 "$(usual_window)" storm=1
+group=$groups/test-$$-storm
+mkdir "$group"
+run storm
+echo "${pid[storm]}" >"$group/cgroup.procs"
+lives() { grep -c '^again' "$work/storm.out"; }
+signals() { kill -USR1 "${pid[storm]}"; }
+stops() { kill -STOP "${pid[storm]}" && kill -CONT "${pid[storm]}"; }
+freezes() { echo 1 >"$group/cgroup.freeze" && echo 0 >"$group/cgroup.freeze"; }
+# through HOW: four more lives, with that all the time.
+through() {
+	local until=$(($(lives) + 4)) end=$((SECONDS + 120)) i
+	while [ "$(lives)" -lt $until ]; do
+		[ $SECONDS -lt $end ] || return 1
+		for ((i = 0; i < 200; i++)); do "$1" || return 1; done
+	done
+}
+check "storm: runs" until_true 60 grep -q '^again' "$work/storm.out"
+for how in signals stops freezes; do
+	check "storm: lives on through $how" through $how
+done
+check "storm: the log has no error" eval "! grep -v 'more than 10 times' $work/storm.err"
+check "storm: quit ends it" eval 'qmp storm "{\"execute\":\"quit\"}" && ended storm 60 0'
 rmdir "$group"
 done_testing

@@ -8,7 +8,8 @@
 # A Linux guest's networks and sockets under the load of real clients. iperf3, TCP both ways over a tap interface, one that
 # the host's kernel serves (vhost) and passt: all runs come to their end, and no interface counts an error or a dropped
 # frame. UDP both ways over the taps: no datagram is lost, at a rate that this host carries; what may have to wait has room
-# to (all datagrams of a run fit into each queue), so that none is lost for want of time. Over vhost all of it while the
+# to (all datagrams of a run fit into each queue), so that none is lost for want of time. UDP both ways over passt, and by a
+# forwarded port to a server in the guest: most come. Over vhost all of it while the
 # guest's memory grows and shrinks. And socat over vsock, both ways at once, with every byte compared.
 
 . "$(dirname "$0")/lib.bash"
@@ -16,15 +17,16 @@
 . "$(dirname "$0")/guest-io.bash"
 
 [ -c /dev/vhost-net ] && [ -c /dev/vhost-vsock ] || { echo '1..0 # SKIP this host has no /dev/vhost-net and -vsock'; exit; }
-echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6 # nobody else speaks
-echo $((32 << 20)) >/proc/sys/net/core/rmem_default
+# It is the host's, whose network has no namespace.
+check "sockets have room" nsenter --net=/proc/1/ns/net sh -c 'echo $((32 << 20)) >/proc/sys/net/core/rmem_default'
 check "has a network" network_for_passt
+echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6 # on the taps nobody else speaks
 
 ram='0x0 0x14000000'
 card() { echo "$1 { compatible = \"sluice,virtio-net\"; $2 };"; }
 tree net 2 6.12 "aliases { virtio0 = \"/io\"; virtio1 = \"/tap\"; virtio2 = \"/vhost\"; virtio3 = \"/passt\"; };
 	io { compatible = \"sluice,virtio-blk\"; file = \"$io_disk\"; read-only; }; vsock0 { compatible = \"sluice,virtio-vsock\"; cid = <7>; };
-	$(usual_window) $(card tap 'tap = "tap0";') $(card vhost 'tap = "tap1"; vhost;') $(card passt passt\;)" ipv6.disable=1
+	$(usual_window) $(card tap 'tap = "tap0";') $(card vhost 'tap = "tap1"; vhost;') $(card passt 'passt; forward-tcp = "10.8.0.1/5203:5203"; forward-udp = "10.8.0.1/5203:5203";')" ipv6.disable=1
 run net
 check "boots" booted net
 check "has iperf3 and socat" mounts_io net vda
@@ -63,8 +65,13 @@ udp() {
 }
 # None of a run is lost.
 datagrams() {
-	awk '/receiver/ { split($(NF - 2), of, "/"); lost += of[1]; all += of[2] } END { print lost, "of", all, "lost"; exit !(all > 500 && !lost) }' "$work/client" || { cat "$work/client"; false; }
+	awk '/receiver/ { split($(NF - 2), of, "/"); lost += of[1]; all += of[2] } END { print lost, "of", all, "lost"; exit !(all > 100 && !lost) }' "$work/client" || { cat "$work/client"; false; }
 }
+# Most come: passt drops datagrams for which its socket to the monitor has no room, as a guest that is slow leaves it.
+most() {
+	awk '/receiver/ { split($(NF - 2), of, "/"); lost += of[1]; all += of[2] } END { print all - lost, "of 250 came"; exit !(all - lost > 125) }' "$work/client" || { cat "$work/client"; false; }
+}
+slowly=(-u -b 500k -l 1000 -k 250)
 # said COMMAND...: what it prints is the test's too.
 said() { "$@" >"$work/said" 2>&1 && sed 's/^/# /' "$work/said" >&3 || { cat "$work/said"; false; }; }
 exec 3>&1
@@ -74,6 +81,17 @@ for card in tap passt; do
 done
 check "tap: UDP out" said udp tap
 check "tap: UDP in" said udp tap -R
+udp_passt() { client passt "${slowly[@]}" "$@" && most; }
+check "passt: UDP out" said udp_passt
+check "passt: UDP in" said udp_passt -R
+# A server in the guest. iperf3 has a connection of TCP beside what it sends by UDP, so both are forwarded: from an address
+# that is not the loopback's, where no answer of UDP's came back through Debian 12's passt.
+forwarded_udp() {
+	timeout 200 "$io/iperf3" -f m -i 0 -c 10.8.0.1 -p 5203 "${slowly[@]}" "$@" >"$work/client" && most || { cat "$work/client"; false; }
+}
+check "passt: a server in the guest listens" guest net 60 "$io/iperf3 -s -p 5203 --forceflush >/tmp/server 2>&1 & until grep listening /tmp/server; do sleep 0.1; done"
+check "passt: forwarded UDP to the guest" said forwarded_udp
+check "passt: forwarded UDP from the guest" said forwarded_udp -R
 
 rounds() {
 	local i

@@ -1,9 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
-# memory: 2048
 # cpus: 1
-# seconds: 20
+# seconds: 35
 # A console on each back end, and `sluice console`: attached to a Linux guest from a terminal and from pipes, detached,
 # taken over, and by somebody who never reads.
 

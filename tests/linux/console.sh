@@ -1,9 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
-# memory: 2048
 # cpus: 1
-# seconds: 30
+# seconds: 45
 # Console and signals: the ways to end a machine and the exit status of each, standard input of every kind, and a
 # terminal that is as it was however the machine ended.
 
@@ -49,7 +48,7 @@ check "nohup-is-left-alone" ended guest 60 0
 # A guest that does not mind the button.
 run guest --shutdown-timeout 600
 check "stdin-pipe" booted guest
-check "goes-deaf" guest guest 60 'killall guest-tool'
+check "goes-deaf" guest guest 60 'for p in $(pidof guest-tool); do [ "$p" = 1 ] || kill "$p"; done'
 watch guest
 kill -TERM "${pid[guest]}"
 check "TERM-is-told" until_true 60 seen guest '.event == "POWERDOWN"'
@@ -64,6 +63,7 @@ until_socket 60 guest
 kill -TERM "${pid[guest]}"
 check "shutdown-timeout-ends" ended guest 60 124
 check "no-socket-left-either" eval "[ ! -e $(socket guest) ]"
+check "button-is-told" grep -x 'sluice: power button pressed: the guest is to power off within --shutdown-timeout; .*' "$work/guest.err"
 check "says-why" grep -x 'sluice: the guest did not power off within --shutdown-timeout: ended' "$work/guest.err"
 
 # A terminal. `terminal OPTION...` runs the machine on one; what it was before and after, and the exit status, are in
@@ -124,12 +124,13 @@ terminal
 check "bad-input-restores" restored 1
 
 # The command line.
-# usage STATUS ARGUMENT...: usage goes to standard error where it is one's fault, with status 2, else to standard output.
+# usage STATUS ARGUMENT...: what is one's fault goes to standard error, the reason first and in a line where more is said, with
+# status 2; usage that was asked for to standard output.
 usage() {
-	local rc=0 good=out other=err
+	local rc=0 good=out other=err text='^Usage: sluice'
 	"$SLUICE" "${@:2}" >"$work/out" 2>"$work/err" </dev/null || rc=$?
-	[ "$1" -eq 0 ] || good=err other=out
-	[ $rc -eq "$1" ] && [ ! -s "$work/$other" ] && grep -qi '^usage: sluice' "$work/$good" || { echo "status $rc"; head "$work/out" "$work/err"; return 1; }
+	[ "$1" -eq 0 ] || good=err other=out text='^`sluice .*--help` says '
+	[ $rc -eq "$1" ] && [ ! -s "$work/$other" ] && grep -q -- "$text" "$work/$good" || { echo "status $rc"; head "$work/out" "$work/err"; return 1; }
 }
 check "usage-none" usage 2
 check "usage-no-command" usage 2 fly
@@ -148,9 +149,11 @@ check "usage-map" usage 2 map a b
 check "usage-console" usage 2 console
 check "usage-console-three" usage 2 console a b c
 check "usage-run-console" usage 2 run "$work/guest.dts" --console tty
-for command in '' run check show console mem map doctor; do
-	# shellcheck disable=SC2086
-	check "help-${command:-all}" usage 0 $command --help
+for command in '' run check show console mem balloon map slots doctor; do
+	for option in --help -h; do
+		# shellcheck disable=SC2086
+		check "help-${command:-all}$option" usage 0 $command $option
+	done
 done
 check "version" eval "$SLUICE --version | grep -Ex 'sluice [0-9]+\.[0-9]+\.[0-9]+'"
 done_testing

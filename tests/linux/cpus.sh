@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
-# memory: 3072
 # cpu: max,pauth-impdef=on
 # seconds: 30
 # What a guest's CPUs have of the host's, each switched on and off in the tree; the clock that it is given; the interrupt

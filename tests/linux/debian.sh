@@ -93,6 +93,18 @@ clock() {
 }
 check "clock" clock
 check "clock-is-the-pl031" in_guest 60 'grep rtc-pl031 /sys/class/rtc/rtc0/name'
+# README's way to the host's time, which goes on by an hour as if the host had slept, or had not known it before. Afterwards
+# it is the host's again.
+follows() {
+	local lines
+	lines=$(sed -n '/^refclock PHC/,/^makestep/s/$/\\n/p' "$TOP/README.md" | tr -d '\n')
+	in_guest 60 "printf '$lines' >/etc/chrony/conf.d/kvm.conf; systemctl restart chrony" || return
+	until_true 200 clock || return
+	date -s "@$(($(date +%s) + $1))"
+	until_true 200 clock
+}
+check "chrony-follows-the-host" follows 3600
+check "chrony-follows-it-back" follows -3600
 check "hwrng" eval '[ "$(in_guest 60 "head -c 4096 /dev/hwrng | wc -c")" = 4096 ]'
 attach agent "$SLUICE" console debian agent
 send debian 'until grep -m 1 . /dev/virtio-ports/agent >/tmp/heard; do sleep 0.2; done &'

@@ -1,9 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
-# memory: 4096
 # cpus: 1
-# seconds: 30
+# seconds: 25
 # A guest whose memory cannot move, so that an unplug stalls; and its driver taken away and given back.
 
 . "$(dirname "$0")/lib.bash"

@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
-# memory: 4096
 # timeout: 300
 # all
 # hammer.sh on the host between its two.

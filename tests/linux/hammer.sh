@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.1 7.3
 # cpu@6.1: cortex-a72
-# memory: 4096
-# seconds: 75
+# seconds: 65
 # Three CPUs of a guest store to blocks without pause while the fourth plugs and unplugs them, thousands of times, with
 # each backing: nothing that is unplugged takes a store or holds memory.
 

@@ -1,8 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
-# memory: 4096
-# seconds: 45
+# seconds: 55
 # A guest panics with its window half plugged, and a crash kernel reads all of its memory: what it had filled is in the
 # dump, no block that is not plugged is touched, and the crash kernel changes none. Then the machine boots as ever.
 # Each block is a slot here, so that an access to any other is one that is counted.

@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
-# memory: 4096
 # seconds: 30
 # A guest that has grown starts another kernel in its place, without a reset of the machine. The new one knows nothing
 # of what is plugged: it gives all of it back and plugs anew, exposed being plugged all the way.

@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
-# memory: 4096
 # seconds: 40
 # A reset rebuilds the machine in place: four times (reboot-all.sh: ten) with no growth of memory or descriptors, each time
 # with fresh seeds and all blocks unplugged; --no-reboot ends instead.

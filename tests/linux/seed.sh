@@ -1,8 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
-# memory: 3072
-# seconds: 80
+# seconds: 75
 # The example of the series that Sluice grew from: a window of 500 GiB in 500 slots, of which those are open that hold
 # what the guest has plugged, while the request goes from 0 to 2, 20 and 5 GiB, and through a reboot.
 

@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
 # cpu: cortex-a72
-# memory: 2048
-# seconds: 55
+# seconds: 70
 # A Linux guest whose process stores where nothing is plugged: the process dies, not the guest, and Sluice says so, at a
 # bounded rate. With stray-access = "stop" the machine ends.
 

@@ -4,7 +4,7 @@
 # more-hosts: 6.12
 # memory: 2048
 # cpus: 1
-# seconds: 25
+# seconds: 15
 # Windows of 1 TiB on a host of 2 GiB that commits no more than it has, and one whose process may not split its mappings
 # further: a guest that plugs blocks far apart is told BUSY, and everything goes on.
 

@@ -1,7 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
-# memory: 3072
 # seconds: 25
 # Two windows on one machine, grown and shrunk independently; `sluice mem` and `sluice map` of one or both.
 

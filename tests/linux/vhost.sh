@@ -1,8 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
-# memory: 3072
-# seconds: 110
+# seconds: 130
 # What the host's kernel serves: a network card (vhost-net) with two pairs of queues, and sockets (vhost-vsock). Their
 # tables of memory within the budget of slots, TCP both ways while memory comes and goes with every byte compared, the
 # cable, a reset, a reboot, a vsock both ways, and who else may have the machine's context id.

@@ -17,7 +17,7 @@ no_page_unplugged() {
 		/^(Rss|Private_Hugetlb|Shared_Hugetlb):/ { if (protected && large && $2) { print "held:", range, $0; bad = 1 } }
 		END { exit bad }' "/proc/${pid[$1]}/smaps" || return 1
 	for fd in "/proc/${pid[$1]}"/fd/*; do
-		[[ $(readlink "$fd") == /memfd:sluice-window* ]] || continue
+		[[ $(readlink "$fd") == /memfd:sluice-memory* ]] || continue
 		blocks=$(stat -L -c %b "$fd")
 		[ $((blocks * 512)) -le "$2" ] || { echo "the memfd holds $((blocks * 512)) bytes of $2"; return 1; }
 	done

@@ -1,8 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
-# memory: 2048
-# seconds: 85
+# seconds: 75
 # A guest reads every zero of an open slot of 1 GiB, the largest that has them, and reads on while the host closes it:
 # the slot closes, the page tables go, and the guest never sees anything but zeros and aborts.
 

@@ -5,7 +5,7 @@
  * is one C file with a main(argc, argv); argv is /chosen/bootargs, argv[0] the guest's name. It
  * prints TAP; when main() returns the plan is printed and the machine powers off.
  *
- * The machine is Sluice's (board/guest-map.h): PL011, GIC and virtio-mmio where QEMU virt has them, so
+ * The machine is Sluice's (board/config/map.h): PL011, GIC and virtio-mmio where QEMU virt has them, so
  * that guests run there too.
  */
 #ifndef SLUICE_BARE_H
@@ -69,13 +69,15 @@ int64_t psci(uint64_t function, uint64_t a, uint64_t b, uint64_t c);
 #define PSCI_SYSTEM_OFF	  0x84000008
 #define PSCI_SYSTEM_RESET 0x84000009
 _Noreturn void power_off(void);
+/* What main() returns to: for a guest whose first CPU is off. */
+_Noreturn void bare_end(void);
 
 uint64_t now_us(void);
 void wait_us(uint64_t us);
 
 /* ---- Exceptions (exceptions.c) ---- */
 
-/* Other widths, besides the kinds that hyp/stray-table.h knows: of 32, 8 and 16 bits. */
+/* Other widths, besides the kinds that hyp/vcpu/stray-table.h knows: of 32, 8 and 16 bits. */
 enum {
 	ACCESS_LOAD32 = ACCESS_KINDS,
 	ACCESS_LOAD8,
@@ -104,6 +106,10 @@ uint64_t mmu_alias(uint64_t gpa);
 void gic_init(void);
 /* The virtual timer's interrupt comes in `us`, and counts in cpu->ticks. */
 void timer_arm(uint64_t us);
+/* An interrupt of a device's, to this CPU: it wakes it, and is off once it was taken. */
+void gic_enable_once(unsigned intid);
+/* A line of the machine's into this CPU, as an edge or, as after a reset, a level; one at a time has a handler. */
+void gic_enable_spi(unsigned spi, bool edge, void (*handler)(void));
 void gic_interrupt(void);
 
 /* ---- virtio (virtio-mmio.c, virtio-pci.c, virtq.c) ---- */

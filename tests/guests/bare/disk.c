@@ -79,7 +79,7 @@ static const struct {
 	{ "no-data", VBLK_IN, 0, { HEADER, STATUS }, IOERR },
 	{ "half-a-sector", VBLK_IN, 0, { HEADER, DATA(AT(BLOCK), 256), STATUS }, IOERR },
 	{ "a-sector-and-a-byte", VBLK_OUT, 0, { HEADER, FROM(AT(BLOCK), 513), STATUS }, IOERR },
-	{ "empty-part", VBLK_IN, 0, { HEADER, DATA(AT(BLOCK), 0), STATUS }, BROKEN },
+	{ "empty-part", VBLK_IN, 0, { HEADER, DATA(AT(BLOCK), 0), STATUS }, IOERR },
 	{ "4-gib-of-it", VBLK_IN, 0, { HEADER, DATA(AT(BLOCK), UINT32_MAX), STATUS }, BROKEN },
 	{ "2-gib-of-it", VBLK_IN, 0, { HEADER, DATA(AT(BLOCK), 1u << 31), STATUS }, IOERR },
 	{ "readable-last", VBLK_IN, 0, { HEADER, DATA(AT(BLOCK), SECTOR), FROM(BUFFERS, 1) },

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A guest that tries every kind of access on every block that it was not given, half of a window at
- * random, and looks whether it gets exactly what hyp/stray-table.h says, and whether what it was
+ * random, and looks whether it gets exactly what hyp/vcpu/stray-table.h says, and whether what it was
  * given stays as it was. bootargs: seed=, slot= (bytes), abort= (1: stray reads abort).
  *
  * With measure=1 it expects nothing, and counts what is exposed: on any monitor. first= takes so many

@@ -496,6 +496,28 @@ static void registers_by_pairs(void)
 	result(aborts == COUNT(ways), "pl031: pairs and writeback abort (%u)", aborts);
 }
 
+/* As guests without a tree look for devices: each place answers, those without one by its number 0. */
+static void all_places(void)
+{
+	unsigned answer = 0, empty = 0;
+
+	for (unsigned place = 0; place < VIRTIO_MMIO_PLACES; place++) {
+		uint64_t at = 0x0a000000 + 0x200 * place;
+		struct fault fault;
+
+		answer += access_make(ACCESS_LOAD32, at, 0, &fault) == 0x74726976 && !fault.esr &&
+			  access_make(ACCESS_LOAD32, at + 4, 0, &fault) == 2 && !fault.esr;
+		if (access_make(ACCESS_LOAD32, at + 8, 0, &fault) || fault.esr)
+			continue;
+		empty++;
+		access_make(ACCESS_STORE32, at + 0x70, 1, &fault); /* its status */
+		answer -= fault.esr != 0 || access_make(ACCESS_LOAD32, at + 0x70, 0, &fault) ||
+			  access_make(ACCESS_LOAD32, at + 0x100, 0, &fault) || fault.esr;
+	}
+	result(answer == VIRTIO_MMIO_PLACES && empty && empty < VIRTIO_MMIO_PLACES,
+		"all places of virtio-mmio answer (%u, %u empty)", answer, empty);
+}
+
 int main(int argc, char **argv)
 {
 	static void (*const misuses[])(void) = { misuse_registers, misuse_rings, misuse_addresses,
@@ -517,6 +539,7 @@ int main(int argc, char **argv)
 	alias = mmu_alias(0);
 	registers_by_pairs();
 	misuse_machine();
+	all_places();
 	for (unsigned place = 0; place < VIRTIO_MMIO_PLACES; place++) {
 		bool known = false;
 

@@ -85,6 +85,13 @@ void checkpoint(const char *format, ...)
 		;
 }
 
+_Noreturn void bare_end(void)
+{
+	printf("1..%u\n", points);
+	fflush(stdout);
+	power_off();
+}
+
 void bare_main(const uint8_t *tree)
 {
 	static char line[1024];
@@ -100,7 +107,5 @@ void bare_main(const uint8_t *tree)
 		word = strtok(NULL, " "))
 		arguments[argument_count++] = word;
 	main(argument_count, arguments);
-	printf("1..%u\n", points);
-	fflush(stdout);
-	power_off();
+	bare_end();
 }

@@ -84,7 +84,7 @@ exception_entry:
 
 /* ---- accesses ---- */
 
-/* uint64_t access_one(kind, address, value): in the order of hyp/stray-table.h; faults come back. */
+/* uint64_t access_one(kind, address, value): in the order of hyp/vcpu/stray-table.h; faults come back. */
 	.global access_one
 access_one:
 	stp	x29, x30, [sp, #-16]!

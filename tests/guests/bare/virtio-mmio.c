@@ -52,9 +52,9 @@ bool virtio_mmio_open(struct virtio *virtio, unsigned place, uint32_t *ret_devic
 	volatile uint32_t *regs = (volatile uint32_t *)(uint64_t)(MMIO_BASE + place * MMIO_SIZE);
 	struct fault fault;
 
-	/* Places without a device are not there at all. */
+	/* Places without a device have number 0. */
 	if (access_make(ACCESS_LOAD32, (uint64_t)(regs + MAGIC), 0, &fault) != 0x74726976 ||
-		fault.esr)
+		fault.esr || !regs[DEVICE_ID])
 		return false;
 	*virtio = (struct virtio){
 		.config = regs + CONFIG,

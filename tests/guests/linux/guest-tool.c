@@ -19,6 +19,8 @@
  *                 has the kernel, not the process, store a word at a physical address
  * ptp             the seconds of the first PTP clock, and its name
  * button          leaves a process behind that switches off when KEY_POWER is pressed, once it listens
+ * shell           as the first process: a shell on the console, again and again, and what poweroff, reboot and halt
+ *                 ask of such a process
  * gaps start      leaves a process behind on each CPU that reads the clock all the time
  * gaps stop       ends them: the longest time, in microseconds, that each CPU stood still
  */
@@ -28,6 +30,7 @@
 #include <linux/input.h>
 #include <poll.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -39,6 +42,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -239,6 +243,44 @@ static int button(void)
 	}
 }
 
+/* By these signals busybox's poweroff, reboot and halt ask the first process to act (its init/halt.c). */
+static int shell(void)
+{
+	static const struct {
+		int signal;
+		const char *command;
+	} asked[] = { { SIGUSR2, "poweroff" }, { SIGTERM, "reboot" }, { SIGUSR1, "halt" } };
+	sigset_t set, old;
+	pid_t pid = -1;
+	int signal;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	for (size_t i = 0; i < 3; i++)
+		sigaddset(&set, asked[i].signal);
+	sigprocmask(SIG_BLOCK, &set, &old);
+	for (;;) {
+		if (pid < 0)
+			pid = fork();
+		if (pid < 0)
+			sleep(1);
+		if (pid == 0) {
+			sigprocmask(SIG_SETMASK, &old, NULL);
+			execl("/bin/busybox", "setsid", "cttyhack", "sh", NULL);
+			_exit(1);
+		}
+		if (pid < 0 || sigwait(&set, &signal))
+			continue;
+		for (size_t i = 0; i < 3; i++)
+			if (signal == asked[i].signal)
+				execl("/bin/busybox", asked[i].command, "-f", NULL);
+		/* What lost its parent is ours to wait for, too. */
+		for (pid_t ended; (ended = waitpid(-1, NULL, WNOHANG)) > 0;)
+			if (ended == pid)
+				pid = -1;
+	}
+}
+
 /* What the readers of `gaps` share. */
 #define GAPS "/tmp/gaps"
 #define CPUS_MAX 64
@@ -351,6 +393,8 @@ int main(int argc, char **argv)
 		return ptp();
 	if (!strcmp(command, "button"))
 		return button();
+	if (!strcmp(command, "shell"))
+		return shell();
 	if (!strcmp(command, "kernel-store") && argc == 3)
 		return kernel_store(argv[2]);
 	if (!strcmp(command, "kexec") && argc == 6)
@@ -365,7 +409,7 @@ int main(int argc, char **argv)
 		return vsock_talk(argv[2], argv[3]);
 	if (!strcmp(command, "gaps") && argc == 3)
 		return gaps(!strcmp(argv[2], "start"));
-	fprintf(stderr, "usage: guest-tool fill MIB SEED | verify | release | memtotal | ptp | button | gaps start|stop |\n"
+	fprintf(stderr, "usage: guest-tool fill MIB SEED | verify | release | memtotal | ptp | button | shell | gaps start|stop |\n"
 			"       kernel-store ADDRESS | blk FILE COUNT SEED | vsock CID|listen PORT |\n"
 			"       kexec next|panic KERNEL INITRD BOOTARGS | kexec-go | vmcore MIB SEED\n");
 	return 2;

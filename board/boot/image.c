@@ -1,0 +1,492 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Kernel file formats; see image.h. If a file has another, known format, the error names it. */
+#include "board/boot/image.h"
+
+#include <elf.h>
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include "board/text/errors.h"
+#include "hyp/base/host-path.h"
+#include "hyp/base/util.h"
+#include "hyp/memory/guestmem.h"
+
+#define HEADER_BYTES 1024 /* of a file or of what is compressed in it, looked at to tell its kind */
+#define CHUNK_BYTES  (64 * KiB)
+
+struct image_header {
+	uint32_t code[2];
+	uint64_t text_offset, image_size, flags, reserved[3];
+	uint32_t magic;
+	uint32_t pe_offset;
+};
+
+#define IMAGE_MAGIC   0x644d5241 /* "ARM\x64" */
+#define IMAGE_FLAG_BE 1
+/* Bits 1 and 2 of the flags (booting.rst in Linux): 0 not told, then 4K, 16K, 64K. */
+#define IMAGE_PAGE(flags) ((flags) >> 1 & 3)
+
+/* Compressed Image without a size in its header (before Linux 3.17): assume this much. */
+#define OLD_IMAGE_TEXT_OFFSET 0x80000
+#define OLD_IMAGE_SIZE	      (64 * MiB)
+
+struct zboot_header {
+	char mz[4], zimg[4];
+	uint32_t offset, size, reserved[2];
+	char compression[32];
+};
+
+static int refuse(const struct image *image, struct errors *errors, const char *what)
+{
+	error_add(errors, image->path, NULL, "%s", what);
+	return -EINVAL;
+}
+
+int image_open(struct image *image, const struct host_path *path, struct errors *errors)
+{
+	struct stat st;
+
+	*image = (struct image){ .path = path->name };
+	/* O_NONBLOCK: a FIFO without a writer would wait for ever. */
+	image->fd = host_path_open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
+	if (image->fd < 0 || fstat(image->fd, &st) < 0) {
+		error_add(errors, path->name, NULL, "cannot be opened: %s",
+			strerror(image->fd < 0 ? -image->fd : errno));
+		goto fail;
+	}
+	if (!S_ISREG(st.st_mode)) {
+		refuse(image, errors, "is not a regular file; it is read again at each reset");
+		goto fail;
+	}
+	if (!st.st_size) {
+		refuse(image, errors, "is empty");
+		goto fail;
+	}
+	image->file_size = st.st_size;
+	return 0;
+fail:
+	image_close(image);
+	return -EINVAL;
+}
+
+void image_close(struct image *image)
+{
+	if (image->fd >= 0)
+		close(image->fd);
+	image->fd = -1;
+}
+
+int image_read(const struct image *image, uint64_t offset, void *ret_buf, uint64_t len,
+	struct errors *errors)
+{
+	uint8_t *buf = ret_buf;
+
+	while (len) {
+		ssize_t n = pread(image->fd, buf, len, offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			error_add(errors, image->path, NULL, "cannot be read: %s", strerror(errno));
+		if (n == 0)
+			error_add(errors, image->path, NULL,
+				"is truncated: it ends at byte %llu, %llu more are needed",
+				(unsigned long long)offset, (unsigned long long)len);
+		if (n <= 0)
+			return -EINVAL;
+		buf += n;
+		offset += n;
+		len -= n;
+	}
+	return 0;
+}
+
+/*
+ * Unpacks the gzip member at [offset, offset + size) of the file into `out` (NULL: nowhere, only to
+ * see that all of it is there), at most `room` bytes. More than that is an error, or where
+ * `head_only` the end of what is wanted.
+ */
+static int inflate_segment(const struct image *image, uint64_t offset, uint64_t size, uint8_t *out,
+	uint64_t room, bool head_only, uint64_t *ret_size, struct errors *errors)
+{
+	uint8_t *in = malloc(2 * CHUNK_BYTES), *nowhere = in + CHUNK_BYTES;
+	z_stream z = { 0 };
+	uint64_t done = 0;
+	int status = in ? inflateInit2(&z, 15 + 16) : Z_MEM_ERROR, err = -EINVAL;
+
+	if (status != Z_OK) {
+		free(in);
+		return refuse(image, errors,
+			status == Z_VERSION_ERROR ? "is compressed with gzip, which needs zlib "
+						    "(libz.so.1): install it"
+						  : "out of memory");
+	}
+	while (status != Z_STREAM_END && !(head_only && done == room)) {
+		/* One byte beyond the room tells a stream that ends there from one that goes on. */
+		uint64_t left = room - done;
+		uint64_t most = out ? GiB : CHUNK_BYTES;
+		unsigned step = left ? (left < most ? left : most) : 1;
+
+		if (!z.avail_in) {
+			unsigned n = size < CHUNK_BYTES ? size : CHUNK_BYTES;
+
+			if (!n) {
+				refuse(image, errors, "is truncated: its gzip data has no end");
+				goto out;
+			}
+			if (image_read(image, offset, in, n, errors) < 0)
+				goto out;
+			offset += n;
+			size -= n;
+			z.next_in = in;
+			z.avail_in = n;
+		}
+		z.next_out = out && left ? out + done : nowhere;
+		z.avail_out = step;
+		status = inflate(&z, Z_NO_FLUSH);
+		if (!left && !z.avail_out) {
+			error_add(errors, image->path, NULL,
+				"unpacks to more than the %llu bytes that its header asks for",
+				(unsigned long long)room);
+			goto out;
+		}
+		done += left ? step - z.avail_out : 0;
+		if (status != Z_OK && status != Z_STREAM_END && status != Z_BUF_ERROR) {
+			error_add(errors, image->path, NULL, "has damaged gzip data: %s",
+				z.msg ? z.msg : "not gzip");
+			goto out;
+		}
+	}
+	if (ret_size)
+		*ret_size = done;
+	err = 0;
+out:
+	inflateEnd(&z);
+	free(in);
+	return err;
+}
+
+static bool has(const uint8_t *head, size_t len, size_t at, const char *magic, size_t magic_len)
+{
+	return at + magic_len <= len && !memcmp(head + at, magic, magic_len);
+}
+
+#define HAS(at, magic) has(head, len, at, magic, sizeof(magic) - 1)
+
+/* Says what a file is that Sluice cannot start. */
+static int refuse_foreign(
+	const struct image *image, const uint8_t *head, size_t len, struct errors *errors)
+{
+	static const struct {
+		size_t at;
+		const char *magic;
+		size_t magic_len;
+		const char *what;
+	} known[] = {
+#define KNOWN(at, magic, what) { at, magic, sizeof(magic) - 1, what }
+		KNOWN(0x202, "HdrS", "is an x86 kernel (bzImage)"),
+		KNOWN(0x24, "\x18\x28\x6f\x01", "is a 32-bit ARM kernel (zImage)"),
+		KNOWN(0x38, "RSC\x05", "is a RISC-V kernel (Image)"),
+		KNOWN(0, "\x27\x05\x19\x56",
+			"is a U-Boot legacy image (uImage): take the kernel in it"),
+		KNOWN(0, "\xd0\x0d\xfe\xed", "is a device tree or FIT image, not a kernel"),
+		KNOWN(0, "\x28\xb5\x2f\xfd", "is compressed with zstd: unpack it first"),
+		KNOWN(0,
+			"\xfd"
+			"7zXZ",
+			"is compressed with xz: unpack it first"),
+		KNOWN(0, "BZh", "is compressed with bzip2: unpack it first"),
+		KNOWN(0, "\x89LZO", "is compressed with lzop: unpack it first"),
+		KNOWN(0, "\x02\x21\x4c\x18", "is compressed with lz4: unpack it first"),
+		KNOWN(0, "\x04\x22\x4d\x18", "is compressed with lz4: unpack it first"),
+		KNOWN(0, "070701", "is an initramfs (cpio), not a kernel"),
+		KNOWN(0, "#!", "is a script, not a kernel"),
+		KNOWN(0, "MZ", "is an EFI program, but not an arm64 Linux kernel"),
+	};
+	const char *what = "is not a kernel that Sluice knows";
+
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+		if (has(head, len, known[i].at, known[i].magic, known[i].magic_len)) {
+			what = known[i].what;
+			break;
+		}
+	}
+	error_add(errors, image->path, NULL,
+		"%s%s; needed is an arm64 kernel: Image, Image.gz, EFI zboot with gzip, or a "
+		"64-bit "
+		"AArch64 ELF",
+		image->compressed ? "what it holds in gzip " : "", what);
+	return -EINVAL;
+}
+
+/* The end of the file as its PE sections have it, or 0: tells a kernel that was cut off. */
+static uint64_t pe_end(const uint8_t *head, size_t len, uint32_t at)
+{
+	uint64_t end = 0, section;
+	unsigned count, optional;
+
+	if ((uint64_t)at + 24 > len || memcmp(head + at, "PE\0", 4))
+		return 0;
+	count = head[at + 6] | head[at + 7] << 8;
+	optional = head[at + 20] | head[at + 21] << 8;
+	section = (uint64_t)at + 24 + optional;
+	for (unsigned i = 0; i < count && section + 40 <= len; i++, section += 40) {
+		uint32_t size, offset;
+
+		memcpy(&size, head + section + 16, 4);
+		memcpy(&offset, head + section + 20, 4);
+		if ((uint64_t)le32toh(size) + le32toh(offset) > end)
+			end = (uint64_t)le32toh(size) + le32toh(offset);
+	}
+	return end;
+}
+
+/* An arm64 Image whose first bytes are `head`; the data is at [offset, offset+size) of the file. */
+static int describe_image(struct image *image, const uint8_t *head, size_t len, uint64_t offset,
+	uint64_t size, struct errors *errors)
+{
+	struct image_header header;
+	uint64_t image_size, whole;
+
+	memcpy(&header, head, sizeof(header));
+	image_size = le64toh(header.image_size);
+	image->text_offset = le64toh(header.text_offset);
+	if (!image_size) {
+		image->text_offset = OLD_IMAGE_TEXT_OFFSET;
+		image_size = OLD_IMAGE_SIZE;
+	} else if (le64toh(header.flags) & IMAGE_FLAG_BE) {
+		return refuse(
+			image, errors, "is a big-endian kernel; needed is a little-endian one");
+	}
+	if (!image->compressed) {
+		whole = pe_end(head, len, le32toh(header.pe_offset));
+		if (whole > size) {
+			error_add(errors, image->path, NULL,
+				"is truncated: its header tells of %llu bytes, the file has %llu",
+				(unsigned long long)whole, (unsigned long long)size);
+			return -EINVAL;
+		}
+		if (image_size < size)
+			image_size = size;
+	}
+	if (IMAGE_PAGE(le64toh(header.flags)))
+		image->page_bytes = KiB << 2 * IMAGE_PAGE(le64toh(header.flags));
+	image->segments[0] = (struct image_segment){
+		.file_offset = offset,
+		.file_size = size,
+		.mem_size = image_size,
+	};
+	image->segment_count = 1;
+	return 0;
+}
+
+static bool is_image(const uint8_t *head, size_t len)
+{
+	struct image_header header;
+
+	if (len < sizeof(header))
+		return false;
+	memcpy(&header, head, sizeof(header));
+	return le32toh(header.magic) == IMAGE_MAGIC;
+}
+
+static int describe_gzip(struct image *image, uint64_t offset, uint64_t size, struct errors *errors)
+{
+	uint8_t head[HEADER_BYTES];
+	uint64_t len;
+	int err;
+
+	image->compressed = true;
+	err = inflate_segment(image, offset, size, head, sizeof(head), true, &len, errors);
+	if (err < 0)
+		return err;
+	if (!is_image(head, len))
+		return refuse_foreign(image, head, len, errors);
+	return describe_image(image, head, len, offset, size, errors);
+}
+
+static int describe_zboot(struct image *image, const uint8_t *head, struct errors *errors)
+{
+	struct zboot_header zboot;
+	uint64_t offset, size;
+
+	memcpy(&zboot, head, sizeof(zboot));
+	zboot.compression[sizeof(zboot.compression) - 1] = 0;
+	offset = le32toh(zboot.offset);
+	size = le32toh(zboot.size);
+	if (strcmp(zboot.compression, "gzip")) {
+		error_add(errors, image->path, NULL,
+			"is an EFI zboot kernel compressed with %.8s; needed is one with gzip, or "
+			"the Image in it: %llu bytes from %llu on, unpacked",
+			zboot.compression, (unsigned long long)size, (unsigned long long)offset);
+		return -EINVAL;
+	}
+	if (offset > image->file_size || size > image->file_size - offset) {
+		error_add(errors, image->path, NULL,
+			"is truncated: its header tells of %llu bytes, the file has %llu",
+			(unsigned long long)(offset + size), (unsigned long long)image->file_size);
+		return -EINVAL;
+	}
+	return describe_gzip(image, offset, size, errors);
+}
+
+static const char *elf_machine(unsigned machine)
+{
+	switch (machine) {
+	case EM_386:
+	case EM_X86_64:
+		return "x86";
+	case EM_ARM:
+		return "32-bit ARM";
+	case EM_RISCV:
+		return "RISC-V";
+	case EM_PPC64:
+		return "PowerPC";
+	case EM_S390:
+		return "s390";
+	}
+	return "another machine";
+}
+
+static int describe_elf(struct image *image, const uint8_t *head, size_t len, struct errors *errors)
+{
+	Elf64_Phdr phdrs[IMAGE_SEGMENTS];
+	bool entered = false;
+	Elf64_Ehdr elf;
+	int err;
+
+	if (len < sizeof(elf))
+		return refuse(image, errors, "is truncated within its ELF header");
+	memcpy(&elf, head, sizeof(elf));
+	if (elf.e_ident[EI_DATA] != ELFDATA2LSB)
+		return refuse(
+			image, errors, "is a big-endian ELF; needed is little-endian AArch64");
+	if (le16toh(elf.e_machine) != EM_AARCH64) {
+		error_add(errors, image->path, NULL,
+			"is an ELF for %s (machine %u); needed is AArch64",
+			elf_machine(le16toh(elf.e_machine)), le16toh(elf.e_machine));
+		return -EINVAL;
+	}
+	if (elf.e_ident[EI_CLASS] != ELFCLASS64)
+		return refuse(image, errors, "is a 32-bit ELF; needed is a 64-bit one");
+	if (le16toh(elf.e_type) != ET_EXEC && le16toh(elf.e_type) != ET_DYN)
+		return refuse(
+			image, errors, "is an ELF that is not linked to run (an object or a core)");
+	if (le16toh(elf.e_phentsize) != sizeof(phdrs[0]) || !le16toh(elf.e_phnum) ||
+		le16toh(elf.e_phnum) > IMAGE_SEGMENTS) {
+		error_add(errors, image->path, NULL,
+			"has %u ELF program headers of %u bytes; needed are 1 to %u of %zu",
+			le16toh(elf.e_phnum), le16toh(elf.e_phentsize), IMAGE_SEGMENTS,
+			sizeof(phdrs[0]));
+		return -EINVAL;
+	}
+	if (le64toh(elf.e_phoff) > image->file_size)
+		return refuse(
+			image, errors, "is truncated: its ELF program headers are beyond its end");
+	err = image_read(image, le64toh(elf.e_phoff), phdrs,
+		sizeof(phdrs[0]) * le16toh(elf.e_phnum), errors);
+	if (err < 0)
+		return err;
+
+	for (unsigned i = 0; i < le16toh(elf.e_phnum); i++) {
+		struct image_segment *segment = &image->segments[image->segment_count];
+		uint64_t from_start = le64toh(elf.e_entry) - le64toh(phdrs[i].p_vaddr);
+
+		if (le32toh(phdrs[i].p_type) != PT_LOAD || !phdrs[i].p_memsz)
+			continue;
+		*segment = (struct image_segment){
+			.gpa = le64toh(phdrs[i].p_paddr),
+			.file_offset = le64toh(phdrs[i].p_offset),
+			.file_size = le64toh(phdrs[i].p_filesz),
+			.mem_size = le64toh(phdrs[i].p_memsz),
+		};
+		if (segment->file_size > segment->mem_size ||
+			segment->file_offset > image->file_size ||
+			segment->file_size > image->file_size - segment->file_offset) {
+			error_add(errors, image->path, NULL,
+				"is truncated or damaged: ELF segment %u is not within the file",
+				i);
+			return -EINVAL;
+		}
+		if (segment->gpa + (segment->mem_size - 1) < segment->gpa) {
+			error_add(errors, image->path, NULL,
+				"is damaged: ELF segment %u passes the end of the address space",
+				i);
+			return -EINVAL;
+		}
+		if (from_start < segment->mem_size) {
+			image->entry = segment->gpa + from_start;
+			entered = true;
+		}
+		image->segment_count++;
+	}
+	if (!entered)
+		return refuse(
+			image, errors, "has no ELF segment to load that holds its entry point");
+	image->placed = true;
+	return 0;
+}
+
+int image_describe(struct image *image, struct errors *errors)
+{
+	uint8_t head[HEADER_BYTES] = { 0 };
+	size_t len = image->file_size < sizeof(head) ? image->file_size : sizeof(head);
+	int err = image_read(image, 0, head, len, errors);
+
+	if (err < 0)
+		return err;
+	image->compressed = image->placed = false;
+	image->segment_count = 0;
+	image->page_bytes = 0;
+	image->entry = image->text_offset = 0;
+	if (HAS(0, "MZ") && HAS(4, "zimg") && len >= sizeof(struct zboot_header)) {
+		image->kind = "EFI zboot kernel";
+		return describe_zboot(image, head, errors);
+	}
+	if (HAS(0, "\x1f\x8b")) {
+		image->kind = "gzip-compressed arm64 Image";
+		return describe_gzip(image, 0, image->file_size, errors);
+	}
+	if (HAS(0, "\x7f"
+		   "ELF")) {
+		image->kind = "AArch64 ELF";
+		return describe_elf(image, head, len, errors);
+	}
+	if (is_image(head, len)) {
+		image->kind = "arm64 Image";
+		return describe_image(image, head, len, 0, image->file_size, errors);
+	}
+	return refuse_foreign(image, head, len, errors);
+}
+
+int image_load(const struct image *image, const struct guestmem *mem, struct errors *errors)
+{
+	for (unsigned i = 0; i < image->segment_count; i++) {
+		const struct image_segment *segment = &image->segments[i];
+		uint8_t *hva = mem ? guestmem_write_at(mem, segment->gpa, segment->mem_size) : NULL;
+		int err = 0;
+
+		if (mem && !hva) {
+			error_add(errors, image->path, NULL,
+				"%llu bytes at 0x%llx are not in the machine's memory",
+				(unsigned long long)segment->mem_size,
+				(unsigned long long)segment->gpa);
+			return -EINVAL;
+		}
+		if (image->compressed)
+			err = inflate_segment(image, segment->file_offset, segment->file_size, hva,
+				segment->mem_size, false, NULL, errors);
+		else if (hva)
+			err = image_read(
+				image, segment->file_offset, hva, segment->file_size, errors);
+		if (err < 0)
+			return err;
+	}
+	return 0;
+}

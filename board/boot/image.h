@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Kernel file formats: recognises a file, says what memory it needs, and loads its bytes to where loader.c has placed
+ * them. No field of a file is trusted: it is checked against the file's size here, and against the machine's memory by
+ * the loader. The file stays open and is read again at each reset, all checks included.
+ *
+ *   arm64 Image                  Documentation/arch/arm64/booting.rst in Linux
+ *   the same in gzip             Image.gz
+ *   EFI zboot with gzip          drivers/firmware/efi/libstub/zboot-header.S
+ *   AArch64 ELF                  bare-metal guests; loaded at its physical addresses
+ */
+#ifndef SLUICE_BOARD_BOOT_IMAGE_H
+#define SLUICE_BOARD_BOOT_IMAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct errors;
+struct guestmem;
+struct host_path;
+
+#define IMAGE_SEGMENTS	 16
+#define IMAGE_BASE_ALIGN UINT64_C(0x200000) /* of an Image, to which text_offset is added */
+
+struct image_segment {
+	uint64_t gpa;	      /* given by an ELF; else set by the loader */
+	uint64_t file_offset; /* of compressed data: where it starts */
+	uint64_t file_size;   /* bytes there; memory beyond them is zero already */
+	uint64_t mem_size;    /* bytes of memory to reserve, not 0; at least what is loaded */
+};
+
+struct image {
+	const char *path; /* for messages; not owned */
+	int fd;		  /* -1: none */
+	uint64_t file_size;
+
+	const char *kind;    /* "arm64 Image"; for messages */
+	bool compressed;     /* the one segment is gzip, and grows to at most mem_size */
+	uint64_t page_bytes; /* of an arm64 Image: the size of its pages; 0: not given */
+	bool placed;	     /* ELF: segments have their addresses */
+	uint64_t text_offset;
+	struct image_segment segments[IMAGE_SEGMENTS];
+	unsigned segment_count;
+	uint64_t entry; /* ELF: guest-physical; else an offset into the segment */
+};
+
+/* Opens a regular file that is not empty. -EINVAL after an error was added. */
+int image_open(struct image *image, const struct host_path *path, struct errors *errors);
+/* Reads the headers. -EINVAL after an error was added. */
+int image_describe(struct image *image, struct errors *errors);
+/* Reads the bytes from the file into memory. mem NULL: only checks that they are there. */
+int image_load(const struct image *image, const struct guestmem *mem, struct errors *errors);
+void image_close(struct image *image);
+
+/* Reads `len` bytes at `offset`; -EINVAL after an error was added, also if the file is shorter. */
+int image_read(const struct image *image, uint64_t offset, void *ret_buf, uint64_t len,
+	struct errors *errors);
+
+#endif

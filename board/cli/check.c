@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `sluice check` and `sluice show`; see check.h. */
+#include "board/cli/check.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "board/boot/guest-tree.h"
+#include "board/boot/loader.h"
+#include "board/config/config.h"
+#include "board/config/growth.h"
+#include "board/config/map.h"
+#include "board/config/tree-file.h"
+#include "board/host/host-memory.h"
+#include "board/host/limits.h"
+#include "board/text/errors.h"
+#include "board/text/size.h"
+#include "devices/device.h"
+
+#define SIZE(bytes) size_print((char[SIZE_TEXT]){ 0 }, bytes)
+
+/* What both commands begin with: the configuration and the guest's tree. */
+struct checked {
+	struct host_limits host;
+	bool has_kvm;
+	struct machine_config *config;
+	char *name;
+	void *tree;
+	size_t tree_size;
+	struct errors errors;
+	struct loader_result plan;
+};
+
+static int check(struct checked *c, const struct tree_source *source, const char *name)
+{
+	struct guest_tree_input input = { 0 };
+	int err;
+
+	c->errors.tree = source->file;
+	c->name = name ? strdup(name) : config_default_name(source->file);
+	c->has_kvm = !host_probe(&c->host);
+	err = config_read(source, &c->host, &c->errors, &c->config);
+	if (err)
+		return err;
+	input.serial = identity_of(c->host.id, c->name, "serial-number");
+	err = guest_tree_build(c->config, &input, &c->tree, &c->tree_size);
+	if (err == -ENOSPC)
+		error_add(&c->errors, source->file, NULL,
+			"the guest's tree would be larger than %s", SIZE(TREE_SIZE_MAX));
+	else if (err)
+		error_add(&c->errors, source->file, NULL, "cannot build the guest's tree: %s",
+			strerror(-err));
+	else
+		guest_tree_check_aliases(c->config, c->tree, &c->errors);
+	return err;
+}
+
+static int finish(struct checked *c, int err)
+{
+	errors_print(&c->errors, stderr);
+	errors_finish(&c->errors);
+	config_destroy(c->config);
+	free(c->name);
+	free(c->tree);
+	return err ? 1 : 0;
+}
+
+static void print_device(const struct machine_config *config, const struct device_config *device,
+	const char *machine)
+{
+	char identity[IDENTITY_TEXT];
+	const struct window_config *window = &device->window;
+	uint64_t slots;
+
+	printf("%-12s %s at 0x%08" PRIx64 ", SPI %u", device->id, device->class->compatible,
+		device->gpa, device->spi);
+	if (device->class->kind == DEVICE_VIRTIO)
+		printf(" (virtio%u)", device->place);
+	if (*device_identity(config, device, machine, identity))
+		printf(", %s", identity);
+	putchar('\n');
+	if (!device->has_window)
+		return;
+	slots = window->size / window->slot_bytes + (window->size % window->slot_bytes != 0);
+	printf("%-12s window 0x%09" PRIx64 " to 0x%09" PRIx64 ", %s: %" PRIu64
+	       " slots of %s, blocks "
+	       "of %s, stray reads %s\n",
+		"", window->gpa, window->gpa + window->size, SIZE(window->size), slots,
+		SIZE(window->slot_bytes), SIZE(window->block_bytes),
+		window->stray_reads == STRAY_READS_ABORT ? "abort" : "see zeros");
+}
+
+static void print_map(const struct checked *c)
+{
+	const struct machine_config *config = c->config;
+
+	printf("%s: good%s%s\n", config->file, *config->model ? ", the machine " : "",
+		config->model);
+	printf("%-12s %zu, guest addresses of %u bits (this host%s: %u)\n", "CPUs",
+		config->cpu_count, config->ipa_bits_needed,
+		c->has_kvm ? "" : ", without KVM, is taken to have", c->host.ipa_bits);
+	for (size_t i = 0; i < config->memory_count; i++)
+		printf("%-12s 0x%09" PRIx64 " to 0x%09" PRIx64 ", %s\n", "memory",
+			config->memory[i].gpa, config->memory[i].gpa + config->memory[i].size,
+			SIZE(config->memory[i].size));
+	for (size_t i = 0; i < config->reserved_count; i++)
+		printf("%-12s 0x%09" PRIx64 " to 0x%09" PRIx64 ", %s\n", "reserved",
+			config->reserved[i].gpa, config->reserved[i].gpa + config->reserved[i].size,
+			SIZE(config->reserved[i].size));
+	for (size_t i = 0; i < config->device_count; i++)
+		print_device(config, &config->devices[i], c->name);
+	printf("%-12s %zu bytes\n", "guest's tree", c->tree_size);
+}
+
+/* Kernel and initrd are looked at as `run` would: that they are whole, and that they fit. */
+static int check_files(struct checked *c)
+{
+	struct loader *loader;
+	int err = loader_open(c->config, &c->errors, &loader);
+
+	if (!err) {
+		err = loader_check(loader, &c->errors);
+		loader_plan(loader, &c->plan);
+		loader_close(loader);
+	}
+	if (err && !errors_any(&c->errors))
+		error_add(&c->errors, c->config->kernel.name, NULL, "%s", strerror(-err));
+	return err;
+}
+
+static void print_files(const struct checked *c)
+{
+	const struct machine_config *config = c->config;
+
+	if (!config->kernel.name) {
+		printf("%-12s none: it cannot run\n", "kernel");
+		return;
+	}
+	printf("%-12s %s, entered at 0x%09" PRIx64 "\n", "kernel", config->kernel.name,
+		c->plan.entry_gpa);
+	if (config->initrd.name)
+		printf("%-12s %s at 0x%09" PRIx64 ", %s\n", "initrd", config->initrd.name,
+			c->plan.initrd_gpa, SIZE(c->plan.initrd_size));
+}
+
+int check_command(const struct tree_source *source, const char *name)
+{
+	struct checked c = { 0 };
+	int err = check(&c, source, name);
+
+	if (c.config)
+		config_probe(c.config, true, false, &c.errors);
+	if (!err && c.config->kernel.name && !errors_any(&c.errors))
+		err = check_files(&c);
+	err = errors_any(&c.errors) ? -EINVAL : err;
+	if (!err) {
+		struct host_memory host;
+
+		host_memory("", &host);
+		growth_check(c.config, c.plan.page_bytes, &host, &c.errors);
+		print_map(&c);
+		print_files(&c);
+	}
+	return finish(&c, err);
+}
+
+/* What the tree does not say, as comments before it. */
+static void print_head(const struct checked *c)
+{
+	char text[IDENTITY_TEXT];
+
+	printf("// What the guest of the machine \"");
+	for (const char *at = c->name; at && *at; at++)
+		putchar((unsigned char)*at < ' ' || *at == 0x7f ? '?' : *at);
+	printf("\" gets on this host. Each start adds the initrd's place\n"
+	       "// and fresh seeds; another name (--name, here and of sluice run) and another host "
+	       "have other numbers.\n");
+	for (size_t i = 0; i < c->config->device_count; i++)
+		if (*device_identity(c->config, &c->config->devices[i], c->name, text))
+			printf("// %s: %s\n", c->config->devices[i].id, text);
+}
+
+int show_command(const struct tree_source *source, const char *name)
+{
+	struct checked c = { 0 };
+	int err = check(&c, source, name);
+
+	if (!err)
+		print_head(&c);
+	if (!err)
+		err = tree_print_source(c.tree, c.tree_size, source->file, &c.errors, stdout);
+	return finish(&c, err);
+}

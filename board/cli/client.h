@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The other end of a control socket, for commands that talk to a running machine from a process of
+ * their own: finds the socket, speaks QMP, waits. Everything blocks.
+ */
+#ifndef SLUICE_BOARD_CLI_CLIENT_H
+#define SLUICE_BOARD_CLI_CLIENT_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+struct client;
+struct errors;
+
+/*
+ * Which machine, and which of its devices, a person means:
+ *   NAME[/NODE]            the machine of that name
+ *   FOLDER/X.sock[/NODE]   the machine at that socket
+ *   [/NODE]                with `control` (--control PATH), the machine at that socket
+ * Fills path and node (NULL: none named), malloc'ed; -EINVAL after an error was added.
+ */
+struct client_target {
+	char *path, *node;
+};
+int client_target_read(
+	const char *text, const char *control, struct errors *errors, struct client_target *ret);
+void client_target_finish(struct client_target *target);
+
+/* Connects and negotiates. -errno after an error that says what to do, such as which machines run. */
+int client_open(const char *path, struct errors *errors, struct client **ret);
+void client_close(struct client *client);
+
+/*
+ * Runs a command; takes the reference to `arguments`, which may be NULL. Returns what it returned,
+ * a new reference, or NULL after an error was added.
+ */
+json_t *client_call(
+	struct client *client, const char *command, json_t *arguments, struct errors *errors);
+
+/* Waits for an event: 1 when one came, 0 after `ms` or a signal, -ECONNRESET when the machine is gone. */
+int client_wait(struct client *client, int ms);
+
+/* Integer member of an object, 0 where there is none. */
+uint64_t client_number(const json_t *object, const char *name);
+
+/* A descriptor connected to the socket there, or -errno after an error as client_open() adds. */
+int client_connect(const char *path, struct errors *errors);
+
+#endif

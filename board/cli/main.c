@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The command line: which command, and what there is. */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "board/cli/check.h"
+#include "board/cli/commandline.h"
+#include "board/cli/run.h"
+#include "board/config/config.h"
+#include "board/config/tree-file.h"
+#include "board/console/console.h"
+#include "board/text/exit-codes.h"
+#include "hyp/base/util.h"
+
+/* Commands about a tree: FILE [--overlay FILE]... [--allow DIR]... [--name NAME] */
+static int with_tree(int argc, char **argv, const char *what,
+	int (*command)(const struct tree_source *source, const char *name))
+{
+	static const struct option options[] = {
+		{ "overlay", required_argument, NULL, 'o' },
+		{ "allow", required_argument, NULL, 'a' },
+		{ "name", required_argument, NULL, 'n' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	struct tree_source source = { 0 };
+	const char *name = NULL;
+	int option;
+
+	while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+		if (option == 'h') {
+			printf("Usage: sluice %s FILE [--overlay FILE]... [--allow DIR]... [--name "
+			       "NAME]\n"
+			       "%s\n"
+			       "\n"
+			       "  --overlay FILE  apply a device tree overlay; at most %d\n"
+			       "  --allow DIR     files that a .dtb from elsewhere may name too; "
+			       "at "
+			       "most %d\n"
+			       "  --name NAME     the machine's name, as sluice run --name gives "
+			       "it\n"
+			       "  -h, --help      this text\n",
+				argv[0], what, TREE_OVERLAYS_MAX, TREE_ALLOWED_MAX);
+			return EXIT_OK;
+		}
+		if (option != 'o' && option != 'a' && option != 'n')
+			return misused_option(argv[0], option, argv);
+		if (option == 'o' && source.overlay_count == TREE_OVERLAYS_MAX)
+			return misused(argv[0], "more than %d overlays", TREE_OVERLAYS_MAX);
+		if (option == 'a' && source.allowed_count == TREE_ALLOWED_MAX)
+			return misused(argv[0], "more than %d folders to allow", TREE_ALLOWED_MAX);
+		if (option == 'o')
+			source.overlays[source.overlay_count++] = optarg;
+		else if (option == 'n')
+			name = optarg;
+		else
+			source.allowed[source.allowed_count++] = optarg;
+	}
+	if (optind == argc)
+		return misused(argv[0], "which FILE?");
+	if (optind + 1 < argc)
+		return misused(argv[0], "one FILE, not also %s", argv[optind + 1]);
+	source.file = argv[optind];
+	return command(&source, name);
+}
+
+static int check_main(int argc, char **argv)
+{
+	return with_tree(argc, argv,
+		"Says all that is wrong with a machine's description, or prints its map. With a "
+		"kernel,\n"
+		"an initrd and disks it looks at these, too. Nothing is started.",
+		check_command);
+}
+
+static int show_main(int argc, char **argv)
+{
+	return with_tree(argc, argv,
+		"Prints the tree that the guest would get, as source, with what Sluice adds to it.",
+		show_command);
+}
+
+static const struct {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *help;
+} commands[] = {
+	{ "run", run_command, "FILE            run the machine that a device tree describes" },
+	{ "check", check_main, "FILE          say what is wrong with a description, or its map" },
+	{ "show", show_main, "FILE           print the tree that the guest would get" },
+	{ "console", console_command,
+		"NAME [PORT] attach to a running machine's console, or a named port" },
+	{ "mem", mem_command, "NAME [SIZE]     show a machine's memory, or grow and shrink it" },
+	{ "balloon", balloon_command,
+		"NAME [SIZE] show or set what a machine's balloon leaves its guest" },
+	{ "resize", resize_command, "NAME DISK [SIZE] give a running machine's disk more room" },
+	{ "map", map_command, "NAME            show a machine's windows, slots and blocks" },
+	{ "slots", slots_command, "NAME          show who holds a machine's memory slots" },
+	{ "doctor", doctor_command, "             say what this host can do for Sluice" },
+};
+
+static void print_help(FILE *stream)
+{
+	fputs("Usage: sluice COMMAND ...\n"
+	      "Virtual machines on arm64 Linux, described by device trees, whose memory grows and\n"
+	      "shrinks while they run.\n\n",
+		stream);
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		fprintf(stream, "  %s %s\n", commands[i].name, commands[i].help);
+	fputs("\n`sluice COMMAND --help` says more.\n", stream);
+}
+
+static int unknown_command(const char *name)
+{
+	const char *names[ARRAY_SIZE(commands) + 1] = { NULL }, *near;
+
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		names[i] = commands[i].name;
+	near = nearest_name(name, names);
+	return misused("", "there is no command '%s'%s%s%s", name, near ? "; did you mean " : "",
+		near ? near : "", near ? "?" : "");
+}
+
+int main(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : "";
+
+	console_claim_stdio();
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(name, commands[i].name))
+			return commands[i].run(argc - 1, argv + 1);
+	if (!strcmp(name, "--version")) {
+		puts("sluice " SLUICE_VERSION);
+		return EXIT_OK;
+	}
+	if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
+		print_help(stdout);
+		return EXIT_OK;
+	}
+	if (argc > 1)
+		return unknown_command(name);
+	print_help(stderr);
+	return EXIT_USAGE;
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `sluice map`: what of each window the guest can reach now, slot by slot. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "board/cli/client-command.h"
+#include "board/cli/client.h"
+#include "board/cli/commandline.h"
+#include "board/text/columns.h"
+#include "board/text/errors.h"
+#include "board/text/size.h"
+
+static const char usage[] = "Usage: sluice map NAME[/NODE]\n"
+			    "       sluice map --control PATH [/NODE]\n"
+			    "\n"
+			    "Shows each virtio-mem window of a running machine: what is requested, "
+			    "plugged and exposed,\n"
+			    "and its open slots. NAME is the machine's name, or the path of its "
+			    "socket (FOLDER/X.sock).\n"
+			    "In a slot's bar '#' is plugged, '+' partly plugged, '.' not plugged.\n"
+			    "\n"
+			    "  --control PATH  the machine's control socket\n"
+			    "  -h, --help      this text\n";
+
+static const char *size_of(char buf[SIZE_TEXT], const json_t *object, const char *name)
+{
+	return size_print(buf, client_number(object, name));
+}
+
+static void print_range(char *buf, size_t len, uint64_t start, uint64_t size)
+{
+	snprintf(buf, len, "0x%" PRIx64 "-0x%" PRIx64, start, start + size - 1);
+}
+
+static void print_slots(json_t *slots)
+{
+	struct columns columns = { .align = "rlllll" };
+	json_t *slot;
+	size_t i;
+
+	columns_add(&columns, "slot\tguest range\twindow range\tplugged\tblocks");
+	json_array_foreach(slots, i, slot)
+	{
+		const char *cells = json_string_value(json_object_get(slot, "cells"));
+		char plugged[SIZE_TEXT], size[SIZE_TEXT], guest[64], window[64];
+
+		print_range(guest, sizeof(guest), client_number(slot, "gpa"),
+			client_number(slot, "size"));
+		print_range(window, sizeof(window), client_number(slot, "offset"),
+			client_number(slot, "size"));
+		columns_add(&columns, "%" PRIu64 "\t%s\t%s\t%s of %s\t[%s]",
+			client_number(slot, "index"), guest, window,
+			size_of(plugged, slot, "plugged"), size_of(size, slot, "size"),
+			cells ? cells : "");
+	}
+	columns_print(&columns, "  ", stdout);
+}
+
+/* False when the guest can reach more, or less, than it was given. */
+static bool print_window(json_t *window)
+{
+	static const char *const sizes[] = { "usable", "requested", "plugged", "exposed",
+		"resident" };
+	uint64_t plugged = client_number(window, "plugged");
+	uint64_t exposed = client_number(window, "exposed");
+	json_t *slots = json_object_get(window, "open-slots");
+	struct columns columns = { .align = "ll" };
+	char range[64], size[SIZE_TEXT], more[SIZE_TEXT];
+
+	print_range(
+		range, sizeof(range), client_number(window, "gpa"), client_number(window, "size"));
+	printf("%s\n", json_string_value(json_object_get(window, "id")));
+	columns_add(&columns, "window\t%s, %s", range, size_of(size, window, "size"));
+	columns_add(&columns, "block\t%s", size_of(size, window, "block-size"));
+	columns_add(&columns, "slots\t%" PRIu64 " x %s", client_number(window, "slots"),
+		size_of(size, window, "slot-size"));
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
+		columns_add(&columns, "%s\t%s", sizes[i], size_of(size, window, sizes[i]));
+	columns_print(&columns, "  ", stdout);
+	putchar('\n');
+	if (json_array_size(slots)) {
+		print_slots(slots);
+		putchar('\n');
+	}
+	printf("  %zu of %" PRIu64 " slots open; ", json_array_size(slots),
+		client_number(window, "slots"));
+	if (exposed == plugged) {
+		printf("exposed = plugged = %s\n", size_print(size, plugged));
+		return true;
+	}
+	printf("EXPOSED IS NOT PLUGGED\n  The guest can reach %s %s than it has plugged: this is a "
+	       "fault of Sluice's. Please report it.\n",
+		size_print(more, exposed > plugged ? exposed - plugged : plugged - exposed),
+		exposed > plugged ? "more" : "less");
+	return false;
+}
+
+/* What the guest did where it was given nothing: what was seen of it, and where it went. */
+static void print_strays(struct client *client, struct errors *errors)
+{
+	json_t *strays = client_call(client, "x-sluice-query-strays", NULL, errors), *entry;
+	size_t i;
+
+	if (!strays)
+		return;
+	printf("\nstray accesses: %" PRIu64 "\n", client_number(strays, "total"));
+	json_array_foreach(json_object_get(strays, "counts"), i, entry)
+	{
+		const char *access = json_string_value(json_object_get(entry, "access"));
+		const char *place = json_string_value(json_object_get(entry, "place"));
+
+		if (client_number(entry, "count"))
+			printf("  %" PRIu64 " of kind %s, %s\n", client_number(entry, "count"),
+				access ? access : "?", place ? place : "?");
+	}
+	json_decref(strays);
+}
+
+static int show(struct client *client, const struct client_target *target, struct errors *errors)
+{
+	json_t *map = client_call(client, "x-sluice-query-map", NULL, errors), *window;
+	size_t i, shown = 0;
+	int result = 0;
+
+	json_array_foreach(map, i, window)
+	{
+		const char *id = json_string_value(json_object_get(window, "id"));
+
+		if (target->node && (!id || strcmp(target->node, id)))
+			continue;
+		if (shown++)
+			putchar('\n');
+		if (!print_window(window))
+			result = 1;
+	}
+	if (map && !shown)
+		error_add(errors, target->path, target->node, "%s",
+			target->node ? "no virtio-mem device of that name"
+				     : "the machine has no virtio-mem device");
+	if (shown && !target->node)
+		print_strays(client, errors);
+	json_decref(map);
+	return result;
+}
+
+int map_command(int argc, char **argv)
+{
+	return client_command(argc, argv, usage, show);
+}

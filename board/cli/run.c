@@ -1,0 +1,477 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * `sluice run`: reads the description, builds the machine, and serves it until it ends. Signals
+ * come through a descriptor, so that they are handled on the loop like everything else.
+ */
+#include "board/cli/run.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "board/cli/commandline.h"
+#include "board/config/config.h"
+#include "board/config/growth.h"
+#include "board/config/tree-file.h"
+#include "board/console/console.h"
+#include "board/control/control.h"
+#include "board/host/host-fault.h"
+#include "board/host/limits.h"
+#include "board/host/log-stderr.h"
+#include "board/host/socket.h"
+#include "board/machine/machine.h"
+#include "board/machine/ports.h"
+#include "board/text/errors.h"
+#include "board/text/exit-codes.h"
+#include "devices/device.h"
+#include "hyp/base/log.h"
+#include "hyp/base/loop.h"
+#include "hyp/base/util.h"
+#include "hyp/memory/addrspace.h"
+
+#define SHUTDOWN_TIMEOUT_SEC 30
+#define TIMEOUT_SEC_MAX	     (365UL * 24 * 60 * 60)
+
+static const char usage[] =
+	"Usage: sluice run FILE [OPTION]...\n"
+	"Runs the machine that FILE (.dts or .dtb) describes. Its console is the terminal: Ctrl-A "
+	"x\n"
+	"leaves, Ctrl-A h shows more.\n"
+	"\n"
+	"  --overlay FILE          apply a device tree overlay; may be given again\n"
+	"  --allow DIR             files that a .dtb from elsewhere may name too; may be given "
+	"again\n"
+	"  --name NAME             the machine's name (default: FILE without its ending)\n"
+	"  --control PATH          the control socket's path (default: by the name)\n"
+	"  --console BACKEND       stdio (default), pty, null, file:PATH[,size=SIZE] or\n"
+	"                          socket:PATH; to any of these sluice console NAME attaches\n"
+	"  --dump-guest-core       have the guest's memory in core files of this process, too\n"
+	"  --no-reboot             end where the guest asks for a reset\n"
+	"  --shutdown-timeout SEC  after SIGTERM, how long the guest may take (default: 30)\n"
+	"  --timeout SEC           end the machine after this time\n"
+	"  -h, --help              this text\n";
+
+struct run_options {
+	struct tree_source source;
+	const char *name, *control;
+	struct console_spec console; /* where has_console */
+	bool has_console, no_reboot;
+	uint64_t shutdown_timeout_ms, timeout_ms;
+};
+
+struct run {
+	struct run_options options;
+	char *name;
+	struct loop *loop;
+	const char *stdio_port; /* the one that is on this terminal; NULL: none */
+	struct machine *machine;
+	struct control *control;
+	struct loop_fd signals;
+	struct loop_timer shutdown_deadline, deadline;
+	bool shutting_down, timed_out;
+};
+
+static bool parse_seconds(const char *text, uint64_t *ret_ms)
+{
+	char *end;
+	unsigned long value;
+
+	errno = 0;
+	value = strtoul(text, &end, 10);
+	if (errno || end == text || *end || *text == '-' || value > TIMEOUT_SEC_MAX)
+		return false;
+	*ret_ms = (uint64_t)value * 1000;
+	return true;
+}
+
+/* Returns -1 to go on, or the exit code. */
+static int parse_options(int argc, char **argv, struct run_options *ret)
+{
+	enum {
+		OVERLAY = 256,
+		ALLOW,
+		NAME,
+		CONTROL,
+		CONSOLE,
+		DUMP_GUEST_CORE,
+		NO_REBOOT,
+		SHUTDOWN_TIMEOUT,
+		TIMEOUT
+	};
+	static const struct option options[] = {
+		{ "overlay", required_argument, NULL, OVERLAY },
+		{ "allow", required_argument, NULL, ALLOW },
+		{ "name", required_argument, NULL, NAME },
+		{ "control", required_argument, NULL, CONTROL },
+		{ "console", required_argument, NULL, CONSOLE },
+		{ "dump-guest-core", no_argument, NULL, DUMP_GUEST_CORE },
+		{ "no-reboot", no_argument, NULL, NO_REBOOT },
+		{ "shutdown-timeout", required_argument, NULL, SHUTDOWN_TIMEOUT },
+		{ "timeout", required_argument, NULL, TIMEOUT },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	char *path;
+	int option;
+
+	*ret = (struct run_options){ .shutdown_timeout_ms = SHUTDOWN_TIMEOUT_SEC * 1000 };
+	while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
+		switch (option) {
+		case OVERLAY:
+			if (ret->source.overlay_count == TREE_OVERLAYS_MAX)
+				return misused("run", "more than %d overlays", TREE_OVERLAYS_MAX);
+			ret->source.overlays[ret->source.overlay_count++] = optarg;
+			break;
+		case ALLOW:
+			if (ret->source.allowed_count == TREE_ALLOWED_MAX)
+				return misused(
+					"run", "more than %d folders to allow", TREE_ALLOWED_MAX);
+			ret->source.allowed[ret->source.allowed_count++] = optarg;
+			break;
+		case NAME:
+			ret->name = optarg;
+			break;
+		case CONTROL:
+			ret->control = optarg;
+			break;
+		case CONSOLE:
+			free((char *)ret->console.path.name);
+			ret->console.path.name = path = NULL;
+			ret->has_console = console_spec_read(optarg, &ret->console, &path);
+			if (!ret->has_console)
+				return misused(
+					"run", "--console %s: none of " CONSOLE_SPECS, optarg);
+			ret->console.path.name = path;
+			break;
+		case DUMP_GUEST_CORE:
+			addrspace_dump_guests();
+			break;
+		case NO_REBOOT:
+			ret->no_reboot = true;
+			break;
+		case SHUTDOWN_TIMEOUT:
+			if (!parse_seconds(optarg, &ret->shutdown_timeout_ms))
+				return misused("run",
+					"--shutdown-timeout %s: not a number of seconds", optarg);
+			break;
+		case TIMEOUT:
+			if (!parse_seconds(optarg, &ret->timeout_ms))
+				return misused(
+					"run", "--timeout %s: not a number of seconds", optarg);
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return EXIT_OK;
+		default:
+			return misused_option("run", option, argv);
+		}
+	}
+	if (optind == argc)
+		return misused("run", "which FILE?");
+	if (optind + 1 < argc)
+		return misused("run", "one FILE, not also %s", argv[optind + 1]);
+	ret->source.file = argv[optind];
+	return -1;
+}
+
+/* --- ending --- */
+
+static void end_late(struct run *run, const char *why)
+{
+	log_print(LOG_ERROR, "%s: ended", why);
+	run->timed_out = true;
+	machine_quit(run->machine, "host-signal");
+}
+
+static void press(struct run *run, const char *what_follows)
+{
+	log_print(LOG_INFO,
+		"power button pressed: the guest is to power off%s. One that still boots may not "
+		"hear it",
+		what_follows);
+	machine_power_button(run->machine);
+}
+
+/* The first request presses the power button; the second ends the machine. */
+static void shut_down(struct run *run)
+{
+	if (run->shutting_down) {
+		end_late(run, "asked to end again");
+		return;
+	}
+	run->shutting_down = true;
+	/* Where nobody is there to see the button. */
+	if (machine_state(run->machine) == MACHINE_PAUSED ||
+		machine_state(run->machine) == MACHINE_RESETTING) {
+		end_late(run, machine_state(run->machine) == MACHINE_PAUSED
+				      ? "the machine is paused"
+				      : "the guest does nothing but reset its machine");
+		return;
+	}
+	press(run, " within --shutdown-timeout; a second signal ends it now");
+	loop_timer_arm(run->loop, &run->shutdown_deadline, run->options.shutdown_timeout_ms);
+}
+
+static const char *find_stdio_port(const struct machine_config *config)
+{
+	for (size_t i = 0; i < config->device_count; i++)
+		for (size_t n = 0; n < config->devices[i].port_count; n++)
+			if (config->devices[i].ports[n].backend.kind == CONSOLE_STDIO)
+				return config->devices[i].ports[n].name;
+	return NULL;
+}
+
+/* Of this terminal, where a port has it: its guest is told. */
+static void tell_size(struct run *run)
+{
+	struct winsize size;
+
+	if (!run->machine || !run->stdio_port || ioctl(STDIN_FILENO, TIOCGWINSZ, &size) < 0)
+		return;
+	for (size_t i = 0; i < machine_device_count(run->machine); i++) {
+		struct device *device = machine_device(run->machine, i);
+
+		if (device->class->ports)
+			device->class->ports->set_size(
+				device, run->stdio_port, size.ws_col, size.ws_row);
+	}
+}
+
+static void on_signal(struct loop_fd *watch, uint32_t events)
+{
+	struct run *run = container_of(watch, struct run, signals);
+	struct signalfd_siginfo info;
+
+	(void)events;
+	if (read(watch->fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
+		return;
+	if (info.ssi_signo == SIGWINCH)
+		tell_size(run);
+	else
+		shut_down(run);
+}
+
+static void on_shutdown_deadline(struct loop_timer *timer)
+{
+	end_late(container_of(timer, struct run, shutdown_deadline),
+		"the guest did not power off within --shutdown-timeout");
+}
+
+static void on_deadline(struct loop_timer *timer)
+{
+	end_late(container_of(timer, struct run, deadline), "the time of --timeout is over");
+}
+
+static void on_leave(void *opaque)
+{
+	struct run *run = opaque;
+
+	machine_quit(run->machine, "host-ui");
+}
+
+static void on_power_button(void *opaque)
+{
+	press(opaque, "");
+}
+
+static void on_notice(void *opaque, enum machine_notice notice, const char *reason)
+{
+	struct run *run = opaque;
+
+	control_notify(run->control, notice, reason);
+}
+
+static int watch_signals(struct run *run)
+{
+	static const int signals[] = { SIGTERM, SIGINT, SIGHUP, SIGWINCH };
+	struct sigaction old;
+	sigset_t set;
+
+	sigemptyset(&set);
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
+		/* nohup, and shells for their background jobs, have some ignored: let them. */
+		sigaction(signals[i], NULL, &old);
+		if (old.sa_handler != SIG_IGN)
+			sigaddset(&set, signals[i]);
+	}
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	run->signals.fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (run->signals.fd < 0)
+		return -errno;
+	run->signals.events = EPOLLIN;
+	run->signals.first = true;
+	run->signals.name = "signals";
+	run->signals.ready = on_signal;
+	return loop_fd_add(run->loop, &run->signals);
+}
+
+/* --- the whole --- */
+
+/* The machine's socket. Two machines of one name would have one, and one identity: the second is refused. */
+static int create_control(struct run *run, struct errors *errors)
+{
+	char *path = run->options.control ? strdup(run->options.control)
+					  : control_path(run->name, true, errors);
+	int err = path ? control_create(path, run->loop, errors, &run->control) : -EINVAL;
+
+	free(path);
+	return err;
+}
+
+/* The console on its back end, and the sockets to attach to it. */
+static int create_console(struct run *run, const struct console_spec *spec,
+	const struct console_callbacks *callbacks, struct errors *errors, struct console **ret)
+{
+	char *path = console_port_path(control_place(run->control), NULL);
+	int err = path ? console_create(run->loop, spec, callbacks, ret) : -ENOMEM;
+
+	if (err)
+		error_add(errors, "console", spec->path.name, "%s", strerror(-err));
+	else
+		err = console_listen(*ret, &(struct host_path){ .name = path }, errors);
+	if (!err && spec->kind == CONSOLE_SOCKET)
+		err = console_listen(*ret, &spec->path, errors);
+	free(path);
+	return err;
+}
+
+/* Now, and not when it has happened: what machine_create() has warned of, and what the guest cannot describe. */
+static void warn(struct run *run, const struct machine_config *config, struct errors *warnings)
+{
+	struct machine_growth growth;
+
+	machine_growth(run->machine, &growth);
+	growth_check_start(config, growth.page_bytes, warnings);
+	errors_print(warnings, stderr);
+	errors_finish(warnings);
+}
+
+static int serve(struct run *run, const struct host_limits *host, struct machine_config *config,
+	struct errors *errors)
+{
+	struct machine_options options = {
+		.no_reboot = run->options.no_reboot,
+		.kvm = &host->kvm,
+		.notify = on_notice,
+		.opaque = run,
+	};
+	const struct console_callbacks callbacks = {
+		.leave = on_leave,
+		.power_button = on_power_button,
+		.opaque = run,
+	};
+	const struct console_spec *spec = run->options.has_console ? &run->options.console
+								   : &config->console;
+	struct console *console = NULL;
+	struct ports *ports = NULL;
+	int err, code = EXIT_WRONG;
+
+	/* First: one that came while the machine is made would end us with the socket left behind. */
+	err = watch_signals(run);
+	if (err) {
+		error_add(errors, "signals", NULL, "%s", strerror(-err));
+		goto out;
+	}
+	err = create_control(run, errors);
+	if (err)
+		goto out;
+	options.name = run->name;
+	err = create_console(run, spec, &callbacks, errors, &console);
+	if (!err)
+		err = ports_create(run->loop, config, control_place(run->control),
+			spec->kind == CONSOLE_STDIO, &callbacks, errors, &ports);
+	if (err)
+		goto out;
+	options.console = console_chardev(console);
+	options.ports = ports_chardevs(ports);
+	options.vm_fd = host_take_vm(config->ipa_bits_needed);
+	err = machine_create(config, &options, run->loop, errors, &run->machine);
+	if (err)
+		goto out;
+	warn(run, config, errors);
+	control_set_machine(run->control, run->machine);
+	run->stdio_port = find_stdio_port(config);
+	tell_size(run);
+	if (run->options.timeout_ms)
+		loop_timer_arm(run->loop, &run->deadline, run->options.timeout_ms);
+	machine_start(run->machine);
+	loop_run(run->loop);
+
+	switch (machine_state(run->machine)) {
+	case MACHINE_STOPPED:
+		log_print(LOG_ERROR, "stopped: %s", machine_stop_reason(run->machine));
+		code = EXIT_STOPPED;
+		break;
+	case MACHINE_FAILED:
+		log_print(LOG_ERROR, "failed: %s", machine_stop_reason(run->machine));
+		break;
+	default:
+		code = run->timed_out ? EXIT_TIMEOUT : EXIT_OK;
+	}
+out:
+	loop_timer_cancel(&run->deadline);
+	loop_timer_cancel(&run->shutdown_deadline);
+	loop_fd_remove(&run->signals);
+	control_destroy(run->control);
+	machine_destroy(run->machine);
+	ports_destroy(ports);
+	console_destroy(console);
+	if (run->signals.fd >= 0)
+		close(run->signals.fd);
+	return code;
+}
+
+int run_command(int argc, char **argv)
+{
+	struct run run = { .signals.fd = -1,
+		.deadline = { .fired = on_deadline, .name = "--timeout" },
+		.shutdown_deadline = {
+			.fired = on_shutdown_deadline, .name = "--shutdown-timeout" } };
+	struct machine_config *config = NULL;
+	struct host_limits host;
+	struct errors errors = { 0 };
+	int err, code = parse_options(argc, argv, &run.options);
+
+	if (code >= 0)
+		return code;
+	code = EXIT_WRONG;
+	signal(SIGPIPE, SIG_IGN);
+	log_to_stderr();
+	signal(SIGCHLD,
+		SIG_DFL); /* what is started is waited for, whatever who started us ignores */
+	host_fault_explain();
+	run.name = run.options.name ? strdup(run.options.name)
+				    : config_default_name(run.options.source.file);
+	host_probe(&host);
+	errors.tree = run.options.source.file;
+	err = config_read(&run.options.source, &host, &errors, &config);
+	if (!err && !config->kernel.name)
+		error_add(&errors, "/chosen", "sluice,kernel", "names the kernel to run: give one");
+	if (!err)
+		config_probe(config, false, true, &errors);
+	errors.tree = NULL;
+	if (!errors_any(&errors)) {
+		/* Warnings, now, and not when the machine has ended. */
+		errors_print(&errors, stderr);
+		errors_finish(&errors);
+		err = loop_create(&run.loop);
+		if (err)
+			error_add(&errors, "loop", NULL, "%s", strerror(-err));
+		else
+			code = serve(&run, &host, config, &errors);
+	}
+	errors_print(&errors, stderr);
+	errors_finish(&errors);
+	loop_destroy(run.loop);
+	config_destroy(config);
+	free(run.name);
+	free((char *)run.options.console.path.name);
+	return code;
+}

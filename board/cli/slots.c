@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `sluice slots`: the budget of memory slots, whose limits make it and who holds them. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "board/cli/client-command.h"
+#include "board/cli/client.h"
+#include "board/cli/commandline.h"
+#include "board/text/columns.h"
+#include "board/text/errors.h"
+
+static const char usage[] =
+	"Usage: sluice slots NAME\n"
+	"       sluice slots --control PATH\n"
+	"\n"
+	"Shows the memory slots of a running machine: how many KVM and each other user of guest\n"
+	"memory can hold, who has reserved how many of them, and how many are open now. What a\n"
+	"window may ever open is reserved when the machine starts. NAME is the machine's name, or\n"
+	"the path of its socket (FOLDER/X.sock).\n"
+	"\n"
+	"  --control PATH  the machine's control socket\n"
+	"  -h, --help      this text\n";
+
+static const char *name_of(const json_t *object)
+{
+	const char *name = json_string_value(json_object_get(object, "name"));
+
+	return name ? name : "?";
+}
+
+static int show(struct client *client, const struct client_target *target, struct errors *errors)
+{
+	json_t *answer = client_call(client, "x-sluice-query-slots", NULL, errors), *entry;
+	struct columns columns = { .align = "lrr" };
+	size_t i;
+
+	if (target->node)
+		error_add(errors, target->path, target->node,
+			"slots are of the whole machine: leave out /%s", target->node);
+	if (!answer || target->node) {
+		json_decref(answer);
+		return 1;
+	}
+	columns_add(&columns, "holder\treserved\topen");
+	json_array_foreach(json_object_get(answer, "holders"), i, entry)
+		columns_add(&columns, "%s\t%" PRIu64 "\t%" PRIu64, name_of(entry),
+			client_number(entry, "reserved"), client_number(entry, "open"));
+	columns_add(&columns, "in all\t%" PRIu64 "\t%" PRIu64, client_number(answer, "reserved"),
+		client_number(answer, "open"));
+	columns_print(&columns, "", stdout);
+	putchar('\n');
+	json_array_foreach(json_object_get(answer, "limits"), i, entry)
+		printf("%s can hold %" PRIu64 "; ", name_of(entry), client_number(entry, "slots"));
+	printf("%" PRIu64 " are free\n", client_number(answer, "free"));
+	json_decref(answer);
+	return 0;
+}
+
+int slots_command(int argc, char **argv)
+{
+	return client_command(argc, argv, usage, show);
+}

@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From a tree to a checked configuration; see config.h. The order: the root's cells, without which
+ * nothing can be read; standard nodes; memory and reserved ranges; devices; their windows; what is
+ * left. Errors are added and reading goes on.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <libfdt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "board/config/growth.h"
+#include "board/config/map.h"
+#include "board/config/path-rights.h"
+#include "board/config/reader.h"
+#include "board/config/tree-file.h"
+#include "board/host/limits.h"
+#include "devices/device.h"
+
+#define BOOTARGS_MAX 2047 /* arm64 Linux: COMMAND_LINE_SIZE less the zero byte */
+/* The guest's tree gets a few phandles of its own above all that are there. */
+#define PHANDLE_MAX UINT32_C(0xfffffff0)
+
+/* ---- /chosen, /options, the root ---- */
+
+void read_path(struct reader *reader, int node, const char *property, struct host_path *ret)
+{
+	const char *value;
+
+	if (tree_string(&reader->tree, node, property, &value) != 1)
+		return;
+	if (!*value)
+		tree_error(&reader->tree, node, property, "the path is empty");
+	else
+		path_rights_name(reader->config->rights, &reader->tree, node, property, value, ret);
+}
+
+bool read_console_spec(struct reader *reader, int node, const char *property, const char *text,
+	struct console_spec *ret)
+{
+	char *path = NULL;
+
+	if (!console_spec_read(text, ret, &path))
+		return false;
+	if (path)
+		path_rights_name(
+			reader->config->rights, &reader->tree, node, property, path, &ret->path);
+	free(path);
+	return true;
+}
+
+static void read_chosen(struct reader *reader)
+{
+	struct machine_config *config = reader->config;
+	int node = fdt_subnode_offset(reader->tree.fdt, 0, "chosen");
+	const char *bootargs = "";
+
+	if (node >= 0) {
+		read_path(reader, node, "sluice,kernel", &config->kernel);
+		read_path(reader, node, "sluice,initrd", &config->initrd);
+		tree_string(&reader->tree, node, "bootargs", &bootargs);
+		if (strlen(bootargs) > BOOTARGS_MAX)
+			tree_error(&reader->tree, node, "bootargs",
+				"%zu bytes, and Linux takes at most %d", strlen(bootargs),
+				BOOTARGS_MAX);
+	}
+	growth_read_bootargs(bootargs, &config->growth);
+}
+
+static void read_stray_access(struct reader *reader, int node)
+{
+	const char *policy;
+
+	if (tree_string(&reader->tree, node, "stray-access", &policy) != 1)
+		return;
+	for (unsigned i = STRAY_ABORT; i <= STRAY_STOP; i++)
+		if (!strcmp(policy, stray_policy_names[i])) {
+			reader->config->stray_access = i;
+			return;
+		}
+	tree_error(&reader->tree, node, "stray-access",
+		"\"%s\" is none of \"abort\", \"pause\", \"stop\"", policy);
+}
+
+static const struct gic_kind {
+	const char *name;
+	unsigned version;
+	bool its;
+} gic_kinds[] = { { "gicv2", 2 }, { "gicv3", 3 }, { "gicv3-its", 3, true } };
+
+/* What the tree says; version 0 where it says nothing. */
+static void read_gic(struct reader *reader, int node)
+{
+	const char *name;
+
+	if (node < 0 || tree_string(&reader->tree, node, "gic", &name) != 1)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(gic_kinds); i++)
+		if (!strcmp(name, gic_kinds[i].name)) {
+			reader->config->gic_version = gic_kinds[i].version;
+			reader->config->its = gic_kinds[i].its;
+			return;
+		}
+	tree_error(&reader->tree, node, "gic",
+		"\"%s\" is none of \"gicv2\", \"gicv3\", \"gicv3-its\"", name);
+}
+
+/*
+ * The host's best where the tree does not say; where there is no host to ask, GICv3. Late: the VM that is asked may
+ * become the machine's, whose addresses are known by now.
+ */
+static void check_gic(struct reader *reader)
+{
+	struct machine_config *config = reader->config;
+	struct kvm_gics gics;
+
+	host_gics(reader->host, config->ipa_bits_needed, &gics);
+	if (!config->gic_version)
+		config->gic_version = gics.v2 && !gics.v3 ? 2 : 3;
+	else if ((gics.v2 || gics.v3) && (config->gic_version == 2 ? !gics.v2
+						 : config->its	   ? !gics.its
+								   : !gics.v3))
+		error_add(reader->tree.errors, "/options/sluice", "gic",
+			"KVM on this host has no gicv%u%s; it has%s%s%s: leave it out",
+			config->gic_version, config->its ? "-its" : "", gics.v2 ? " gicv2" : "",
+			gics.v3 ? " gicv3" : "", gics.its ? " gicv3-its" : "");
+	cpus_check_gic(reader);
+}
+
+static void read_console(struct reader *reader, int node)
+{
+	const char *text;
+
+	if (tree_string(&reader->tree, node, "console", &text) == 1 &&
+		!read_console_spec(reader, node, "console", text, &reader->config->console))
+		tree_error(
+			&reader->tree, node, "console", "\"%s\" is none of " CONSOLE_SPECS, text);
+}
+
+static void read_options(struct reader *reader)
+{
+	const struct tree *tree = &reader->tree;
+	int options = fdt_subnode_offset(tree->fdt, 0, "options");
+	int node = options < 0 ? options : fdt_subnode_offset(tree->fdt, options, "sluice");
+
+	if (node >= 0 && tree_disabled(tree, node))
+		node = -1;
+	read_gic(reader, node);
+	if (node < 0)
+		return;
+	if (!tree_has(tree, node, "compatible"))
+		tree_error(tree, node, "compatible", "missing: write \"sluice,options\"");
+	check_known(tree, node, NODE_OPTIONS_SLUICE);
+	if (fdt_first_subnode(tree->fdt, node) >= 0)
+		tree_error(tree, fdt_first_subnode(tree->fdt, node), NULL,
+			"unknown: the options have no subnodes");
+	read_stray_access(reader, node);
+	read_console(reader, node);
+}
+
+/* A vendor's tree, as firmware or Linux has it for a board: nothing in it is meant for us. */
+static bool is_board(const struct tree *tree)
+{
+	return tree_has(tree, 0, "interrupt-parent") && tree_has(tree, 0, "compatible") &&
+	       !sluice_compatible(tree, 0);
+}
+
+static int read_root(struct reader *reader)
+{
+	const struct tree *tree = &reader->tree;
+	const char *model = "";
+
+	tree_string(tree, 0, "model", &model);
+	if (is_board(tree)) {
+		error_add(tree->errors, reader->config->file, NULL,
+			"the tree of a whole board%s%s, whose interrupt controller and devices a "
+			"machine "
+			"has not. A machine's tree has its CPUs, memory, kernel and sluice,* "
+			"devices: "
+			"begin with dts/minimal.dts",
+			*model ? ": " : "", model);
+		return -EINVAL;
+	}
+	reader->config->model = strdup(model);
+	if (fdt_get_max_phandle(tree->fdt) >= PHANDLE_MAX)
+		tree_error(tree, 0, NULL, "a phandle is above 0x%x, which leaves none for Sluice",
+			PHANDLE_MAX);
+	if (tree_cells(tree, 0, "#address-cells", 1, &reader->cells.address) != 1)
+		return -EINVAL;
+	return tree_cells(tree, 0, "#size-cells", 1, &reader->cells.size) == 1 ? 0 : -EINVAL;
+}
+
+/* ---- All of it ---- */
+
+static void read_all(struct reader *reader)
+{
+	struct machine_config *config = reader->config;
+	size_t cpus = cpus_room(&reader->tree);
+
+	config->cpus = calloc(cpus, sizeof(config->cpus[0]));
+	config->cpu_paths = calloc(cpus, sizeof(config->cpu_paths[0]));
+	if (!config->cpus || !config->cpu_paths || !config->file || !config->folder) {
+		error_add(reader->tree.errors, "/", NULL, "out of memory");
+		return;
+	}
+	if (read_root(reader))
+		return;
+	read_options(reader);
+	cpus_read(reader);
+	read_chosen(reader);
+	layout_read_memory(reader);
+	layout_read_reserved(reader);
+	devices_read(reader);
+	layout_place_windows(reader);
+	devices_check(reader);
+	layout_check_totals(reader);
+	check_gic(reader);
+	passthrough_check(reader);
+	references_check(reader);
+	if (!config->model || (!errors_any(reader->tree.errors) && layout_write_placed(reader)))
+		error_add(reader->tree.errors, "/", NULL, "out of memory");
+}
+
+/* Takes the tree over. */
+static int read_tree(void *fdt, const struct tree_source *source, const struct tree_origin *origin,
+	const struct host_limits *host, struct errors *errors, struct machine_config **ret)
+{
+	struct machine_config *config = calloc(1, sizeof(*config));
+	struct reader *reader = calloc(1, sizeof(*reader));
+	const char *file = source->file, *slash = strrchr(file, '/');
+
+	if (!config || !reader) {
+		error_add(errors, file, NULL, "out of memory");
+		free(fdt);
+	} else if (path_rights_create(source, origin, errors, &config->rights)) {
+		free(fdt);
+	} else {
+		config->fdt = fdt;
+		config->file = strdup(file);
+		config->folder = strndup(file, slash ? slash - file + 1 : 0);
+		reader->tree = (struct tree){ .fdt = fdt, .errors = errors };
+		reader->host = host;
+		memcpy(config->host_id, host->id, sizeof(config->host_id));
+		reader->config = config;
+		read_all(reader);
+	}
+	free(reader);
+	if (errors_any(errors)) {
+		if (config && host->files)
+			config_probe(config, true, false, errors);
+		config_destroy(config);
+		return -EINVAL;
+	}
+	*ret = config;
+	return 0;
+}
+
+int config_read(const struct tree_source *source, const struct host_limits *host,
+	struct errors *errors, struct machine_config **ret)
+{
+	struct tree_origin origin;
+	void *fdt;
+	int err = tree_file_open(source, errors, &origin, &fdt);
+
+	return err ? err : read_tree(fdt, source, &origin, host, errors, ret);
+}
+
+int config_read_blob(const void *blob, size_t size, const char *name,
+	const struct host_limits *host, struct errors *errors, struct machine_config **ret)
+{
+	const struct tree_source source = { .file = name };
+	const struct tree_origin author = { .elsewhere = NULL };
+	void *fdt;
+	int err = tree_blob_open(blob, size, name, errors, &fdt);
+
+	return err ? err : read_tree(fdt, &source, &author, host, errors, ret);
+}

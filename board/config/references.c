@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the tree points at and the guest will not have: interrupt controllers, and a console that
+ * nothing emulates; and names whose unit address is not where the node is. One walk over all nodes,
+ * after everything else was read.
+ */
+#include <inttypes.h>
+#include <libfdt.h>
+#include <string.h>
+
+#include "board/config/map.h"
+#include "board/config/reader.h"
+#include "board/config/tree-file.h"
+
+/* ---- Interrupt controllers ---- */
+
+/* Of the tree's interrupt controllers and nexus nodes; collected when the first is asked for. */
+struct phandles {
+	uint32_t *list;
+	size_t count;
+};
+
+static bool is_controller(const struct tree *tree, struct phandles *all, uint32_t phandle)
+{
+	if (!all->list) {
+		all->list = calloc(TREE_NODES, sizeof(*all->list));
+		for (int node = 0; all->list && node >= 0 && all->count < TREE_NODES;
+			node = fdt_next_node(tree->fdt, node, NULL))
+			if (tree_has(tree, node, "interrupt-controller") ||
+				tree_has(tree, node, "interrupt-map"))
+				all->list[all->count++] = fdt_get_phandle(tree->fdt, node);
+	}
+	for (size_t i = 0; i < all->count; i++)
+		if (all->list[i] == phandle)
+			return true;
+	return false;
+}
+
+/* The property's first cell names one of them. */
+static void check_parent(
+	const struct tree *tree, int node, const char *property, struct phandles *controllers)
+{
+	int len;
+	const fdt32_t *cell = fdt_getprop(tree->fdt, node, property, &len);
+
+	if (!cell || len < 4 ||
+		(fdt32_ld(cell) && is_controller(tree, controllers, fdt32_ld(cell))))
+		return;
+	tree_error(tree, node, property,
+		"0x%x is the phandle of no interrupt controller that the guest has. For an "
+		"interrupt of the machine's own controller leave interrupt-parent out and write "
+		"interrupts = <0 N 4>",
+		fdt32_ld(cell));
+}
+
+/* ---- Unit addresses ---- */
+
+/* The devicetree specification, 2.2.1: the unit address is the first one of reg. */
+static void check_unit_address(const struct tree *tree, int node, unsigned cells)
+{
+	const char *name = tree_name(tree, node), *unit = strchr(name, '@');
+	int len, name_len = unit ? (int)(unit - name) : 0;
+	const fdt32_t *cell = fdt_getprop(tree->fdt, node, "reg", &len);
+	uint64_t said, is = 0;
+	char *end;
+
+	/* What is no plain number has the form of its bus, as "1,0" on PCI. */
+	if (!unit || !unit[1] || !cell || !cells || cells > 2 || len < 4 * (int)cells)
+		return;
+	said = strtoull(unit + 1, &end, 16);
+	for (unsigned i = 0; i < cells; i++)
+		is = is << 32 | fdt32_ld(&cell[i]);
+	if (!*end && said != is)
+		tree_warning(tree, node, "reg",
+			"begins with 0x%" PRIx64
+			", and the node's name says @%s: name it %.*s@%" PRIx64,
+			is, unit + 1, name_len, name, is);
+}
+
+/* ---- The console ---- */
+
+static void check_stdout(const struct tree *tree)
+{
+	int chosen = fdt_subnode_offset(tree->fdt, 0, "chosen");
+	int aliases = fdt_subnode_offset(tree->fdt, 0, "aliases");
+	const char *value, *alias;
+	char name[TREE_NAME + 1];
+
+	if (chosen < 0 || tree_string(tree, chosen, "stdout-path", &value) != 1)
+		return;
+	/* "serial0:115200n8": a path or an alias, and how fast. */
+	if ((size_t)snprintf(name, sizeof(name), "%.*s", (int)strcspn(value, ":"), value) >=
+		sizeof(name))
+		return;
+	if (*name != '/' && aliases >= 0 && tree_string(tree, aliases, name, &alias) == 1)
+		value = alias;
+	/* Sluice adds this alias where it is missing. */
+	else if (!strcmp(name, "serial0"))
+		return;
+	else
+		value = name;
+	if (strcmp(value, UART_PATH))
+		tree_warning(tree, chosen, "stdout-path",
+			"the guest's early messages go to %s, which is no console of this "
+			"machine's. "
+			"Leave stdout-path out, and the alias serial0 too: they are set "
+			"to " UART_PATH ", the UART",
+			value);
+}
+
+/* ---- All of it ---- */
+
+void references_check(struct reader *reader)
+{
+	const struct tree *tree = &reader->tree;
+	unsigned cells[TREE_DEPTH + 2] = { 2 };
+	struct phandles controllers = { NULL };
+	bool good = !errors_any(tree->errors);
+	int depth = 0;
+
+	for (int node = 0; node >= 0 && depth >= 0 && depth <= TREE_DEPTH;
+		node = fdt_next_node(tree->fdt, node, &depth)) {
+		int len;
+		const fdt32_t *own = fdt_getprop(tree->fdt, node, "#address-cells", &len);
+
+		cells[depth + 1] = own && len == 4 ? fdt32_ld(own) : 2;
+		if (depth) {
+			check_parent(tree, node, "interrupt-parent", &controllers);
+			check_parent(tree, node, "interrupts-extended", &controllers);
+		}
+		/* Among errors these would only be in the way. */
+		if (depth && good)
+			check_unit_address(tree, node, cells[depth]);
+	}
+	if (good)
+		check_stdout(tree);
+	free(controllers.list);
+}

@@ -1,0 +1,482 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Reading trees; see tree-file.h. dtc works on memory files, so nothing is left behind and
+ * neither side can wait for the other. A blob is untrusted: fdt_check_full() looks at its
+ * offsets, check_walk() at what libfdt leaves open (a second root, properties behind subnodes,
+ * names) and at how much there is of it, since much of libfdt takes linear time.
+ */
+#include "board/config/tree-file.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libfdt.h>
+#include <signal.h>
+#include <spawn.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "board/config/tree-source.h"
+#include "board/host/etc.h"
+#include "board/text/errors.h"
+
+#define TREE_TAGS (64 * 1024)
+
+extern char **environ;
+
+/* ---- Blobs ---- */
+
+static bool name_is_good(const char *name, int len)
+{
+	if (len > TREE_NAME)
+		return false;
+	for (int i = 0; i < len; i++)
+		if (!isalnum((unsigned char)name[i]) && !strchr("@,._+-?#", name[i]))
+			return false;
+	return true;
+}
+
+/* NULL, or what is wrong with the structure. fdt_check_full() has passed. */
+static const char *check_walk(const void *fdt)
+{
+	unsigned nodes = 0, tags = 0;
+	int depth = 0, offset = 0, next, len;
+	bool after_node = false;
+	const char *name;
+	uint32_t tag;
+
+	do {
+		tag = fdt_next_tag(fdt, offset, &next);
+		if (++tags > TREE_TAGS)
+			return "it has more than 65536 nodes and properties";
+		if (!offset && tag != FDT_BEGIN_NODE)
+			return "it does not begin with a root node";
+		switch (tag) {
+		case FDT_BEGIN_NODE:
+			name = fdt_get_name(fdt, offset, &len);
+			if (nodes && !depth)
+				return "it has a second root node";
+			if (++nodes > TREE_NODES || ++depth > TREE_DEPTH)
+				return "it has more than 8192 nodes, or more than 16 levels";
+			if (!name || !name_is_good(name, len) || (nodes > 1) != (len > 0))
+				return "a node's name is too long or has characters that names "
+				       "have not";
+			after_node = false;
+			break;
+		case FDT_END_NODE:
+			depth--;
+			after_node = true;
+			break;
+		case FDT_PROP:
+			if (after_node)
+				return "a property stands behind a subnode";
+			if (!fdt_getprop_by_offset(fdt, offset, &name, &len) || !*name ||
+				!name_is_good(name, strnlen(name, TREE_NAME + 1)))
+				return "a property's name is too long or has characters that names "
+				       "have not";
+			break;
+		}
+		offset = next;
+	} while (tag != FDT_END);
+	return NULL;
+}
+
+int tree_blob_open(
+	const void *blob, size_t size, const char *name, struct errors *errors, void **ret)
+{
+	void *copy = NULL, *fdt = NULL;
+	const char *why;
+	int err;
+
+	/* libfdt wants 8-byte alignment, and its own idea of the size never beyond ours. */
+	copy = malloc(size ? size : 1);
+	if (!copy)
+		goto no_memory;
+	memcpy(copy, blob, size);
+	/* First, since fdt_check_full() of libfdt 1.6.1 follows a NULL in versions below 16. */
+	if (size >= FDT_V17_SIZE && !fdt_check_header(copy) && fdt_version(copy) < 17) {
+		error_add(errors, name, NULL,
+			"version %d of the tree format is too old: needed is 17, which dtc writes",
+			fdt_version(copy));
+		goto fail;
+	}
+	err = size < FDT_V17_SIZE ? -FDT_ERR_TRUNCATED : fdt_check_full(copy, size);
+	if (err == -FDT_ERR_TRUNCATED) {
+		error_add(errors, name, NULL,
+			"the tree is truncated: the file has only %zu bytes of it", size);
+		goto fail;
+	}
+	if (err) {
+		error_add(errors, name, NULL, "the tree is damaged: %s", fdt_strerror(err));
+		goto fail;
+	}
+	why = check_walk(copy);
+	if (why) {
+		error_add(errors, name, NULL, "not a tree for a machine: %s", why);
+		goto fail;
+	}
+	if (fdt_subnode_offset(copy, 0, "images") >= 0 &&
+		fdt_subnode_offset(copy, 0, "configurations") >= 0) {
+		error_add(errors, name, NULL,
+			"a FIT image, which Sluice does not boot yet: give it the tree inside, "
+			"and name kernel and initrd in its /chosen");
+		goto fail;
+	}
+	fdt = malloc(fdt_totalsize(copy) + TREE_SLACK);
+	if (!fdt)
+		goto no_memory;
+	err = fdt_open_into(copy, fdt, fdt_totalsize(copy) + TREE_SLACK);
+	if (err) {
+		error_add(errors, name, NULL, "the tree is damaged: %s", fdt_strerror(err));
+		goto fail;
+	}
+	free(copy);
+	*ret = fdt;
+	return 0;
+no_memory:
+	error_add(errors, name, NULL, "out of memory");
+fail:
+	free(fdt);
+	free(copy);
+	return -EINVAL;
+}
+
+/* ---- Files ---- */
+
+/* All of `fd`, at most TREE_FILE_MAX; malloc'ed, with a zero byte behind. */
+static int read_all(int fd, char **ret, size_t *ret_size)
+{
+	char *buf = NULL, *grown;
+	size_t size = 0, room = 0;
+	ssize_t n;
+
+	do {
+		if (room < size + 64 * KiB) {
+			room = 2 * room + 128 * KiB;
+			grown = realloc(buf, room + 1);
+			if (!grown) {
+				free(buf);
+				return -ENOMEM;
+			}
+			buf = grown;
+		}
+		n = read(fd, buf + size, room - size);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 || size > TREE_FILE_MAX) {
+			free(buf);
+			return n < 0 ? -errno : -EFBIG;
+		}
+		size += n;
+	} while (n);
+	buf[size] = '\0';
+	*ret = buf;
+	*ret_size = size;
+	return 0;
+}
+
+/* Adds what the tool said, line by line. */
+static void add_messages(int fd, const char *tool, const char *name, struct errors *errors)
+{
+	char *text, *line, *rest;
+	size_t size;
+
+	if (lseek(fd, 0, SEEK_SET) < 0 || read_all(fd, &text, &size))
+		return;
+	for (rest = text; (line = strsep(&rest, "\n"));)
+		if (*line)
+			error_add(errors, name, NULL, "%s: %s", tool, line);
+	free(text);
+}
+
+/* The tools that read a tree's source, and the way on where one is missing. */
+static const struct tool {
+	const char *name, *missing;
+} dtc = { "dtc", "dtc is needed for trees in source form and is not installed: "
+		 "apt-get install device-tree-compiler" },
+  cpp = { "cpp",
+	  "its lines with #include or #define are for the C preprocessor, cpp, which is not "
+	  "installed: apt-get install cpp; or write /include/ \"FILE\", which dtc does itself" };
+
+/*
+ * Runs the tool with `args`, stdin from `in` (or /dev/null), stdout to `out`. What it says on stderr
+ * becomes errors if it fails.
+ */
+static int run_tool(const struct tool *tool, char *const *args, int in, int out, const char *name,
+	struct errors *errors)
+{
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	int messages, status, err;
+	sigset_t none;
+	pid_t pid;
+
+	messages = memfd_create("tool-messages", MFD_CLOEXEC);
+	if (messages < 0) {
+		error_add(errors, name, NULL, "no memory file for %s: %s", tool->name,
+			strerror(errno));
+		return -EINVAL;
+	}
+	sigemptyset(&none);
+	posix_spawnattr_init(&attr);
+	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
+	posix_spawnattr_setsigmask(&attr, &none);
+	posix_spawn_file_actions_init(&actions);
+	if (in >= 0)
+		posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
+	else
+		posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
+	posix_spawn_file_actions_adddup2(&actions, messages, STDERR_FILENO);
+	err = posix_spawnp(&pid, tool->name, &actions, &attr, args, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	posix_spawnattr_destroy(&attr);
+	if (err == ENOENT) {
+		error_add(errors, name, NULL, "%s", tool->missing);
+		goto fail;
+	}
+	if (err) {
+		error_add(errors, name, NULL, "cannot run %s: %s", tool->name, strerror(err));
+		goto fail;
+	}
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR) {
+			status = -1;
+			break;
+		}
+	if (status) {
+		size_t before = errors->count;
+
+		add_messages(messages, tool->name, name, errors);
+		if (errors->count == before)
+			error_add(errors, name, NULL, "%s failed (wait status 0x%x)", tool->name,
+				status);
+		goto fail;
+	}
+	close(messages);
+	return 0;
+fail:
+	close(messages);
+	return -EINVAL;
+}
+
+/*
+ * The file through the C preprocessor, as Linux's build does it (scripts/Makefile.lib, cmd_dtc):
+ * includes are sought in the file's folder, then in CPATH's. To a memory file, at its start.
+ */
+static int preprocess(const char *file, const char *folder, int out, struct errors *errors)
+{
+	/* cpp takes what begins with - for an option, wherever it stands. */
+	char *path;
+	int err = asprintf(&path, "%s%s", *file == '-' ? "./" : "", file) < 0 ? -ENOMEM : 0;
+	char *const args[] = { (char *)"cpp", (char *)"-nostdinc", (char *)"-undef",
+		(char *)"-D__DTS__", (char *)"-I", (char *)folder, (char *)"-x",
+		(char *)"assembler-with-cpp", err ? NULL : path, NULL };
+	size_t before = errors->count;
+
+	if (err) {
+		error_add(errors, file, NULL, "out of memory");
+		return err;
+	}
+	err = run_tool(&cpp, args, -1, out, file, errors);
+	free(path);
+	for (size_t i = before; err && i < errors->count; i++)
+		if (strstr(errors->lines[i], "No such file or directory")) {
+			error_add(errors, file, NULL,
+				"files of #include are sought in %s and in the folders of the "
+				"environment's CPATH; those of Linux, <dt-bindings/...>, are in "
+				"the "
+				"include/ of its source",
+				folder);
+			break;
+		}
+	if (!err && lseek(out, 0, SEEK_SET) < 0)
+		err = -errno;
+	return err;
+}
+
+static int compile(
+	const char *file, const char *text, struct errors *errors, char **ret, size_t *ret_size)
+{
+	const char *slash = strrchr(file, '/');
+	char *folder = slash ? strndup(file, (size_t)(slash - file) + 1) : strdup("./");
+	bool preprocessed = tree_source_needs_cpp(text);
+	char *const args[] = { (char *)"dtc", (char *)"-q", (char *)"-@", (char *)"-I",
+		(char *)"dts", (char *)"-O", (char *)"dtb", (char *)"-i", folder, (char *)"--",
+		preprocessed ? (char *)"-" : (char *)file, NULL };
+	int in = preprocessed ? memfd_create("dts", MFD_CLOEXEC) : -1;
+	int out = memfd_create("dtb", MFD_CLOEXEC), err = 0;
+
+	tree_source_check_deletes(file, text, errors);
+	if (!folder || out < 0 || (preprocessed && in < 0)) {
+		error_add(errors, file, NULL, "no memory file for dtc: %s", strerror(errno));
+		err = -EINVAL;
+	}
+	if (!err && preprocessed)
+		err = preprocess(file, folder, in, errors);
+	if (!err)
+		err = run_tool(&dtc, args, in, out, file, errors);
+	if (!err && (lseek(out, 0, SEEK_SET) < 0 || read_all(out, ret, ret_size))) {
+		error_add(errors, file, NULL, "the compiled tree is larger than 16 MiB");
+		err = -EINVAL;
+	}
+	if (in >= 0)
+		close(in);
+	if (out >= 0)
+		close(out);
+	free(folder);
+	return err;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+	size_t len = strlen(text), end_len = strlen(end);
+
+	return len >= end_len && !strcmp(text + len - end_len, end);
+}
+
+/* What a file without a tree's magic seems to be. */
+static const char *looks_like(const char *buf, size_t size)
+{
+	if (!size)
+		return "it is empty";
+	if (size >= 4 && !memcmp(buf, "\177ELF", 4))
+		return "it is an ELF program";
+	if (size >= 64 && !memcmp(buf + 56, "ARM\x64", 4))
+		return "it is an arm64 kernel; a tree names it in /chosen: sluice,kernel";
+	if (size >= 2 && !memcmp(buf, "\x1f\x8b", 2))
+		return "it is compressed by gzip";
+	for (size_t i = 0; i < size && i < 512; i++)
+		if (!isprint((unsigned char)buf[i]) && !isspace((unsigned char)buf[i]))
+			return "it has neither a tree's magic nor is it text";
+	return memmem(buf, size, "/dts-v1/", 8)
+		       ? "it is source, by the name of a blob; the source of a tree ends in .dts"
+		       : "it is text without /dts-v1/ in it; the source of a tree ends in .dts";
+}
+
+/* By what it says or its name; not by a blob's name, since source has rights that nobody would expect of it then. */
+static bool is_source(const char *file, const char *buf, size_t size)
+{
+	if (ends_with(file, ".dtb") || ends_with(file, ".dtbo") || ends_with(file, ".itb"))
+		return false;
+	return memmem(buf, size, "/dts-v1/", 8) || ends_with(file, ".dts") ||
+	       ends_with(file, ".dtso");
+}
+
+/* One file's tree as a checked blob; whether it has its author's rights, and is a file. */
+static int open_one(
+	const char *file, struct errors *errors, bool *ret_own, bool *ret_regular, void **ret)
+{
+	static const char magic[] = { '\xd0', '\x0d', '\xfe', '\xed' };
+	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY), err;
+	char *buf = NULL;
+	size_t size = 0;
+	struct stat st;
+	bool own;
+
+	if (fd < 0) {
+		error_add(errors, file, NULL, "cannot open it: %s", strerror(errno));
+		return -EINVAL;
+	}
+	if (!fstat(fd, &st) && S_ISDIR(st.st_mode)) {
+		error_add(errors, file, NULL, "it is a folder, not a tree");
+		close(fd);
+		return -EINVAL;
+	}
+	err = read_all(fd, &buf, &size);
+	own = etc_has(fd);
+	close(fd);
+	if (err == -EFBIG)
+		error_add(errors, file, NULL, "it is larger than 16 MiB, which no tree is");
+	else if (err)
+		error_add(errors, file, NULL, "cannot read it: %s", strerror(-err));
+	if (err)
+		return -EINVAL;
+	/* The blob's magic decides, then what the name promises. */
+	if (size >= 4 && !memcmp(buf, magic, 4)) {
+		err = tree_blob_open(buf, size, file, errors, ret);
+	} else if (is_source(file, buf, size)) {
+		char *text = buf;
+
+		own = true;
+		buf = NULL;
+		err = S_ISREG(st.st_mode) ? compile(file, text, errors, &buf, &size) : -ESPIPE;
+		free(text);
+		if (err == -ESPIPE)
+			error_add(errors, file, NULL,
+				"source comes from a regular file, since dtc reads it again");
+		if (!err)
+			err = tree_blob_open(buf, size, file, errors, ret);
+	} else {
+		error_add(errors, file, NULL, "not a tree: %s", looks_like(buf, size));
+		err = -EINVAL;
+	}
+	free(buf);
+	if (err)
+		return -EINVAL;
+	*ret_own = own;
+	*ret_regular = S_ISREG(st.st_mode);
+	return 0;
+}
+
+/* ---- All of it ---- */
+
+int tree_file_open(const struct tree_source *source, struct errors *errors,
+	struct tree_origin *ret_origin, void **ret)
+{
+	struct tree_origin origin = { 0 };
+	void *fdt, *overlay, *checked;
+	bool own, regular;
+	int err = open_one(source->file, errors, &own, &origin.has_folder, &fdt);
+
+	if (err)
+		return err;
+	if (!own)
+		origin.elsewhere = source->file;
+	for (size_t i = 0; i < source->overlay_count; i++) {
+		const char *file = source->overlays[i];
+		int bad = open_one(file, errors, &own, &regular, &overlay);
+
+		if (!bad) {
+			if (!own && !origin.elsewhere)
+				origin.elsewhere = file;
+			bad = tree_overlay_apply(&fdt, overlay, file, errors);
+			free(overlay);
+		}
+		if (bad)
+			err = bad;
+	}
+	/* What came together has to keep within the same bounds. */
+	if (!err && source->overlay_count) {
+		err = tree_blob_open(fdt, fdt_totalsize(fdt), source->file, errors, &checked);
+		free(fdt);
+		fdt = checked;
+	} else if (err) {
+		free(fdt);
+	}
+	if (err)
+		return err;
+	*ret_origin = origin;
+	*ret = fdt;
+	return 0;
+}
+
+int tree_print_source(
+	const void *blob, size_t size, const char *name, struct errors *errors, FILE *out)
+{
+	char *const args[] = { (char *)"dtc", (char *)"-q", (char *)"-I", (char *)"dtb",
+		(char *)"-O", (char *)"dts", NULL };
+	int in = memfd_create("dtb", MFD_CLOEXEC), err = -EINVAL;
+
+	fflush(out);
+	if (in < 0 || write(in, blob, size) != (ssize_t)size || lseek(in, 0, SEEK_SET) < 0)
+		error_add(errors, name, NULL, "no memory file for dtc: %s", strerror(errno));
+	else
+		err = run_tool(&dtc, args, in, fileno(out), name, errors);
+	if (in >= 0)
+		close(in);
+	return err;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The text of a tree's source, before dtc reads it. */
+#ifndef SLUICE_BOARD_CONFIG_TREE_SOURCE_H
+#define SLUICE_BOARD_CONFIG_TREE_SOURCE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct errors;
+
+/* A line is a directive of the C preprocessor, which dtc knows nothing of. `text` ends with a zero byte. */
+bool tree_source_needs_cpp(const char *text);
+
+/* Warns of each delete in the source of an overlay: it takes nothing from the tree that the overlay is for. */
+void tree_source_check_deletes(const char *file, const char *text, struct errors *errors);
+
+#endif

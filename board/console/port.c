@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A console's ports: Unix sockets to attach to, whatever the back end is. A port has one peer at a time: a new peer
+ * replaces the old one, which gets a message that says which process took over. A peer first gets what the ring still
+ * holds. If it then falls behind, it loses output, and the guest does not wait. What it sends goes to the guest,
+ * without escapes; if the guest does not take it, the peer has to wait.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "board/console/console-internal.h"
+#include "board/host/socket.h"
+#include "board/text/errors.h"
+
+#define ACCEPT_AGAIN_MS 1000
+
+char *console_port_path(const char *control, const char *port)
+{
+	size_t len = strlen(control);
+	char *path;
+
+	if (len > 5 && !strcmp(control + len - 5, ".sock"))
+		len -= 5;
+	return asprintf(&path, "%.*s%s%s%s", (int)len, control, port ? "+" : "", port ? port : "",
+		       port ? ".port" : ".console") < 0
+		       ? NULL
+		       : path;
+}
+
+static void set_attached(struct console *console, int change)
+{
+	pthread_mutex_lock(&console->lock);
+	console->attached += change;
+	pthread_mutex_unlock(&console->lock);
+}
+
+static void leave(struct console_port *port)
+{
+	if (port->peer.fd < 0)
+		return;
+	loop_fd_remove(&port->peer);
+	close(port->peer.fd);
+	port->peer.fd = -1;
+	set_attached(port->console, -1);
+}
+
+/* Sends what the peer takes now, a ring's worth at most. Returns whether it has to wait for more. */
+static bool send_output(struct console_port *port)
+{
+	uint8_t buf[CONSOLE_PIECE];
+
+	for (size_t i = 0; i < CONSOLE_RING / CONSOLE_PIECE && !port->gone; i++) {
+		size_t len = console_copy(port->console, &port->at, buf, sizeof(buf));
+		ssize_t n = len ? send(port->peer.fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL) : 0;
+
+		if (!len)
+			return false;
+		if (n > 0)
+			port->at += n;
+		else if (errno == EAGAIN)
+			return true;
+		else if (errno != EINTR)
+			port->gone = true;
+	}
+	return !port->gone;
+}
+
+static void read_input(struct console_port *port)
+{
+	uint8_t buf[CONSOLE_READ];
+	ssize_t n = recv(port->peer.fd, buf, sizeof(buf), MSG_DONTWAIT);
+
+	if (n > 0)
+		console_put_input(port->console, buf, n);
+	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+		port->input_ended = true;
+}
+
+/* What a peer sent before it left is the guest's still: one that is gone stays until that is read. */
+static void serve(struct console_port *port, uint32_t events)
+{
+	uint32_t wanted = send_output(port) ? EPOLLOUT : 0;
+	bool room = console_has_room(port->console);
+
+	port->gone |= events & (EPOLLHUP | EPOLLERR);
+	if (!port->input_ended && room && (port->gone || events & EPOLLIN)) {
+		read_input(port);
+		room = console_has_room(port->console);
+	}
+	if (port->gone && port->input_ended) {
+		leave(port);
+		return;
+	}
+	if (!port->input_ended && room)
+		wanted |= EPOLLIN;
+	/* A hang-up is told whether or not it is wanted: until there is room nobody may listen. */
+	if (port->gone && !room) {
+		loop_fd_remove(&port->peer);
+		return;
+	}
+	if (!port->peer.loop && loop_fd_add(port->console->loop, &port->peer))
+		leave(port);
+	else
+		loop_fd_set_events(&port->peer, wanted);
+}
+
+static void peer_ready(struct loop_fd *watch, uint32_t events)
+{
+	struct console_port *port = container_of(watch, struct console_port, peer);
+
+	serve(port, events);
+	console_update(port->console);
+}
+
+void console_port_serve(struct console_port *port)
+{
+	if (port->peer.fd >= 0)
+		serve(port, 0);
+}
+
+static void say_goodbye(struct console_port *port, int to)
+{
+	struct ucred by = { .pid = -1 };
+	socklen_t len = sizeof(by);
+	char text[80];
+
+	getsockopt(to, SOL_SOCKET, SO_PEERCRED, &by, &len);
+	snprintf(text, sizeof(text), "\r\n[taken over by process %d]\r\n", (int)by.pid);
+	(void)!send(port->peer.fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static void accept_again(struct loop_timer *timer)
+{
+	loop_fd_set_events(
+		&container_of(timer, struct console_port, accept_again)->listener, EPOLLIN);
+}
+
+static void accept_ready(struct loop_fd *watch, uint32_t events)
+{
+	struct console_port *port = container_of(watch, struct console_port, listener);
+	int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd < 0) { /* gone again, or no descriptor is left */
+		loop_fd_set_events(watch, 0);
+		loop_timer_arm(port->console->loop, &port->accept_again, ACCEPT_AGAIN_MS);
+		return;
+	}
+	if (port->peer.fd >= 0) {
+		if (!port->console->stream)
+			say_goodbye(port, fd);
+		leave(port);
+		console_update(port->console);
+	}
+	port->peer = (struct loop_fd){ .fd = fd, .ready = peer_ready, .name = CONSOLE_NAME };
+	port->gone = port->input_ended = false;
+	port->at = console_start(port->console);
+	set_attached(port->console, 1);
+	serve(port, 0);
+	console_update(port->console);
+}
+
+void console_port_init(struct console *console)
+{
+	for (size_t i = 0; i < CONSOLE_PORTS; i++)
+		console->ports[i] = (struct console_port){
+			.console = console,
+			.listener = { .fd = -1,
+				.events = EPOLLIN,
+				.ready = accept_ready,
+				.name = CONSOLE_NAME },
+			.peer.fd = -1,
+			.folder_fd = -1,
+			.accept_again = { .fired = accept_again, .name = CONSOLE_NAME },
+		};
+}
+
+int console_listen(struct console *console, const struct host_path *path, struct errors *errors)
+{
+	struct console_port *port = console->ports;
+	struct errors unused = { 0 }; /* these speak of control sockets */
+	char *place = NULL;
+	int fd, err;
+
+	while (port->listener.fd >= 0)
+		CHECK(++port < console->ports + CONSOLE_PORTS);
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	port->listener.fd = fd;
+	err = fd < 0 ? -errno : host_path_place(path, &port->folder_fd, &place);
+	if (!err)
+		err = control_listen(fd, place, &port->file, &unused);
+	errors_finish(&unused);
+	if (err) {
+		free(place);
+	} else {
+		port->path = place;
+		err = loop_fd_add(console->loop, &port->listener);
+	}
+	if (err)
+		error_add(errors, path->name, NULL, "cannot be made a socket of the console: %s",
+			strerror(-err));
+	return err;
+}
+
+void console_port_finish(struct console_port *port)
+{
+	struct stat st;
+
+	console_port_serve(port); /* the last of the output */
+	leave(port);
+	loop_timer_cancel(&port->accept_again);
+	loop_fd_remove(&port->listener);
+	if (port->path && !lstat(port->path, &st) && st.st_dev == port->file.st_dev &&
+		st.st_ino == port->file.st_ino)
+		unlink(port->path);
+	if (port->listener.fd >= 0)
+		close(port->listener.fd);
+	if (port->folder_fd >= 0)
+		close(port->folder_fd);
+	free(port->path);
+}

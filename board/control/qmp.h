@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * One client's side of a QMP conversation (QEMU's docs/interop/qmp-spec), without its socket:
+ * bytes go in by qmp_feed(), lines come out by `send`. Commands are a table. What a client can
+ * send is bounded here: the size of a request and its nesting; JSON itself is jansson's.
+ *
+ *   state        | commands taken                 | events
+ *   -------------+--------------------------------+-------
+ *   negotiating  | qmp_capabilities               | none
+ *   command mode | all others                     | all
+ */
+#ifndef SLUICE_BOARD_CONTROL_QMP_H
+#define SLUICE_BOARD_CONTROL_QMP_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#define QMP_REQUEST_MAX (64 << 10) /* bytes: what is parsed in a millisecond or two */
+#define QMP_NESTING_MAX 64
+
+struct qmp;
+struct qmp_scope;
+
+struct qmp_argument {
+	const char *name;
+	const char *expected; /* for errors: "string", "integer", "array", or "any" */
+	bool optional;
+};
+
+struct qmp_command {
+	const char *name;
+	/*
+	 * `arguments` is an object that holds what the table says and nothing else. Returns a new
+	 * reference, or NULL after qmp_fail() or qmp_later().
+	 */
+	json_t *(*run)(struct qmp *qmp, json_t *arguments);
+	const struct qmp_argument *arguments; /* ended by one without a name; NULL: none */
+};
+
+struct qmp {
+	const struct qmp_command *commands; /* ended by one without a name */
+	const struct qmp_scope *scope;	    /* what they work on */
+	/* Takes a line with its newline. Must not free the qmp. */
+	void (*send)(struct qmp *qmp, const char *line, size_t len);
+	bool negotiated;
+	bool hold;  /* set by `send` to make qmp_feed() stop after the request at hand */
+	bool later; /* so it does, too, until that is answered by qmp_answer() */
+	json_t *id; /* of that request, or NULL */
+
+	/* The request under way. */
+	char *request;
+	size_t len, capacity;
+	unsigned nesting;
+	bool in_string, escaped, skipping;
+	/* The failure of the command under way. */
+	const char *error_class;
+	json_t *error_text;
+};
+
+/* Zero but for `commands`, `scope` and `send` before this; sends the greeting. */
+void qmp_greet(struct qmp *qmp);
+void qmp_finish(struct qmp *qmp);
+
+/*
+ * Takes bytes in any pieces and answers each request that they complete. Returns how many bytes
+ * it took: all of them unless `hold` or `later` was set. -EMSGSIZE when a bound is passed: the client was
+ * told and is to be closed. -ENOMEM.
+ */
+ssize_t qmp_feed(struct qmp *qmp, const char *buf, size_t len);
+
+#define QMP_GENERIC_ERROR     "GenericError"
+#define QMP_COMMAND_NOT_FOUND "CommandNotFound"
+#define QMP_DEVICE_NOT_FOUND  "DeviceNotFound"
+#define QMP_DEVICE_NOT_ACTIVE "DeviceNotActive"
+
+/* Sets the answer of the command under way; returns NULL. */
+json_t *qmp_fail(struct qmp *qmp, const char *class, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* For a command whose answer takes longer than a turn: it comes by qmp_answer(). Returns NULL. */
+json_t *qmp_later(struct qmp *qmp);
+/* The answer, or, where it is NULL, what qmp_fail() has said. Takes the reference. */
+void qmp_answer(struct qmp *qmp, json_t *result);
+
+/* {"error": ...} as a line; malloc'ed, NULL without memory. For what has no conversation yet. */
+char *qmp_error_line(const char *text, size_t *ret_len);
+
+/* {"qemu": ..., "package": ...} */
+json_t *qmp_version(void);
+
+/* An event's line, malloc'ed; takes the reference to `data`, which may be NULL. */
+char *qmp_event_line(const char *name, json_t *data, size_t *ret_len);
+
+#endif

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A machine's windows as they are; see query-map.h. */
+#include "board/control/query-map.h"
+
+#include <string.h>
+
+#include "board/control/scope.h"
+#include "board/machine/machine.h"
+#include "devices/device.h"
+#include "hyp/base/util.h"
+
+/* Cells of the little map of a slot: at most this many, of whole blocks. */
+#define SLOT_CELLS 32
+
+static json_t *integer(uint64_t value)
+{
+	return json_integer((json_int_t)value);
+}
+
+/* The slot as a line of cells: '#' plugged, '+' partly, '.' unplugged. */
+static void slot_cells(
+	const struct window *window, const struct window_slot *slot, char ret[SLOT_CELLS + 1])
+{
+	static const char marks[] = {
+		[WINDOW_PLUGGED] = '#', [WINDOW_MIXED] = '+', [WINDOW_UNPLUGGED] = '.'
+	};
+	uint64_t block = window_config(window)->block_bytes, blocks = slot->size / block;
+	unsigned cells = blocks < SLOT_CELLS ? (unsigned)blocks : SLOT_CELLS;
+
+	for (unsigned i = 0; i < cells; i++) {
+		uint64_t from = blocks * i / cells, to = blocks * (i + 1) / cells;
+
+		ret[i] = marks[window_state(
+			window, slot->offset + from * block, (to - from) * block)];
+	}
+	ret[cells] = '\0';
+}
+
+static json_t *open_slots(const struct window *window)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < window_slot_count(window); i++) {
+		char cells[SLOT_CELLS + 1];
+		struct window_slot slot;
+
+		window_slot(window, i, &slot);
+		if (!slot.open)
+			continue;
+		slot_cells(window, &slot, cells);
+		json_array_append_new(
+			list, json_pack("{s:i,s:o,s:o,s:o,s:o,s:s}", "index", (int)slot.index,
+				      "gpa", integer(window_config(window)->gpa + slot.offset),
+				      "offset", integer(slot.offset), "size", integer(slot.size),
+				      "plugged", integer(slot.plugged_bytes), "cells", cells));
+	}
+	return list;
+}
+
+static json_t *window_map(struct device *device, const struct window_usage *usage)
+{
+	const struct window_config *config = window_config(usage->window);
+	struct device_memory info;
+
+	device->class->memory(device, &info);
+	return json_pack("{s:s,s:o,s:o,s:o,s:o,s:i,s:o,s:o,s:o,s:o,s:o,s:o}", "id", device->id,
+		"gpa", integer(info.gpa), "size", integer(info.region_bytes), "block-size",
+		integer(info.block_bytes), "slot-size", integer(config->slot_bytes), "slots",
+		(int)window_slot_count(usage->window), "usable", integer(info.usable_bytes),
+		"requested", integer(info.requested_bytes), "plugged", integer(info.plugged_bytes),
+		"exposed", integer(usage->exposed_bytes), "resident",
+		integer(usage->resident_bytes), "open-slots", open_slots(usage->window));
+}
+
+/* The next device with a window at or after `*index`, which goes behind it; NULL: there is none. */
+static struct device *next_window(const struct machine *machine, size_t *index)
+{
+	while (*index < machine_device_count(machine)) {
+		struct device *device = machine_device(machine, (*index)++);
+
+		if (device->class->memory)
+			return device;
+	}
+	return NULL;
+}
+
+static json_t *whole_map(const struct map_query *query)
+{
+	json_t *list = json_array();
+	struct device *device;
+	size_t index = 0;
+
+	for (size_t i = 0; (device = next_window(query->machine, &index)); i++)
+		json_array_append_new(list, window_map(device, &query->usage[i]));
+	return list;
+}
+
+static void end(struct map_query *query)
+{
+	loop_timer_cancel(&query->timer);
+	window_walk_end(query->walk);
+	query->walk = NULL;
+}
+
+/* A turn of the walk. */
+static bool go_on(struct map_query *query)
+{
+	if (window_walk_go_on(query->walk, loop_now_ms() + LOOP_TURN_MS))
+		return true;
+	loop_timer_arm(query->loop, &query->timer, 0);
+	return false;
+}
+
+static void go_on_later(struct loop_timer *timer)
+{
+	struct map_query *query = container_of(timer, struct map_query, timer);
+
+	if (!go_on(query))
+		return;
+	query->ended(query);
+	end(query);
+}
+
+json_t *map_query_run(struct qmp *qmp, json_t *arguments)
+{
+	struct map_query *query = qmp->scope->map;
+	struct machine *machine = qmp->scope->machine;
+	struct device *device;
+	size_t index = 0;
+	json_t *list;
+	int err;
+
+	if (!machine)
+		return qmp_fail(qmp, QMP_GENERIC_ERROR, "The machine is not ready yet");
+	if (query->walk)
+		return qmp_later(qmp);
+	for (query->count = 0; (device = next_window(machine, &index)); query->count++) {
+		struct device_memory memory;
+
+		device->class->memory(device, &memory);
+		query->usage[query->count].window = memory.window;
+	}
+	err = window_walk_begin(query->usage, query->count, &query->walk);
+	if (err)
+		return qmp_fail(qmp, QMP_GENERIC_ERROR,
+			"The mappings of the process cannot be read: %s", strerror(-err));
+	query->machine = machine;
+	query->timer = (struct loop_timer){ .fired = go_on_later, .name = "x-sluice-query-map" };
+	if (!go_on(query))
+		return qmp_later(qmp);
+	list = whole_map(query);
+	end(query);
+	return list;
+}
+
+void map_query_answer(struct map_query *query, struct qmp *qmp)
+{
+	if (query->machine)
+		qmp_answer(qmp, whole_map(query));
+	else
+		qmp_answer(qmp, qmp_fail(qmp, QMP_GENERIC_ERROR, "The machine is gone"));
+}
+
+void map_query_cancel(struct map_query *query)
+{
+	query->machine = NULL;
+	if (query->walk)
+		query->ended(query);
+	end(query);
+}

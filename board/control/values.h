@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * The values that a machine's devices show and take (struct device_value), and the commands on them: qom-list, qom-get,
+ * qom-set. No class of device is known here.
+ */
+#ifndef SLUICE_BOARD_CONTROL_VALUES_H
+#define SLUICE_BOARD_CONTROL_VALUES_H
+
+#include <stdint.h>
+
+#include "board/control/qmp.h"
+
+struct device;
+
+#define PERIPHERAL_PATH "/machine/peripheral/"
+
+/* A value that the device has, and which is a number or boolean. */
+uint64_t value_number(struct device *device, const char *name);
+/* {} after it was set, or NULL after qmp_fail(). It must have the value, which can be set. */
+json_t *value_set(struct qmp *qmp, struct device *device, const char *name, uint64_t number);
+
+json_t *values_run_list(struct qmp *qmp, json_t *arguments);
+json_t *values_run_get(struct qmp *qmp, json_t *arguments);
+json_t *values_run_set(struct qmp *qmp, json_t *arguments);
+
+#endif

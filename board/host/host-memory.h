@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What memory the host has for this process: its own, and what its memory cgroups allow. */
+#ifndef SLUICE_BOARD_HOST_HOST_MEMORY_H
+#define SLUICE_BOARD_HOST_HOST_MEMORY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define HOST_MEMORY_UNKNOWN UINT64_MAX
+
+/* In bytes; HOST_MEMORY_UNKNOWN if the kernel does not say, or sets no limit. */
+struct host_memory {
+	uint64_t available; /* MemAvailable and free swap */
+	uint64_t limit;	    /* the least memory.max of this process's cgroup and those above it */
+	uint64_t room;	    /* the least that is left below any such limit */
+	uint64_t resident;  /* what this process holds now */
+	uint64_t merged;    /* of its memory, merged with equal pages (KSM); Linux 5.19 */
+	bool merges;	    /* the host looks for equal pages (KSM runs) */
+};
+
+/* `root` is put before the path of each file that is read; "" except in tests. */
+void host_memory(const char *root, struct host_memory *ret);
+
+#endif

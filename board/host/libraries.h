@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Libraries that few machines need are loaded when first used: jansson by the first client of a control socket, zlib
+ * by a compressed kernel. Callers include the libraries' own headers. If one cannot be loaded, the log says so, and
+ * its functions fail as if out of memory. Any thread.
+ */
+#ifndef SLUICE_BOARD_HOST_LIBRARIES_H
+#define SLUICE_BOARD_HOST_LIBRARIES_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+/* Whether JSON can be read and written; true in a static program. */
+bool libraries_have_json(void);
+
+#endif

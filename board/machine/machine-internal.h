@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A machine as the files that make it up see it: machine.c (its life, from reset to reset) and
+ * parts.c (what lasts from start to end).
+ */
+#ifndef SLUICE_BOARD_MACHINE_MACHINE_INTERNAL_H
+#define SLUICE_BOARD_MACHINE_MACHINE_INTERNAL_H
+
+#include <pthread.h>
+
+#include "board/config/config.h"
+#include "board/config/platform.h"
+#include "board/machine/machine.h"
+#include "board/machine/reset-rate.h"
+#include "devices/device.h"
+#include "hyp/base/loop.h"
+#include "hyp/kvm/kvm.h"
+#include "hyp/kvm/registers.h"
+#include "hyp/kvm/vm.h"
+#include "hyp/memory/backing.h"
+#include "hyp/memory/guestmem.h"
+#include "hyp/memory/kvm-slots.h"
+#include "hyp/memory/slots.h"
+#include "hyp/vcpu/stray.h"
+#include "hyp/vcpu/vcpu.h"
+
+struct machine_device {
+	struct device *device;
+	struct device_env env;
+	struct irq_pin pin;
+	bool has_pin;
+	struct window *window;
+};
+
+struct machine {
+	const struct machine_config *config;
+	struct machine_options options;
+	struct loop *loop;
+	struct kvm_limits limits;
+	int kvm_fd;
+
+	struct vm vm;
+	struct slots slots;
+	struct kvm_slots kvm_slots; /* the first listener */
+	struct strays strays;
+	struct guestmem mem;
+	struct mmio_bus bus;
+	struct registers registers; /* of virtio devices */
+	struct mmio_region free_places;
+	struct vcpus *vcpus;
+	struct backing ram[CONFIG_RANGES];
+	uint8_t *stolen_time; /* what KVM tells the guest of it; no device reaches it */
+	struct machine_device fixed[PLATFORM_FIXED]; /* as in platform.h */
+	struct machine_device devices[CONFIG_DEVICES];
+	struct loader *loader;
+
+	enum machine_state state;
+	char *reason;
+	bool held;	/* paused by machine_pause(): a system reset does not run it again */
+	bool stop_told; /* MACHINE_STOP was notified, and no MACHINE_RESUME after it */
+	bool reset_posted;
+	bool has_count;		  /* the guest's time could be read when it was paused ... */
+	uint64_t count;		  /* ... as the virtual counter */
+	const char *reset_reason; /* of the reset that is posted */
+
+	/* What a vCPU told; until the loop has taken it the gravest wins, as enum vcpus_event has them. */
+	pthread_mutex_t told_lock;
+	bool told;
+	bool off_asked, reset_asked; /* by a vCPU in this life: no pause makes them forgotten */
+	enum vcpus_event told_event;
+	char told_text[256];
+	struct loop_task told_task;
+	struct loop_task reset_task;
+	struct reset_rate reset_rate;
+	struct loop_timer build_later; /* armed: it was reset, and waits to be built anew */
+};
+
+/* Guest memory, devices with their windows, vCPU threads. -errno, most with an error added. */
+int machine_create_parts(struct machine *machine,
+	void (*on_event)(void *opaque, enum vcpus_event event, const char *text),
+	struct errors *errors);
+/* Takes what was made so far; the vCPUs are parked and the windows detached. */
+void machine_destroy_parts(struct machine *machine);
+
+void machine_for_each_device(struct machine *machine,
+	void (*call)(struct machine *machine, struct machine_device *device));
+
+#endif

@@ -1,0 +1,698 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A running machine's life; see machine.h. What lasts from start to end (address space, devices,
+ * their descriptors, vCPU threads) is in parts.c; what a system reset makes anew (the KVM
+ * VM, its slots, the contents of memory, the guest's tree) is made by build() and undone by
+ * unbuild() here.
+ */
+#include "board/machine/machine.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "board/boot/guest-tree.h"
+#include "board/boot/loader.h"
+#include "board/config/growth.h"
+#include "board/config/map.h"
+#include "board/host/kvm-advice.h"
+#include "board/machine/machine-internal.h"
+#include "board/text/errors.h"
+#include "devices/arm/pl061.h"
+#include "hyp/base/log.h"
+#include "hyp/base/util.h"
+#include "hyp/memory/addrspace.h"
+#include "hyp/memory/window.h"
+
+/* --- events --- */
+
+static void notify(struct machine *machine, enum machine_notice notice, const char *reason)
+{
+	if (machine->options.notify)
+		machine->options.notify(machine->options.opaque, notice, reason);
+}
+
+static void set_state(struct machine *machine, enum machine_state state, const char *why)
+{
+	machine->state = state;
+	free(machine->reason);
+	machine->reason = why ? strdup(why) : NULL;
+}
+
+static void drain_device(struct machine *machine, struct machine_device *device)
+{
+	(void)machine;
+	if (device->device && device->device->class->drain)
+		device->device->class->drain(device->device);
+}
+
+/* A vCPU may wait for a device's requests, which the loop ends: so these first. It starts no others. */
+static void park(struct machine *machine)
+{
+	machine_for_each_device(machine, drain_device);
+	vcpus_park(machine->vcpus);
+}
+
+/* `cause` is QEMU's ShutdownCause, `why` the reason in words, of states that have one. */
+static void end(
+	struct machine *machine, enum machine_state state, const char *cause, const char *why)
+{
+	if (machine->state == MACHINE_OFF || machine->state == MACHINE_STOPPED ||
+		machine->state == MACHINE_FAILED)
+		return;
+	set_state(machine, state, why);
+	loop_timer_cancel(&machine->build_later);
+	notify(machine, MACHINE_SHUTDOWN, cause);
+	park(machine);
+	loop_stop(machine->loop);
+}
+
+/* On a vCPU's thread. */
+static void on_vcpus_event(void *opaque, enum vcpus_event event, const char *text)
+{
+	struct machine *machine = opaque;
+
+	pthread_mutex_lock(&machine->told_lock);
+	machine->off_asked |= event == VCPUS_POWER_OFF;
+	machine->reset_asked |= event == VCPUS_RESET;
+	if (!machine->told || event > machine->told_event) {
+		machine->told = true;
+		machine->told_event = event;
+		snprintf(machine->told_text, sizeof(machine->told_text), "%s", text);
+	}
+	pthread_mutex_unlock(&machine->told_lock);
+	loop_post(machine->loop, &machine->told_task);
+}
+
+static void pause_device(struct machine *machine, struct machine_device *device)
+{
+	(void)machine;
+	if (device->device->class->pause)
+		device->device->class->pause(device->device, true);
+}
+
+static void resume_device(struct machine *machine, struct machine_device *device)
+{
+	(void)machine;
+	if (device->device->class->pause)
+		device->device->class->pause(device->device, false);
+}
+
+/* The vCPUs may be parked already, before their first entry too. */
+static void freeze(struct machine *machine)
+{
+	int err;
+
+	machine_for_each_device(machine, pause_device);
+	park(machine);
+	err = vcpus_get_time(machine->vcpus, &machine->count);
+	machine->has_count = !err;
+	if (err)
+		log_print(LOG_WARNING,
+			"the guest's time goes on while it is paused: KVM does not tell it: %s",
+			strerror(-err));
+}
+
+static void thaw(struct machine *machine)
+{
+	int err = machine->has_count ? vcpus_set_time(machine->vcpus, machine->count) : 0;
+
+	if (err)
+		log_print(LOG_WARNING,
+			"the guest sees the time for which it was paused: KVM does not set it: %s",
+			strerror(-err));
+	machine_for_each_device(machine, resume_device);
+}
+
+static void tell_stop(struct machine *machine)
+{
+	machine->stop_told = true;
+	notify(machine, MACHINE_STOP, NULL);
+}
+
+static void tell_resume(struct machine *machine)
+{
+	if (machine->stop_told)
+		notify(machine, MACHINE_RESUME, NULL);
+	machine->stop_told = false;
+}
+
+static void pause_machine(struct machine *machine, const char *reason)
+{
+	freeze(machine);
+	set_state(machine, MACHINE_PAUSED, reason);
+	tell_stop(machine);
+	log_print(LOG_WARNING, "%s; machine paused, cont, system_reset or quit ends that", reason);
+}
+
+static void on_bite(struct device *device, enum watchdog_action action, void *opaque)
+{
+	static const char *const names[] = {
+		[WATCHDOG_RESET] = "reset",
+		[WATCHDOG_POWER_OFF] = "poweroff",
+		[WATCHDOG_PAUSE] = "pause",
+		[WATCHDOG_EVENT] = "none",
+	};
+	static const char why[] = "the guest did not feed its watchdog";
+	static struct log_limit bites = LOG_LIMIT(5); /* an event may come each second, for ever */
+	struct machine *machine = opaque;
+
+	if (machine->state != MACHINE_RUNNING)
+		return;
+	log_limited(&bites, LOG_WARNING, "%s: %s: %s", device->id, why, names[action]);
+	notify(machine, MACHINE_WATCHDOG, names[action]);
+	if (action == WATCHDOG_RESET)
+		machine_reset(machine, "guest-reset");
+	else if (action == WATCHDOG_POWER_OFF)
+		end(machine, MACHINE_STOPPED, "guest-panic", why);
+	else if (action == WATCHDOG_PAUSE)
+		pause_machine(machine, why);
+}
+
+static void take_told(struct loop_task *task)
+{
+	struct machine *machine = container_of(task, struct machine, told_task);
+	enum vcpus_event event;
+	char text[sizeof(machine->told_text)];
+	bool told;
+
+	pthread_mutex_lock(&machine->told_lock);
+	event = machine->told_event;
+	/* What a vCPU wanted as its machine was paused does not end the pause: it waits for machine_resume(). */
+	told = machine->told && (machine->state == MACHINE_RUNNING || event > VCPUS_PAUSE ||
+					event == VCPUS_POWER_OFF);
+	if (told) {
+		memcpy(text, machine->told_text, sizeof(text));
+		machine->told = false;
+	}
+	pthread_mutex_unlock(&machine->told_lock);
+	if (!told)
+		return;
+
+	switch (event) {
+	case VCPUS_POWER_OFF:
+		end(machine, MACHINE_OFF, "guest-shutdown", NULL);
+		break;
+	case VCPUS_RESET:
+		if (!machine->reset_posted)
+			machine_reset(machine, "guest-reset");
+		break;
+	case VCPUS_PAUSE:
+		pause_machine(machine, text);
+		break;
+	case VCPUS_STOP:
+		end(machine, MACHINE_STOPPED, "guest-panic", text);
+		break;
+	case VCPUS_HOST_FAULT:
+	case VCPUS_ERROR:
+		end(machine, MACHINE_FAILED, "host-error", text);
+		break;
+	}
+}
+
+/* --- one life of the VM, from system reset to system reset --- */
+
+static int build_irqs(struct machine *machine)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < PLATFORM_FIXED && !err; i++)
+		err = irq_pin_connect(&machine->fixed[i].pin, &machine->vm);
+	for (size_t i = 0; i < machine->config->device_count && !err; i++)
+		err = irq_pin_connect(&machine->devices[i].pin, &machine->vm);
+	return err;
+}
+
+static int build_memory(struct machine *machine)
+{
+	const struct machine_config *config = machine->config;
+
+	machine->kvm_slots.vm_fd = machine->vm.fd;
+	for (size_t i = 0; i < config->memory_count; i++) {
+		struct memory_slot slot = {
+			.gpa = config->memory[i].gpa,
+			.size = config->memory[i].size,
+			.hva = machine->ram[i].hva,
+			.fd = machine->ram[i].fd,
+		};
+		int id = -1, err = slot_open(&machine->slots, &slot, &id);
+
+		if (err)
+			return err;
+	}
+	if (machine->stolen_time) {
+		struct memory_slot slot = {
+			.gpa = STOLEN_TIME_BASE,
+			.size = STOLEN_TIME_SIZE,
+			.hva = machine->stolen_time,
+			.fd = -1,
+		};
+		int id = -1, err = slot_open(&machine->slots, &slot, &id);
+
+		if (err)
+			return err;
+	}
+	for (size_t i = 0; i < config->device_count; i++)
+		if (machine->devices[i].window)
+			window_attach(machine->devices[i].window, &machine->slots);
+	return 0;
+}
+
+/* Kernel, initrd and a tree with fresh seeds, into memory that holds nothing yet. */
+static int load(struct machine *machine, struct errors *errors)
+{
+	struct guest_tree_input input = { 0 };
+	struct loader_result loaded;
+	void *tree;
+	size_t size;
+	int err = loader_load(machine->loader, &machine->mem, errors, &loaded);
+
+	if (err)
+		return err;
+	input.initrd_gpa = loaded.initrd_gpa;
+	input.initrd_size = loaded.initrd_size;
+	input.serial = identity_of(
+		machine->config->host_id, machine->options.name, "serial-number");
+	/* Whole, or nothing where a signal comes while the host gathers its first randomness. */
+	if (RETRY_EINTR(getrandom(input.kaslr_seed, sizeof(input.kaslr_seed), 0)) < 0 ||
+		RETRY_EINTR(getrandom(input.rng_seed, sizeof(input.rng_seed), 0)) < 0)
+		return -errno;
+	err = guest_tree_build(machine->config, &input, &tree, &size);
+	if (err) {
+		error_add(errors, machine->config->file, NULL, "the guest's tree: %s",
+			strerror(-err));
+		return err;
+	}
+	err = guestmem_write(&machine->mem, loaded.tree_gpa, tree, size);
+	if (!err)
+		err = vcpus_set_entry(machine->vcpus, loaded.entry_gpa, loaded.tree_gpa);
+	if (!err)
+		guest_tree_check_aliases(machine->config, tree, errors);
+	free(tree);
+	return err;
+}
+
+static int build_vm(struct machine *machine)
+{
+	const struct machine_config *config = machine->config;
+	unsigned first = config->cpu_count < GIC_REDIST_VCPUS ? (unsigned)config->cpu_count
+							      : GIC_REDIST_VCPUS;
+	const struct gic_layout gic = {
+		.version = config->gic_version,
+		.dist_gpa = GIC_DIST_BASE,
+		.cpu_gpa = GIC_CPU_BASE,
+		.redist = { { GIC_REDIST_BASE, first },
+			{ GIC_REDIST2_BASE, (unsigned)config->cpu_count - first } },
+		.its_gpa = config->its ? GIC_ITS_BASE : 0,
+		.nested = config->cpu_features & 1u << CPU_NESTED,
+		.interrupts = GIC_INTERRUPTS,
+	};
+	int err = 0;
+
+	if (machine->options.vm_fd)
+		vm_adopt(&machine->vm, machine->kvm_fd, machine->options.vm_fd);
+	else
+		err = vm_create(&machine->vm, machine->kvm_fd, config->ipa_bits_needed);
+	machine->options.vm_fd = 0;
+	if (!err)
+		err = gic_create(&machine->vm, &gic);
+	if (!err)
+		err = build_memory(machine);
+	if (!err)
+		err = vcpus_build(machine->vcpus, &machine->vm);
+	if (!err)
+		err = gic_init(&machine->vm);
+	if (!err)
+		err = vcpus_start_features(machine->vcpus);
+	if (!err)
+		err = build_irqs(machine);
+	if (!err)
+		err = registers_map(&machine->registers, &machine->vm, machine->limits.memslots);
+	if (!err)
+		err = vm_add_doorbells(&machine->vm, &machine->bus);
+	return err;
+}
+
+/* Everything of build() goes; memory is empty afterwards and all windows unplugged. */
+static int unbuild(struct machine *machine)
+{
+	const struct machine_config *config = machine->config;
+	int err, result = 0;
+
+	slots_forget(&machine->slots);
+	for (size_t i = 0; i < PLATFORM_FIXED; i++)
+		irq_pin_disconnect(&machine->fixed[i].pin);
+	for (size_t i = 0; i < config->device_count; i++)
+		irq_pin_disconnect(&machine->devices[i].pin);
+	vcpus_teardown(machine->vcpus);
+	vm_destroy(&machine->vm);
+	/* KVM has nothing to unmap any more; before, it would walk all shadow tables for each slot. */
+	for (size_t i = 0; i < config->device_count; i++) {
+		if (!machine->devices[i].window)
+			continue;
+		err = window_detach(machine->devices[i].window);
+		if (err)
+			result = err;
+	}
+	for (size_t i = 0; i < config->memory_count; i++) {
+		err = backing_empty_ram(&machine->ram[i]);
+		if (err)
+			result = err;
+	}
+	if (machine->stolen_time) {
+		err = addrspace_empty(machine->stolen_time, STOLEN_TIME_SIZE);
+		if (err)
+			result = err;
+	}
+	return result;
+}
+
+static int build(struct machine *machine, struct errors *errors)
+{
+	int err = build_vm(machine);
+
+	if (err)
+		error_add(errors, "/dev/kvm", NULL, "cannot make the virtual machine: %s",
+			strerror(-err));
+	else
+		err = load(machine, errors);
+	return err;
+}
+
+static void quiesce_device(struct machine *machine, struct machine_device *device)
+{
+	(void)machine;
+	if (device->device->class->quiesce)
+		device->device->class->quiesce(device->device);
+}
+
+static void reset_device(struct machine *machine, struct machine_device *device)
+{
+	(void)machine;
+	device->device->class->reset(device->device);
+}
+
+static void fail_reset(struct machine *machine, struct errors *errors)
+{
+	for (size_t i = 0; i < errors->count; i++)
+		log_print(LOG_ERROR, "%s", errors->lines[i]);
+	end(machine, MACHINE_FAILED, "host-error",
+		"the machine could not be built anew after a reset");
+}
+
+/* The next life of a machine that was unbuilt. */
+static void build_anew(struct machine *machine)
+{
+	struct errors errors = { 0 };
+
+	loop_timer_cancel(&machine->build_later);
+	if (build(machine, &errors)) {
+		fail_reset(machine, &errors);
+	} else if (machine->held) {
+		machine->state = MACHINE_PAUSED;
+		freeze(machine);
+	} else {
+		machine->state = MACHINE_RUNNING;
+		tell_resume(machine);
+		vcpus_run(machine->vcpus);
+	}
+	errors_finish(&errors);
+}
+
+static void build_later(struct loop_timer *timer)
+{
+	build_anew(container_of(timer, struct machine, build_later));
+}
+
+static void run_reset(struct loop_task *task)
+{
+	struct machine *machine = container_of(task, struct machine, reset_task);
+	struct errors errors = { 0 };
+	uint64_t wait_ms = 0;
+	int err;
+
+	machine->reset_posted = false;
+	if (machine->build_later.loop) { /* the owner does not wait */
+		notify(machine, MACHINE_RESET, machine->reset_reason);
+		build_anew(machine);
+		return;
+	}
+	if (machine->state != MACHINE_RUNNING && machine->state != MACHINE_PAUSED)
+		return;
+	if (machine->options.no_reboot) {
+		end(machine, MACHINE_OFF, machine->reset_reason, NULL);
+		return;
+	}
+	if (!strcmp(machine->reset_reason, "guest-reset"))
+		wait_ms = reset_rate_wait_ms(&machine->reset_rate);
+	set_state(machine, MACHINE_RESETTING, NULL);
+	notify(machine, MACHINE_RESET, machine->reset_reason);
+	park(machine);
+	loop_task_cancel(
+		machine->loop, &machine->told_task); /* of the life before; vCPUs are parked */
+	machine->told = machine->off_asked = machine->reset_asked = false;
+	machine_for_each_device(machine, quiesce_device);
+	err = unbuild(machine);
+	machine_for_each_device(machine, reset_device);
+	if (err) {
+		error_add(&errors, "reset", NULL, "the host could not empty the guest's memory: %s",
+			strerror(-err));
+		fail_reset(machine, &errors);
+		errors_finish(&errors);
+	} else if (wait_ms) {
+		loop_timer_arm(machine->loop, &machine->build_later, wait_ms);
+	} else {
+		build_anew(machine);
+	}
+}
+
+/* --- making and ending --- */
+
+static int create_all(struct machine *machine, struct errors *errors)
+{
+	int err;
+
+	machine->limits = *machine->options.kvm;
+	machine->kvm_fd = kvm_open();
+	if (machine->kvm_fd < 0) {
+		char text[200], advice[400];
+
+		kvm_advice(machine->kvm_fd, text, sizeof(text), advice, sizeof(advice));
+		error_add(errors, text, NULL, "%s", advice);
+		return machine->kvm_fd;
+	}
+	errors->tree = machine->config->file;
+	err = loader_open(machine->config, errors, &machine->loader);
+	if (err)
+		return err;
+	err = machine_create_parts(machine, on_vcpus_event, errors);
+	for (size_t i = 0; i < machine->config->device_count && !err; i++) {
+		struct device *device = machine->devices[i].device;
+
+		if (device->class->watchdog)
+			device->class->watchdog(device, on_bite, machine);
+	}
+	if (!err)
+		err = build(machine, errors);
+	return err;
+}
+
+int machine_create(const struct machine_config *config, const struct machine_options *options,
+	struct loop *loop, struct errors *errors, struct machine **ret)
+{
+	struct machine *machine = calloc(1, sizeof(*machine));
+	int err;
+
+	if (!machine) {
+		if (options->vm_fd)
+			close(options->vm_fd);
+		return -ENOMEM;
+	}
+	machine->config = config;
+	machine->options = *options;
+	machine->loop = loop;
+	machine->kvm_fd = machine->vm.fd = machine->vm.its_fd = machine->vm.gic_fd = -1;
+	machine->state = MACHINE_RESETTING;
+	machine->told_task = (struct loop_task){ .run = take_told, .name = "vCPUs" };
+	machine->reset_task = (struct loop_task){ .run = run_reset, .name = "system reset" };
+	machine->build_later = (struct loop_timer){ .fired = build_later, .name = "system reset" };
+	pthread_mutex_init(&machine->told_lock, NULL);
+	err = create_all(machine, errors);
+	if (err) {
+		if (!errors_any(errors))
+			error_add(errors, config->file, NULL, "cannot make the machine: %s",
+				strerror(-err));
+		machine_destroy(machine);
+		return err;
+	}
+	*ret = machine;
+	return 0;
+}
+
+int machine_start(struct machine *machine)
+{
+	machine->state = MACHINE_RUNNING;
+	vcpus_run(machine->vcpus);
+	return 0;
+}
+
+void machine_destroy(struct machine *machine)
+{
+	if (!machine)
+		return;
+	if (machine->vcpus) {
+		park(machine);
+		machine_for_each_device(machine, quiesce_device);
+		slots_forget(&machine->slots);
+		vcpus_teardown(machine->vcpus);
+	}
+	loop_task_cancel(machine->loop, &machine->told_task);
+	loop_task_cancel(machine->loop, &machine->reset_task);
+	loop_timer_cancel(&machine->build_later);
+	vm_destroy(&machine->vm);
+	if (machine->options.vm_fd)
+		close(machine->options.vm_fd);
+	for (size_t i = 0; machine->vcpus && i < machine->config->device_count; i++)
+		if (machine->devices[i].window)
+			window_detach(machine->devices[i].window);
+	loader_close(machine->loader);
+	machine_destroy_parts(machine);
+	if (machine->kvm_fd >= 0)
+		close(machine->kvm_fd);
+	pthread_mutex_destroy(&machine->told_lock);
+	free(machine->reason);
+	free(machine);
+}
+
+/* --- from the outside --- */
+
+enum machine_state machine_state(const struct machine *machine)
+{
+	return machine->state == MACHINE_RESETTING && machine->held ? MACHINE_PAUSED
+								    : machine->state;
+}
+
+const char *machine_stop_reason(const struct machine *machine)
+{
+	return machine->reason;
+}
+
+void machine_pause(struct machine *machine)
+{
+	bool built = machine->state == MACHINE_RUNNING;
+
+	/* One that waits to be built begins its next life paused. */
+	if (!built && (machine->state != MACHINE_RESETTING || machine->held))
+		return;
+	machine->held = true;
+	if (built) {
+		freeze(machine);
+		set_state(machine, MACHINE_PAUSED, NULL);
+	}
+	tell_stop(machine);
+}
+
+/* What vCPUs asked for as it was paused: none of them must run on from there. */
+static bool asked_meanwhile(struct machine *machine)
+{
+	bool told, off, reset;
+
+	pthread_mutex_lock(&machine->told_lock);
+	told = machine->told;
+	off = machine->off_asked;
+	reset = machine->reset_asked;
+	pthread_mutex_unlock(&machine->told_lock);
+	if (off)
+		end(machine, MACHINE_OFF, "guest-shutdown", NULL);
+	else if (reset && !machine->reset_posted)
+		machine_reset(machine, "guest-reset");
+	else if (told && !reset)
+		loop_post(machine->loop, &machine->told_task);
+	return told || off || reset;
+}
+
+void machine_resume(struct machine *machine)
+{
+	bool built = machine->state == MACHINE_PAUSED;
+
+	if (!built && (machine->state != MACHINE_RESETTING || !machine->held))
+		return;
+	machine->held = false;
+	if (built) {
+		set_state(machine, MACHINE_RUNNING, NULL);
+		thaw(machine);
+	}
+	tell_resume(machine);
+	if (built && !asked_meanwhile(machine))
+		vcpus_run(machine->vcpus);
+}
+
+void machine_power_button(struct machine *machine)
+{
+	notify(machine, MACHINE_POWERDOWN, NULL);
+	pl061_pulse(machine->fixed[PLATFORM_GPIO].device, GPIO_POWER_LINE);
+}
+
+void machine_reset(struct machine *machine, const char *reason)
+{
+	machine->reset_reason = reason;
+	machine->reset_posted = true;
+	loop_post(machine->loop, &machine->reset_task);
+}
+
+void machine_quit(struct machine *machine, const char *reason)
+{
+	end(machine, MACHINE_OFF, reason, NULL);
+}
+
+size_t machine_device_count(const struct machine *machine)
+{
+	return machine->config->device_count;
+}
+
+struct device *machine_device(const struct machine *machine, size_t index)
+{
+	return machine->devices[index].device;
+}
+
+uint64_t machine_memory_bytes(const struct machine *machine)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < machine->config->memory_count; i++)
+		bytes += machine->config->memory[i].size;
+	for (size_t i = 0; i < machine->config->device_count; i++)
+		if (machine->devices[i].window)
+			bytes += window_plugged_bytes(machine->devices[i].window);
+	return bytes;
+}
+
+void machine_growth(const struct machine *machine, struct machine_growth *ret)
+{
+	struct loader_result plan;
+
+	loader_plan(machine->loader, &plan);
+	*ret = (struct machine_growth){
+		.page_bytes = plan.page_bytes,
+		.pool_bytes = growth_pool_bytes(machine->config),
+		.carried_bytes = growth_carried(machine->config, plan.page_bytes),
+		.policy = machine->config->growth,
+		.mergeable = machine->config->mergeable_count,
+	};
+	for (size_t i = 0; i < machine->config->memory_count; i++)
+		ret->boot_bytes += machine->config->memory[i].size;
+	for (size_t i = 0; i < machine->config->device_count; i++)
+		ret->mergeable |= machine->config->devices[i].window.mergeable;
+}
+
+const struct slots *machine_slots(const struct machine *machine)
+{
+	return &machine->slots;
+}
+
+struct strays *machine_strays(struct machine *machine)
+{
+	return &machine->strays;
+}

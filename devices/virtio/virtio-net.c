@@ -1,0 +1,690 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * virtio-net (virtio 1.2, 5.1): pairs of a receive and a transmit queue, of which the driver uses as
+ * many as it says (one, to begin with), and where there are several a queue to say so. Frames that
+ * the guest sends go to the host from where they are; those that come are read into a buffer of ours,
+ * as their length is not known before, and copied into as many of the guest's as they take. A frame
+ * that has no place yet is kept, and no other is read until the driver has offered more. With vhost
+ * the host's kernel does all that (vhost.h).
+ *
+ * All on the event loop's thread.
+ */
+#include "devices/virtio/virtio-net.h"
+
+#include <errno.h>
+#include <linux/vhost.h>
+#include <linux/virtio_ids.h>
+#include <linux/virtio_net.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "devices/backend/helper-output.h"
+#include "devices/backend/netdev.h"
+#include "devices/state.h"
+#include "devices/virtio/vhost.h"
+#include "devices/virtio/virtio-net-node.h"
+#include "devices/virtio/virtio.h"
+#include "hyp/base/loop.h"
+#include "hyp/base/util.h"
+#include "hyp/memory/guestmem.h"
+
+enum { RECEIVE, TRANSMIT, QUEUES }; /* of each pair */
+
+#define STALE_MAX  1024 /* frames that a tap may have kept: more than its queue's usual length */
+#define MERGED_MAX 64	/* buffers for one frame; with smaller ones only shorter frames come */
+
+/* Pairs and offloads change under the lock of all the host's interfaces (RTNL): for a driver so often at most. */
+#define CHANGES	   8
+#define CHANGES_MS 1000
+
+#define FULL_DUPLEX 1 /* 5.1.4 */
+
+/* Descriptors of a queue. The kernel's come and go 64 at a time, and a frame of 64 KiB takes 16 or more. */
+#define RING	   256
+#define VHOST_RING 1024
+
+#define HAS(net, feature) ((net)->virtio.state.driver_features >> (feature)&1)
+
+struct pair {
+	struct virtio_net *net;
+	unsigned receive, transmit; /* its queues */
+	struct netdev_client client;
+	struct netdev *netdev;
+	struct vhost vhost; /* zero where the kernel does not serve it */
+	int held;	    /* bytes of a frame in `frame` that waits for buffers; 0: none */
+	uint8_t frame[NETDEV_FRAME_MAX];
+};
+
+/* A frame that waits for buffers is none of it: it is lost, as any may be. */
+struct virtio_net_state {
+	uint8_t mac[6]; /* of config */
+	bool pulled;	/* who owns it pulled the cable */
+	uint8_t active; /* pairs in use, of a state that was taken */
+};
+
+struct virtio_net {
+	struct virtio_device virtio;
+	struct virtio_class class;
+	struct virtio_net_config config; /* as the driver sees it */
+	uint64_t offloads;		 /* that the netdev was told */
+	unsigned driver_runs;		 /* the driver that `active` and `offloads` are of */
+	struct virtq_chain first, chain;
+	struct virtio_net_state state;
+	bool lost;		/* the netdev has ended: the cable is out as if it were pulled */
+	unsigned count, active; /* pairs there are, and in use: the first so many */
+	unsigned changes;	/* of their number and of offloads, since the timer was armed */
+	struct loop_timer changes_end;
+	struct pair *pairs; /* `count` of them */
+};
+
+/* ---- Frames to the guest (5.1.6.3, 5.1.6.4) ---- */
+
+/*
+ * Fills one chain with the next bytes; how many it took, 0 where it is none that can be received into.
+ * The header is written last, by deliver(), once the number of buffers is known.
+ */
+static uint32_t fill(const struct pair *pair, const struct virtq_chain *chain, int at)
+{
+	uint32_t len = (uint32_t)(pair->held - at);
+
+	if (len > chain->writable_bytes)
+		len = chain->writable_bytes;
+	if (chain->readable || (!at && len < NETDEV_HEADER))
+		return 0;
+	return virtq_chain_write(chain, pair->net->virtio.env->mem, pair->frame + at, len) ? 0
+											   : len;
+}
+
+/* False: it keeps the frame, as there are too few buffers now. */
+static bool deliver(struct pair *pair)
+{
+	struct virtio_net *net = pair->net;
+	struct virtio_device *virtio = &net->virtio;
+	unsigned max = HAS(net, VIRTIO_NET_F_MRG_RXBUF) ? MERGED_MAX : 1, count = 0;
+	struct virtio_net_hdr_v1 *header = (void *)pair->frame;
+	struct virtq_used used[MERGED_MAX];
+	bool good = true;
+
+	for (int at = 0; at < pair->held && count < max && good; count++) {
+		struct virtq_chain *chain = count ? &net->chain : &net->first;
+
+		if (!virtio_pop(virtio, pair->receive, chain)) {
+			/* All that the driver can have offered, and too small for this frame: it is lost. */
+			bool never = count && count == virtio->state.queues[pair->receive].size;
+
+			virtio_unpop(virtio, pair->receive, count);
+			return never;
+		}
+		used[count] = (struct virtq_used){ .head = chain->head,
+			.written = fill(pair, chain, at) };
+		at += (int)used[count].written;
+		good = used[count].written != 0;
+		if (count + 1 == max && at < pair->held)
+			good = false;
+	}
+	if (!good) {
+		/* The frame is lost, and the buffers are given back empty. */
+		for (unsigned i = 0; i < count; i++)
+			used[i].written = 0;
+	} else if (count > 1) {
+		header->num_buffers = (uint16_t)count;
+		(void)virtq_chain_write(&net->first, virtio->env->mem, header, sizeof(*header));
+	}
+	/* At once, so that the driver finds all of the frame. */
+	virtio_push_many(virtio, pair->receive, used, count);
+	return true;
+}
+
+static void receive(struct pair *pair)
+{
+	struct virtio_net *net = pair->net;
+	const struct netdev_ops *ops = pair->netdev->ops;
+	struct virtio_net_hdr_v1 *header = (void *)pair->frame;
+	bool room = !net->virtio.paused; /* what comes waits for us outside */
+
+	for (unsigned frames = 0; room && frames < net->virtio.class->queue_size_max; frames++) {
+		if (!pair->held) {
+			int n = ops->receive(pair->netdev, pair->frame, sizeof(pair->frame));
+
+			if (n < 0)
+				break;
+			pair->held = n;
+			header->num_buffers = 1;
+		}
+		/* With the cable out it goes nowhere. */
+		room = !(net->config.status & VIRTIO_NET_S_LINK_UP) || deliver(pair);
+		if (room)
+			pair->held = 0;
+	}
+	/* Without room, the driver's next notification goes on, or the end of the pause. */
+	ops->listen(pair->netdev, room);
+	virtio_interrupt(&net->virtio, pair->receive);
+}
+
+/* ---- Frames from the guest (5.1.6.2) ---- */
+
+/* -EAGAIN: it has to wait. What is no frame is dropped. */
+static int send_chain(const struct pair *pair, const struct virtq_chain *chain)
+{
+	const struct virtio_net *net = pair->net;
+	struct iovec iov[NETDEV_PARTS_MAX];
+	unsigned count = 0;
+
+	_Static_assert(NETDEV_PARTS_MAX >= VIRTQ_SEGMENTS_MAX, "a chain's segments");
+	if (chain->writable || chain->readable_bytes <= NETDEV_HEADER ||
+		chain->readable_bytes > NETDEV_FRAME_MAX)
+		return 0;
+	for (unsigned i = 0; i < chain->readable; i++) {
+		const struct virtq_segment *segment = &chain->segments[i];
+		int parts = guestmem_parts(net->virtio.env->mem, segment->gpa, segment->len,
+			GUESTMEM_READ, iov + count, ARRAY_SIZE(iov) - count);
+
+		if (parts < 0)
+			return 0;
+		count += (unsigned)parts;
+	}
+	return pair->netdev->ops->send(pair->netdev, iov, count);
+}
+
+static void transmit(struct pair *pair)
+{
+	struct virtio_device *virtio = &pair->net->virtio;
+	struct virtq_chain *chain = &pair->net->chain;
+	const bool up = pair->net->config.status & VIRTIO_NET_S_LINK_UP;
+
+	/* With the cable out it goes nowhere, whatever it is. */
+	if (!up)
+		virtio_drop(virtio, pair->transmit);
+	while (up && virtio_pop(virtio, pair->transmit, chain)) {
+		if (send_chain(pair, chain) == -EAGAIN) {
+			virtio_unpop(virtio, pair->transmit, 1);
+			break;
+		}
+		virtio_push(virtio, pair->transmit, chain->head, 0);
+	}
+	virtio_interrupt(virtio, pair->transmit);
+}
+
+/* ---- Pairs (5.1.6.5.5) ---- */
+
+/* False where the host does not let some of them go to work: then there are as many as before. */
+static bool use_pairs(struct virtio_net *net, unsigned count)
+{
+	for (; net->active < count; net->active++) {
+		struct pair *pair = &net->pairs[net->active];
+
+		if (pair->netdev->ops->set_active(pair->netdev, true))
+			return false;
+		/* Both have to look at what the driver has offered meanwhile. */
+		virtio_kick(&net->virtio, pair->receive);
+		virtio_kick(&net->virtio, pair->transmit);
+	}
+	while (net->active > count) {
+		struct pair *pair = &net->pairs[--net->active];
+
+		for (unsigned ring = 0; ring < QUEUES; ring++)
+			vhost_stop(&pair->vhost, ring);
+		pair->held = 0;
+		(void)pair->netdev->ops->set_active(pair->netdev, false);
+	}
+	return true;
+}
+
+/* False: not now; all queues are served again when it may. */
+static bool may_change(struct virtio_net *net)
+{
+	if (net->changes == CHANGES)
+		return false;
+	if (!net->changes++)
+		loop_timer_arm(net->virtio.env->loop, &net->changes_end, CHANGES_MS);
+	return true;
+}
+
+static void changes_end(struct loop_timer *timer)
+{
+	struct virtio_net *net = container_of(timer, struct virtio_net, changes_end);
+
+	net->changes = 0;
+	for (unsigned i = 0; i < net->class.queue_count; i++)
+		virtio_kick(&net->virtio, i);
+}
+
+/* Only the driver's number of pairs can be set. */
+static void control(struct virtio_net *net, unsigned index)
+{
+	struct {
+		struct virtio_net_ctrl_hdr header;
+		struct virtio_net_ctrl_mq mq;
+	} __attribute__((packed)) command;
+	const struct guestmem *mem = net->virtio.env->mem;
+
+	while (virtio_pop(&net->virtio, index, &net->chain)) {
+		virtio_net_ctrl_ack ack = VIRTIO_NET_ERR;
+		unsigned before = net->active, wanted;
+
+		if (!virtq_chain_read(&net->chain, mem, &command, sizeof(command)) &&
+			command.header.class == VIRTIO_NET_CTRL_MQ &&
+			command.header.cmd == VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET) {
+			wanted = command.mq.virtqueue_pairs;
+			if (wanted >= 1 && wanted <= net->count && HAS(net, VIRTIO_NET_F_MQ)) {
+				if (wanted != before && !may_change(net)) {
+					virtio_unpop(&net->virtio, index, 1);
+					break;
+				}
+				if (use_pairs(net, wanted))
+					ack = VIRTIO_NET_OK;
+				else
+					(void)use_pairs(net, before);
+			}
+		}
+		virtio_push(&net->virtio, index, net->chain.head,
+			virtq_chain_write(&net->chain, mem, &ack, sizeof(ack)) ? 0 : sizeof(ack));
+	}
+	virtio_interrupt(&net->virtio, index);
+}
+
+/* Nobody listens now. */
+static void lose_stale(struct pair *pair)
+{
+	struct netdev *netdev = pair->netdev;
+
+	for (unsigned i = 0; i < STALE_MAX; i++)
+		if (netdev->ops->receive(netdev, pair->frame, sizeof(pair->frame)) < 0)
+			break;
+	pair->held = 0;
+}
+
+/* ---- Serving ---- */
+
+/*
+ * A driver begins with one pair; and the features that concern what may be sent to it are settled.
+ * False: not yet, and nothing is served before.
+ */
+static bool take_driver(struct virtio_net *net)
+{
+	struct netdev *netdev = net->pairs[0].netdev;
+	uint64_t features = net->virtio.state.driver_features & netdev->features;
+
+	if (net->driver_runs != net->virtio.runs) {
+		net->driver_runs = net->virtio.runs;
+		use_pairs(net, 1);
+	}
+	if (features == net->offloads)
+		return true;
+	netdev->ops->listen(netdev, false); /* whoever is served says so again */
+	if (!may_change(net))
+		return false;
+	net->offloads = features;
+	netdev->ops->set_offloads(netdev, features);
+	lose_stale(&net->pairs[0]); /* made for what another driver took (5.1.6.4) */
+	virtio_kick(&net->virtio, net->pairs[0].receive);
+	return true;
+}
+
+static void serve_pair(struct pair *pair, unsigned ring)
+{
+	const bool up = pair->net->config.status & VIRTIO_NET_S_LINK_UP;
+
+	if (pair->net->class.halt && (up || ring == RECEIVE)) {
+		/* Without a cable the kernel has nothing to do. */
+		if (up)
+			vhost_start(&pair->vhost, ring);
+	} else if (ring == RECEIVE) {
+		receive(pair);
+	} else {
+		transmit(pair);
+	}
+}
+
+static void serve(struct virtio_device *virtio, unsigned index)
+{
+	struct virtio_net *net = container_of(virtio, struct virtio_net, virtio);
+	unsigned control_index;
+
+	pthread_mutex_lock(&virtio->base.lock);
+	if (!take_driver(net))
+		goto out;
+	/* 5.1.2: where it comes depends on whether the driver knows of the other pairs. */
+	control_index = QUEUES * (HAS(net, VIRTIO_NET_F_MQ) ? net->count : 1);
+	if (index == control_index)
+		control(net, index);
+	else if (index / QUEUES < net->active)
+		serve_pair(&net->pairs[index / QUEUES], index % QUEUES);
+out:
+	pthread_mutex_unlock(&virtio->base.lock);
+}
+
+static void halt(struct virtio_device *virtio, unsigned index)
+{
+	struct virtio_net *net = container_of(virtio, struct virtio_net, virtio);
+
+	if (index / QUEUES < net->count)
+		vhost_stop(&net->pairs[index / QUEUES].vhost, index % QUEUES);
+}
+
+static void readable(struct netdev_client *client)
+{
+	struct pair *pair = container_of(client, struct pair, client);
+
+	virtio_begin_turn(&pair->net->virtio);
+	serve(&pair->net->virtio, pair->receive);
+}
+
+static void writable(struct netdev_client *client)
+{
+	struct pair *pair = container_of(client, struct pair, client);
+
+	virtio_begin_turn(&pair->net->virtio);
+	serve(&pair->net->virtio, pair->transmit);
+}
+
+static uint16_t link_status(const struct virtio_net *net)
+{
+	return !net->state.pulled && !net->lost ? VIRTIO_NET_S_LINK_UP : 0;
+}
+
+static void update_link(struct virtio_net *net)
+{
+	uint16_t status = link_status(net);
+	bool up = status;
+
+	if (net->virtio.paused) /* virtio_net_pause() does it */
+		return;
+	pthread_mutex_lock(&net->virtio.base.lock);
+	if (net->config.status != status) {
+		/* Of the kernel's: what it left on the wire and in the rings while the cable was out is lost. */
+		for (unsigned i = 0; net->class.halt && up && i < net->active; i++) {
+			lose_stale(&net->pairs[i]);
+			transmit(&net->pairs[i]);
+		}
+		net->config.status = status;
+		virtio_config_changed(&net->virtio);
+		for (unsigned i = 0; net->class.halt && i < net->class.queue_count; i++) {
+			if (!up)
+				halt(&net->virtio, i);
+			virtio_kick(&net->virtio, i);
+		}
+	}
+	pthread_mutex_unlock(&net->virtio.base.lock);
+}
+
+void virtio_net_set_link(struct device *device, bool up)
+{
+	struct virtio_net *net = container_of(device, struct virtio_net, virtio.base);
+
+	net->state.pulled = !up;
+	update_link(net);
+}
+
+/* The cable's changes in a pause come after it, and before what the queues then do. */
+static void virtio_net_pause(struct device *device, bool paused)
+{
+	virtio_pause(device, paused);
+	update_link(container_of(device, struct virtio_net, virtio.base));
+}
+
+static uint64_t get_link(struct device *device, unsigned index)
+{
+	return !container_of(device, struct virtio_net, virtio.base)->state.pulled;
+}
+
+static int set_link(struct device *device, uint64_t up, char *ret_why, size_t len)
+{
+	virtio_net_set_link(device, up);
+	return 0;
+}
+
+static const struct device_value values[] = {
+	{ "x-sluice-link", "bool", get_link, 0, set_link },
+	{ 0 },
+};
+
+static void lost(struct netdev_client *client)
+{
+	struct virtio_net *net = container_of(client, struct pair, client)->net;
+
+	net->lost = true;
+	update_link(net);
+}
+
+static void found(struct netdev_client *client)
+{
+	struct virtio_net *net = container_of(client, struct pair, client)->net;
+
+	net->lost = false;
+	update_link(net);
+}
+
+/* ---- The class ---- */
+
+/* The node's address, or one made of the card's identity. */
+static void address_of(const struct virtio_net_node *node, uint64_t identity, uint8_t ret[6])
+{
+	static const uint8_t none[6];
+
+	if (memcmp(node->mac, none, sizeof(none))) {
+		memcpy(ret, node->mac, sizeof(node->mac));
+		return;
+	}
+	memcpy(ret, &identity, 6);
+	ret[0] = (ret[0] & ~1) | 2; /* one station's, administered locally */
+}
+
+static void identify(const void *config, uint64_t identity, char *ret, size_t size)
+{
+	uint8_t mac[6];
+
+	address_of(config, identity, mac);
+	snprintf(ret, size, "MAC %02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3],
+		mac[4], mac[5]);
+}
+
+static const struct virtio_class virtio_class = {
+	.device_id = VIRTIO_ID_NET,
+	.queue_count = QUEUES,
+	.queue_size_max = RING,
+	.features = VIRTIO_FEATURE(VIRTIO_NET_F_MAC) | VIRTIO_FEATURE(VIRTIO_NET_F_STATUS) |
+		    VIRTIO_FEATURE(VIRTIO_NET_F_MRG_RXBUF),
+	.config_bytes = sizeof(struct virtio_net_config),
+	.serve = serve,
+};
+
+static void virtio_net_finish(struct device *device)
+{
+	struct virtio_net *net = container_of(device, struct virtio_net, virtio.base);
+
+	loop_timer_cancel(&net->changes_end);
+	for (unsigned i = 0; net->pairs && i < net->count; i++) {
+		struct netdev *netdev = net->pairs[i].netdev;
+		struct helper_output *output = netdev ? netdev->output : NULL;
+
+		vhost_finish(&net->pairs[i].vhost);
+		if (netdev)
+			netdev->ops->destroy(netdev);
+		helper_output_destroy(output);
+	}
+	virtio_finish(&net->virtio);
+	free(net->pairs);
+}
+
+static int set_vhost_backend(struct vhost *vhost, unsigned ring, bool running)
+{
+	const struct pair *pair = container_of(vhost, struct pair, vhost);
+	const struct vhost_vring_file backend = {
+		.index = ring,
+		.fd = running ? pair->netdev->fd : VHOST_FILE_UNBIND,
+	};
+
+	return ioctl(vhost->fd, VHOST_NET_SET_BACKEND, &backend) ? -errno : 0;
+}
+
+static int create_pair(struct virtio_net *net, const struct virtio_net_node *node, unsigned index)
+{
+	struct pair *pair = &net->pairs[index];
+	int err = virtio_net_open(node, net->virtio.env, &pair->netdev);
+
+	pair->net = net;
+	pair->receive = QUEUES * index + RECEIVE;
+	pair->transmit = QUEUES * index + TRANSMIT;
+	pair->client = (struct netdev_client){
+		.readable = readable, .writable = writable, .lost = lost, .found = found
+	};
+	if (err)
+		return err;
+	pair->netdev->client = &pair->client;
+	return index ? pair->netdev->ops->set_active(pair->netdev, false) : 0;
+}
+
+static int create_vhost(struct virtio_net *net, unsigned index)
+{
+	const struct vhost_config config = {
+		.path = VHOST_NET,
+		.device = &net->virtio,
+		.first = QUEUES * index,
+		.ring_count = QUEUES,
+		.features = VIRTIO_FEATURE(VIRTIO_F_VERSION_1) |
+			    VIRTIO_FEATURE(VIRTIO_RING_F_EVENT_IDX) |
+			    VIRTIO_FEATURE(VIRTIO_NET_F_MRG_RXBUF),
+		.set_running = set_vhost_backend,
+	};
+
+	return vhost_init(&net->pairs[index].vhost, &config);
+}
+
+static int virtio_net_init(struct device *device, const void *config, const struct device_env *env)
+{
+	struct virtio_net *net = container_of(device, struct virtio_net, virtio.base);
+	const struct virtio_net_node *node = config;
+	uint64_t features = 0;
+	int err = 0;
+
+	net->virtio.env = env;
+	net->count = node->queue_pairs;
+	net->pairs = calloc(net->count, sizeof(net->pairs[0]));
+	if (!net->pairs)
+		return -ENOMEM;
+	net->changes_end = (struct loop_timer){ .fired = changes_end, .name = env->id };
+	net->active = 1;
+	net->class = virtio_class;
+	net->config.status = VIRTIO_NET_S_LINK_UP;
+	net->config.mtu = (uint16_t)node->mtu;
+	net->config.max_virtqueue_pairs = (uint16_t)net->count;
+	address_of(node, env->identity, net->state.mac);
+	memcpy(net->config.mac, net->state.mac, sizeof(net->config.mac));
+	if (net->count > 1) {
+		net->class.queue_count = QUEUES * net->count + 1;
+		features |= VIRTIO_FEATURE(VIRTIO_NET_F_MQ) | VIRTIO_FEATURE(VIRTIO_NET_F_CTRL_VQ);
+	}
+	if (node->vhost) {
+		net->class.halt = halt;
+		net->class.queue_size_max = VHOST_RING;
+		/* There is room without: a table to be made and looked up for each frame is the slower way. */
+		net->class.without_features = VIRTIO_FEATURE(VIRTIO_RING_F_INDIRECT_DESC);
+	}
+	/* The queue of control would be where a worker's is, for a driver that knows of no pairs. */
+	if (node->vhost && net->count > 1)
+		net->class.joined_features = features;
+	if (node->speed) {
+		features |= VIRTIO_FEATURE(VIRTIO_NET_F_SPEED_DUPLEX);
+		net->config.speed = node->speed;
+		net->config.duplex = FULL_DUPLEX;
+	}
+	if (node->mtu)
+		features |= VIRTIO_FEATURE(VIRTIO_NET_F_MTU);
+	for (unsigned i = 0; i < net->count && !err; i++)
+		err = create_pair(net, node, i);
+	if (!err)
+		err = virtio_init(&net->virtio, &net->class, env,
+			features | net->pairs[0].netdev->features, &net->config);
+	for (unsigned i = 0; node->vhost && i < net->count && !err; i++)
+		err = create_vhost(net, i);
+	return err;
+}
+
+static struct listener *virtio_net_listener(struct device *device, unsigned index)
+{
+	struct virtio_net *net = container_of(device, struct virtio_net, virtio.base);
+
+	return net->class.halt && index < net->count ? &net->pairs[index].vhost.listener : NULL;
+}
+
+static void virtio_net_quiesce(struct device *device)
+{
+	struct virtio_net *net = container_of(device, struct virtio_net, virtio.base);
+
+	for (unsigned i = 0; i < net->active; i++)
+		net->pairs[i].netdev->ops->listen(net->pairs[i].netdev, false);
+	virtio_system_reset(&net->virtio);
+	/* What has come for this guest, and in the form that it could take, is not for the next. */
+	take_driver(net);
+	lose_stale(&net->pairs[0]);
+}
+
+/* ---- Its state ---- */
+
+static void take_state(struct device *device)
+{
+	struct virtio_net *net = container_of(device, struct virtio_net, virtio.base);
+
+	net->state.active = net->driver_runs == net->virtio.runs ? (uint8_t)net->active : 1;
+}
+
+static int check_state(const struct device *candidate)
+{
+	const struct virtio_net *net = container_of(
+		candidate, const struct virtio_net, virtio.base);
+
+	return net->state.active <= net->count ? 0 : -EINVAL;
+}
+
+static void put_state(struct device *device)
+{
+	struct virtio_net *net = container_of(device, struct virtio_net, virtio.base);
+
+	memcpy(net->config.mac, net->state.mac, sizeof(net->config.mac));
+	net->config.status = link_status(net);
+	net->driver_runs = net->virtio.runs;
+	if (!use_pairs(net, net->state.active))
+		log_limited(&net->virtio.complaints, LOG_ERROR,
+			"%s: the host gives it %u of its %u pairs of queues", device->id,
+			net->active, net->state.active);
+}
+
+static const struct state_field state_fields[] = {
+	{ "mac", STATE_ARRAY(struct virtio_net, state.mac) },
+	{ "pulled", STATE_ONE(struct virtio_net, state.pulled) },
+	{ "active", STATE_ONE(struct virtio_net, state.active), .min = 1,
+		.max = VIRTIO_NET_PAIRS_MAX },
+	{ 0 },
+};
+
+static const struct state_part net_state = {
+	STATE_PART(struct virtio_net, state),
+	.fields = state_fields,
+	.take = take_state,
+	.check = check_state,
+	.put = put_state,
+};
+
+const struct device_class virtio_net_class = {
+	.compatible = "sluice,virtio-net",
+	.bytes = sizeof(struct virtio_net),
+	.kind = DEVICE_VIRTIO,
+	.properties = virtio_net_properties,
+	.config_bytes = sizeof(struct virtio_net_node),
+	.defaults = virtio_net_defaults,
+	.check = virtio_net_check,
+	.probe = virtio_net_probe,
+	.identify = identify,
+	.vhost_workers = virtio_net_vhost_workers,
+	.init = virtio_net_init,
+	.listener = virtio_net_listener,
+	.reset = virtio_net_quiesce,
+	.quiesce = virtio_net_quiesce,
+	.pause = virtio_net_pause,
+	.values = values,
+	.state = { &net_state, &virtio_state },
+	.finish = virtio_net_finish,
+};

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Host address space for guest memory. Guest and host addresses agree modulo the host's huge page,
+ * without which KVM maps only small pages. What is behind a window's blocks is hyp/memory/backing.h's.
+ */
+#ifndef SLUICE_HYP_MEMORY_ADDRSPACE_H
+#define SLUICE_HYP_MEMORY_ADDRSPACE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/*
+ * Reserves `size` bytes for guest memory at `gpa`, private and anonymous, with PROT_READ or
+ * PROT_NONE: it costs address space only. Guest and host address agree modulo `align` too, 0 or a
+ * power of two. -ENOMEM where there is not that much of it.
+ */
+int addrspace_reserve(uint64_t gpa, uint64_t size, uint64_t align, int protection, uint8_t **ret);
+
+/* Memory that is writable from the start, as addrspace_make_writable() makes it; of it nothing is touched, so nothing is asked. */
+int addrspace_allocate(uint64_t gpa, uint64_t size, uint8_t **ret);
+
+/*
+ * Puts fresh pages that nobody can write over [hva, hva+size) in one step (mmap over it): what was
+ * there is gone, its commit charge and page tables too. `protection` is PROT_READ or PROT_NONE,
+ * and for these alone the step is safe: for writable memory Linux before 6.12 unmaps first and
+ * then asks for the charge, and a refusal leaves a hole behind (seen on 6.1: the next mapping of
+ * the process lands in it, within the guest's reach). On -errno nothing has changed.
+ */
+int addrspace_discard(uint8_t *hva, uint64_t size, int protection);
+
+/*
+ * Makes discarded memory writable: zeros, huge pages where the host has them. The charge is asked
+ * for by mprotect(), which on -errno has changed nothing, on every kernel.
+ */
+int addrspace_make_writable(uint8_t *hva, uint64_t size);
+
+/*
+ * Keeps writable guest memory, the guest's secrets and as large as it, out of this process's core files; but for
+ * addrspace_make_writable(), who maps such memory calls it. What is not writable is in none. A mapping over it
+ * forgets that. All of it is dumped after addrspace_dump_guests(), which is for before any is reserved.
+ */
+void addrspace_hide(void *hva, uint64_t size);
+void addrspace_dump_guests(void);
+
+/*
+ * Has the host keep one copy of equal pages of writable memory (KSM), until others are put over it. A host that has
+ * none refuses: no loss.
+ */
+void addrspace_make_mergeable(uint8_t *hva, uint64_t size);
+
+/* Empties writable memory, which keeps its charge, so that it cannot fail for want of it. */
+int addrspace_empty(uint8_t *hva, uint64_t size);
+
+/*
+ * Copies out of guest memory that the host may not be able to provide: -EFAULT then, where a plain
+ * read would end the process by a signal. Any thread.
+ */
+int addrspace_peek(const uint8_t *hva, void *ret_buf, size_t len);
+
+void addrspace_unmap(uint8_t *hva, uint64_t size);
+
+#endif

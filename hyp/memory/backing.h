@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What is behind guest memory: RAM, which is whole from the start, and the blocks of a window, when
+ * they are plugged and when they are not. Unplugged ones are the same whatever backs the plugged
+ * ones: private anonymous pages that nobody can write, laid over the block.
+ *
+ *   backing   | a plugged block                  | its memory is the host's when | short of memory
+ *   ----------+----------------------------------+-------------------------------+----------------
+ *   anonymous | private anonymous                | plugged (commit charge)       | plug fails
+ *   memfd     | shared, of one sealed memfd      | written                       | a host fault
+ *   hugetlb   | private huge pages of the pool   | plugged (reserved in the pool)| plug fails
+ *   file      | shared, of a file; of RAM alone  | written                       | a host fault
+ *
+ * Used by the event loop's thread only.
+ */
+#ifndef SLUICE_HYP_MEMORY_BACKING_H
+#define SLUICE_HYP_MEMORY_BACKING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum backing_kind { BACKING_ANONYMOUS, BACKING_MEMFD, BACKING_HUGETLB, BACKING_FILE };
+
+struct backing {
+	enum backing_kind kind;
+	int protection; /* of unplugged blocks: PROT_READ or PROT_NONE */
+	uint8_t *hva;
+	uint64_t size; /* bytes */
+	int fd;	       /* of a memfd or file, whose byte 0 is at hva; else -1 */
+	bool mergeable; /* set by who made it: addrspace_make_mergeable() after each plug, if anonymous */
+};
+
+/*
+ * Reserves `size` bytes of address space for guest memory at `gpa`, nothing of it plugged.
+ *   -ENOMEM  the process has not that much address space
+ *   -EINVAL  huge pages: `block_bytes` is not a multiple of backing_huge_page_bytes()
+ *   -ENOTSUP the host has no huge pages, or no memfd
+ */
+int backing_create(struct backing *ret, enum backing_kind kind, uint64_t gpa, uint64_t size,
+	uint64_t block_bytes, int protection);
+/*
+ * RAM of a machine: all of it plugged, all zeros. `fd` is the file's, open for reading and writing, and the backing's
+ * from here on, on errors too; -1 of other kinds. Of the file the first `size` bytes are emptied, and shared with
+ * other processes that have it open; a lock keeps other machines from using it as RAM. It cannot be sealed: where it is cut short
+ * later that is a host fault. Besides the above, and what mapping or locking says:
+ *   -EINVAL     huge pages: gpa or size is not a multiple of one; a file: it is no plain file
+ *   -ERANGE     the file has fewer bytes
+ *   -EBUSY      the file is locked
+ *   -EOPNOTSUPP its file system cannot empty a part of a file
+ *   -ENOMEM     the host does not commit it, or the pool has not as many huge pages
+ */
+int backing_create_ram(
+	struct backing *ret, enum backing_kind kind, uint64_t gpa, uint64_t size, int fd);
+void backing_destroy(struct backing *backing);
+
+/* The size of the host's huge pages (its default one); 0: it has none. */
+uint64_t backing_huge_page_bytes(void);
+
+/*
+ * Makes unplugged blocks writable, all zeros. On -errno they may be in any state, a hole included,
+ * and have to be protected again before anything else is done.
+ */
+int backing_plug(struct backing *backing, uint64_t offset, uint64_t size);
+
+/*
+ * Takes blocks away in one step: on 0 nobody can write them, and what they held is gone; on -errno
+ * nothing has changed. See addrspace_discard().
+ */
+int backing_protect(struct backing *backing, uint64_t offset, uint64_t size);
+
+/*
+ * Gives back the memory of plugged blocks, or a part of one in whole pages: it reads as zeros then, or as
+ * before where this fails. -ENOTSUP: huge pages are reserved for whoever plugged them, so that nobody else
+ * would have them, and Linux before 6.9 would even lose that reservation.
+ */
+int backing_discard(struct backing *backing, uint64_t offset, uint64_t size);
+
+/*
+ * Empties RAM: zeros, whoever reads them, and its memory is the host's. For a reset, with nothing running in it. On
+ * -errno it may be in any state, and nothing may run in it again.
+ */
+int backing_empty_ram(struct backing *backing);
+
+/* After backing_protect(): gives back memory that outlives the mapping. On -errno call it again. */
+int backing_release(struct backing *backing, uint64_t offset, uint64_t size);
+
+#endif

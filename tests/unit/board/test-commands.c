@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `sluice check` and `sluice show`: what they print and how they end, in a child each. */
+#include "tests/unit/helpers/unit.h"
+
+#include <libfdt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "board/cli/check.h"
+#include "board/config/tree-file.h"
+#include "board/host/identity.h"
+#include "board/host/limits.h"
+#include "hyp/base/util.h"
+#include "tests/unit/helpers/tree-source.h"
+
+static char text[256 * KiB];
+static const char *tree, *name; /* what check and show are given */
+
+/* What a command printed, both streams, is in `text`; its exit status. */
+static int in_child(int (*command)(const struct tree_source *source, const char *name))
+{
+	const struct tree_source source = { .file = tree };
+	FILE *out = tmpfile();
+	int status;
+	size_t len;
+	pid_t pid;
+
+	assert_non_null(out);
+	fflush(NULL);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid) {
+		dup2(fileno(out), STDOUT_FILENO);
+		dup2(fileno(out), STDERR_FILENO);
+		status = command(&source, name);
+		fflush(NULL);
+		_exit(status);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	rewind(out);
+	len = fread(text, 1, sizeof(text) - 1, out);
+	text[len] = '\0';
+	fclose(out);
+	assert_true(WIFEXITED(status));
+	return WEXITSTATUS(status);
+}
+
+static void assert_printed(const char *part)
+{
+	if (!strstr(text, part))
+		fail_msg("not printed: %s\nbut: %s", part, text);
+}
+
+/* The good machine without a kernel, so that there is no file to look at. */
+static void write_tree(const char *change)
+{
+	char *whole;
+
+	assert_true(
+		asprintf(&whole, "&chosen { /delete-property/ sluice,kernel; }; %s", change) > 0);
+	tree = tree_source_file("machine.dts", good_machine, whole);
+	free(whole);
+}
+
+static void a_good_machine(void **state)
+{
+	write_tree("/ { model = \"gateway\"; rng0 { compatible = \"sluice,virtio-rng\"; }; };"
+		   "&growth { reg = <0x1 0x0 0x0 0x10200000>; };");
+	assert_int_equal(in_child(check_command), 0);
+	assert_printed("machine.dts: good, the machine gateway\n");
+	assert_printed("CPUs         1, guest addresses of 33 bits");
+	assert_printed("memory       0x040000000 to 0x060000000, 512 MiB\n");
+	assert_printed("reserved     0x100000000 to 0x110200000, 258 MiB\n");
+	assert_printed("rng0         sluice,virtio-rng at 0x0a000000, SPI 16 (virtio0)\n");
+	assert_printed("vmem0        sluice,virtio-mem at 0x0a000200, SPI 17 (virtio1)\n");
+	assert_printed("window 0x100000000 to 0x110200000, 258 MiB: 3 slots of 128 MiB, blocks of "
+		       "2 MiB, stray reads see zeros\n");
+	assert_printed("kernel       none: it cannot run\n");
+	assert_int_equal(in_child(show_command), 0);
+	assert_printed("// What the guest of the machine \"machine\" gets on this host.");
+	assert_printed("/dts-v1/;");
+	assert_printed("serial-number = ");
+	assert_printed("virtio_mmio@a000200 {");
+	assert_null(strstr(text, "sluice,"));
+}
+
+static void wrong_machines(void **state)
+{
+	write_tree("&memory { status = \"disabled\"; };");
+	assert_int_equal(in_child(check_command), 1);
+	assert_printed("machine.dts: /memory@40000000: missing: the machine has no memory");
+	assert_null(strstr(text, "good"));
+	assert_int_equal(in_child(show_command), 1);
+	/* What a device takes of the host is looked at by check, and need not be there for show. */
+	write_tree("/ { disk0 { compatible = \"sluice,virtio-blk\"; file = \"/nonexistent/disk\"; "
+		   "}; };");
+	assert_int_equal(in_child(check_command), 1);
+	assert_printed("machine.dts: /disk0: file: ");
+	assert_printed("`truncate -s 8G /nonexistent/disk`. Paths in the tree begin at its folder, /");
+	assert_int_equal(in_child(show_command), 0);
+	/* Of one that is there, it does not matter. */
+	write_tree("/ { disk0 { compatible = \"sluice,virtio-blk\"; file = \"/\"; }; };");
+	assert_int_equal(in_child(check_command), 1);
+	assert_printed("machine.dts: /disk0: file: / is a folder\n");
+	/* So are kernel and initrd. */
+	tree = tree_source_file("machine.dts", good_machine, "");
+	assert_int_equal(in_child(check_command), 1);
+	assert_printed("machine.dts: /chosen: sluice,kernel: ");
+}
+
+/* Mistakes of the tree, and files that are not there: one round tells of all, each with the tree, node and property. */
+static void all_in_one_round(void **state)
+{
+	char cwd[4096], line[400], *folder;
+
+	tree = tree_source_file("machine.dts", good_machine,
+		"&chosen { sluice,initrd = \"/nonexistent/initrd\"; }; &vmem0 { memslot = <1>; };"
+		"/ { disk0 { compatible = \"sluice,virtio-blk\"; file = \"/nonexistent/disk\"; };"
+		" disk1 { compatible = \"sluice,virtio-blk\"; file = \"/nonexistent/disk1\"; queues = <99>; };"
+		" disk2 { compatible = \"sluice,virtio-blk\"; }; };");
+	folder = strndup(tree, (size_t)(strrchr(tree, '/') - tree));
+	assert_int_equal(in_child(check_command), 1);
+	assert_printed("machine.dts: /vmem0: memslot: unknown here; did you mean memslots?\n");
+	assert_printed("machine.dts: /chosen: sluice,kernel: ");
+	assert_printed("/vmlinuz cannot be opened: No such file or directory. Paths in the tree begin at its folder, ");
+	assert_printed(folder);
+	assert_printed("machine.dts: /chosen: sluice,initrd: /nonexistent/initrd cannot be opened: No such file");
+	snprintf(line, sizeof(line), "`truncate -s 8G /nonexistent/disk`. Paths in the tree begin at its folder, %s\n", folder);
+	assert_printed("machine.dts: /disk0: file: there is no /nonexistent/disk; ");
+	assert_printed(line);
+	assert_printed("machine.dts: /disk1: queues: 99");
+	assert_printed("machine.dts: /disk2: file: missing");
+	/* What is wrong itself is not looked at: there may be nothing to look at. */
+	assert_null(strstr(text, "/disk1: file: "));
+	/* From the tree's own folder too. */
+	assert_non_null(getcwd(cwd, sizeof(cwd)));
+	assert_int_equal(chdir(folder), 0);
+	tree = "machine.dts";
+	assert_int_equal(in_child(check_command), 1);
+	assert_int_equal(chdir(cwd), 0);
+	assert_printed("sluice: machine.dts: /chosen: sluice,kernel: vmlinuz cannot be opened: No such file or directory. Paths in the tree begin at its folder, /");
+	free(folder);
+}
+
+/* Where a card's address is made by Sluice, people can see it: the same both times, and in both commands. */
+static void identities(void **state)
+{
+	char mac[32], serial[64];
+	struct host_limits host;
+
+	write_tree("/ { net0 { compatible = \"sluice,virtio-net\"; tap = \"tap0\"; }; };");
+	assert_int_equal(in_child(show_command), 0);
+	assert_printed("// net0: MAC ");
+	snprintf(mac, sizeof(mac), "%.21s", strstr(text, "MAC "));
+	assert_int_equal(strlen(mac), 21);
+	assert_int_equal(in_child(show_command), 0);
+	assert_printed(mac);
+	assert_int_equal(in_child(check_command), 0);
+	assert_printed(mac);
+	/* By another name it is another machine, as with run --name. */
+	name = "ma\nchine";
+	assert_int_equal(in_child(check_command), 0);
+	assert_null(strstr(text, mac));
+	assert_int_equal(in_child(show_command), 0);
+	assert_null(strstr(text, mac));
+	assert_printed("the machine \"ma?chine\" gets");
+	host_probe(&host);
+	snprintf(serial, sizeof(serial), "serial-number = \"%016llx\"",
+		(unsigned long long)identity_of(host.id, name, "serial-number"));
+	assert_printed(serial);
+	name = "machine";
+	assert_int_equal(in_child(show_command), 0);
+	assert_printed(mac);
+	name = NULL;
+}
+
+/* A warning is printed, and the machine is good, however many there are. */
+static void warnings(void **state)
+{
+	char *change = NULL;
+	size_t size;
+	FILE *stream = open_memstream(&change, &size);
+
+	fputs("/ { aliases { ", stream);
+	for (unsigned i = 0; i < 101; i++)
+		fprintf(stream, "lost%u = \"/nowhere\"; ", i);
+	fputs("}; };", stream);
+	fclose(stream);
+	write_tree(change);
+	free(change);
+	assert_int_equal(in_child(check_command), 0);
+	assert_printed("machine.dts: good\n");
+	assert_printed("machine.dts: /aliases: lost");
+	assert_printed("sluice: and 1 more\n");
+}
+
+/* A blob whose guest's tree is larger than what is kept free for it. */
+static void too_large(void **state)
+{
+	size_t filler = 2 * MiB;
+	void *fdt, *grown = malloc(3 * MiB), *value = calloc(1, filler);
+	struct errors errors = { 0 };
+	FILE *file;
+
+	write_tree("");
+	assert_int_equal(tree_source_open(tree, NULL, &errors, &fdt), 0);
+	assert_int_equal(fdt_open_into(fdt, grown, 3 * MiB), 0);
+	assert_int_equal(fdt_setprop(grown, 0, "acme,filler", value, (int)filler), 0);
+	tree = tree_source_file("large.dtb", "", "");
+	file = fopen(tree, "w");
+	assert_int_equal(fwrite(grown, 1, fdt_totalsize(grown), file), fdt_totalsize(grown));
+	fclose(file);
+	assert_int_equal(in_child(check_command), 1);
+	assert_printed("large.dtb: the guest's tree would be larger than 1920 KiB\n");
+	free(value);
+	free(grown);
+	free(fdt);
+}
+
+static int remove_files(void **state)
+{
+	tree_source_finish();
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_good_machine),
+		cmocka_unit_test(wrong_machines),
+		cmocka_unit_test(all_in_one_round),
+		cmocka_unit_test(identities),
+		cmocka_unit_test(warnings),
+		cmocka_unit_test(too_large),
+	};
+
+	return cmocka_run_group_tests_name("commands", tests, NULL, remove_files);
+}

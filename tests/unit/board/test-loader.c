@@ -1,0 +1,471 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Kernels and initrds, made here byte by byte, whole, cut off and hostile. */
+#include "tests/unit/helpers/loader-fixture.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void image(void **state)
+{
+	make_image(100000, 0, 150000);
+	assert_int_equal(load_kernel(), 0);
+	assert_int_equal(result.entry_gpa, KERNEL_GPA);
+	assert_int_equal(result.tree_gpa, RAM_BASE);
+	assert_int_equal(result.initrd_size, 0);
+	assert_memory_equal(ram + 2 * MiB, file, file_len);
+	assert_true(all_zero(ram, 2 * MiB));
+	assert_true(all_zero(ram + 2 * MiB + file_len, MiB));
+}
+
+static void image_with_text_offset(void **state)
+{
+	make_image(100000, 0x80000, 150000);
+	assert_int_equal(load_kernel(), 0);
+	assert_int_equal(result.entry_gpa, KERNEL_GPA + 0x80000);
+	assert_memory_equal(ram + 2 * MiB + 0x80000, file, file_len);
+}
+
+static void image_without_size(void **state)
+{
+	make_image(1000, 0, 0);
+	assert_refused("does not fit");
+	config.memory[0].size = 128 * MiB; /* only planned: there is memory for less */
+	assert_true(load_kernel() < 0);
+	assert_non_null(strstr(errors.lines[0], "not in the machine's memory"));
+}
+
+/* A signed kernel may be longer than its image_size. */
+static void image_longer_than_it_says(void **state)
+{
+	write_to(initrd_path, "initrd", 6);
+	config.initrd.name = initrd_path;
+	make_image(200000, 0, 4096);
+	assert_int_equal(load_kernel(), 0);
+	assert_int_equal(result.initrd_gpa, KERNEL_GPA + 4 * 64 * KiB);
+	config.memory[0].size = 2 * MiB + 199999;
+	assert_refused("does not fit");
+}
+
+static void image_of_exact_fit(void **state)
+{
+	make_image(1000, 0, RAM_SIZE - 2 * MiB);
+	assert_int_equal(load_kernel(), 0);
+	make_image(1000, 0, RAM_SIZE - 2 * MiB + 1);
+	assert_refused("largest free one has 62.1 MiB");
+}
+
+static void image_hostile(void **state)
+{
+	static const uint64_t bad[] = { UINT64_MAX, UINT64_MAX - 4095, INT64_MAX, UINT64_C(1) << 63,
+		UINT64_MAX - RAM_BASE - 2 * MiB, -(RAM_BASE + 2 * MiB), RAM_SIZE,
+		UINT64_C(1) << 40 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		make_image(1000, 0, bad[i]);
+		assert_refused("does not fit");
+		make_image(1000, bad[i], 4096);
+		assert_refused("does not fit");
+		make_image(1000, bad[i], bad[i]);
+		assert_refused("does not fit");
+	}
+	make_image(1000, 0, 4096);
+	put64(24, 1);
+	assert_refused("big-endian");
+}
+
+static void around_reserved(void **state)
+{
+	/* A hole of 3 MiB is too small, and its start is not aligned. */
+	config.reserved[0] = (struct range){ RAM_BASE + 4 * MiB, 4096 };
+	config.reserved[1] = (struct range){ RAM_BASE + 7 * MiB, 8 * MiB };
+	config.reserved_count = 2;
+	make_image(1000, 0, 3 * MiB);
+	assert_int_equal(load_kernel(), 0);
+	assert_int_equal(result.entry_gpa, RAM_BASE + 16 * MiB);
+	/* and in a second range of memory, beyond a hole */
+	config.memory[0].size = 8 * MiB;
+	config.memory[1] = (struct range){ RAM_BASE + 33 * MiB, 8 * MiB };
+	config.memory_count = 2;
+	assert_int_equal(load_kernel(), 0);
+	assert_int_equal(result.entry_gpa, RAM_BASE + 34 * MiB);
+}
+
+static void initrd(void **state)
+{
+	static uint8_t data[70000];
+
+	memset(data, 0x5a, sizeof(data));
+	write_to(initrd_path, data, sizeof(data));
+	config.initrd.name = initrd_path;
+	make_image(100000, 0, 3 * MiB + 1);
+	assert_int_equal(load_kernel(), 0);
+	assert_int_equal(result.initrd_size, sizeof(data));
+	assert_int_equal(result.initrd_gpa, KERNEL_GPA + 3 * MiB + 64 * KiB);
+	assert_memory_equal(ram + (result.initrd_gpa - RAM_BASE), data, sizeof(data));
+
+	/* around a reserved range; then below the kernel, if only there is room */
+	config.reserved[0] = (struct range){ RAM_BASE + 5 * MiB, 2 * MiB };
+	config.reserved_count = 1;
+	assert_int_equal(load_kernel(), 0);
+	assert_int_equal(result.entry_gpa, RAM_BASE + 8 * MiB);
+	assert_int_equal(result.initrd_gpa, RAM_BASE + 11 * MiB + 64 * KiB);
+	config.memory[0].size = 11 * MiB + 64 * KiB;
+	assert_int_equal(load_kernel(), 0);
+	assert_int_equal(result.entry_gpa, RAM_BASE + 8 * MiB);
+	assert_true(result.initrd_gpa >= RAM_BASE + TREE_SIZE_MAX);
+	assert_true(result.initrd_gpa + sizeof(data) <= RAM_BASE + 5 * MiB);
+}
+
+static void initrd_refused(void **state)
+{
+	config.initrd.name = initrd_path;
+	make_image(1000, 0, 1 * MiB);
+	write_kernel();
+	assert_int_equal(truncate(initrd_path, 0), 0);
+	assert_true(load() < 0);
+	assert_non_null(strstr(errors.lines[0], "is empty"));
+	assert_int_equal(truncate(initrd_path, 61 * MiB + 1), 0);
+	assert_true(load() < 0);
+	assert_non_null(
+		strstr(errors.lines[0], "initrd does not fit into memory: it needs 61.0 MiB"));
+	assert_int_equal(truncate(initrd_path, 61 * MiB), 0);
+	assert_int_equal(load(), 0);
+	config.initrd.name = folder;
+	assert_true(load() < 0);
+	assert_non_null(strstr(errors.lines[0], "not a regular file"));
+}
+
+static void initrd_out_of_reach(void **state)
+{
+	config.memory[0].size = 4 * MiB;
+	config.memory[1] = (struct range){ 40 * GiB, 1 * GiB };
+	config.memory_count = 2;
+	config.initrd.name = initrd_path;
+	assert_int_equal(truncate(initrd_path, 3 * MiB), 0);
+	make_image(1000, 0, 1 * MiB);
+	write_kernel();
+	assert_true(load() < 0);
+	assert_non_null(strstr(errors.lines[0], "32 GiB"));
+}
+
+static void gzipped(void **state)
+{
+	static uint8_t whole[200000];
+
+	make_image(sizeof(whole), 0, 250000);
+	for (size_t i = 64; i < sizeof(whole); i++)
+		file[i] = random(); /* so that there is a lot of it in gzip, too */
+	memcpy(whole, file, sizeof(whole));
+	gzip(0);
+	assert_int_equal(load_kernel(), 0);
+	assert_int_equal(result.entry_gpa, KERNEL_GPA);
+	assert_memory_equal(ram + 2 * MiB, whole, sizeof(whole));
+	assert_true(all_zero(ram + 2 * MiB + sizeof(whole), MiB));
+}
+
+static void gzip_bomb(void **state)
+{
+	make_image(150001, 0, 150000);
+	gzip(0);
+	assert_refused("unpacks to more than the 150000 bytes");
+	make_image(150000, 0, 150000);
+	gzip(0);
+	assert_int_equal(load_kernel(), 0);
+	assert_true(all_zero(ram + 2 * MiB + 150000, MiB));
+}
+
+static void gzip_damaged(void **state)
+{
+	make_image(100000, 0, 150000);
+	gzip(0);
+	file[file_len - 6] ^= 1; /* its CRC */
+	assert_refused("damaged");
+}
+
+static void gzip_of_something_else(void **state)
+{
+	memset(file, 0, 5000);
+	memcpy(file, "070701", 6);
+	file_len = 5000;
+	gzip(0);
+	assert_refused("what it holds in gzip is an initramfs");
+	file_len = 10;
+	gzip(0);
+	assert_refused("what it holds in gzip is not a kernel");
+}
+
+static void zboot(void **state)
+{
+	make_zboot("gzip");
+	assert_int_equal(load_kernel(), 0);
+	assert_int_equal(result.entry_gpa, KERNEL_GPA);
+	assert_memory_equal(ram + 2 * MiB + 0x38, "ARM\x64", 4);
+	make_image(100000, 0, 200000);
+	assert_memory_equal(ram + 2 * MiB, file, 100000);
+}
+
+static void zboot_hostile(void **state)
+{
+	static const uint32_t bad[] = { UINT32_MAX, 1 << 31, 256 * 1024, UINT32_MAX - 1023 };
+
+	make_zboot("zstd");
+	assert_refused("zstd");
+	make_zboot("0123456789012345678901234567890123456789");
+	assert_refused("01234567;");
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		make_zboot("gzip");
+		put32(8, bad[i]);
+		assert_refused("is truncated: its header tells");
+		make_zboot("gzip");
+		put32(12, bad[i]);
+		assert_refused("is truncated: its header tells");
+	}
+	make_zboot("gzip");
+	put32(12, 0);
+	assert_refused("is truncated");
+	make_zboot("gzip");
+	put32(8, 1025);
+	assert_refused("damaged");
+}
+
+static void elf_program(void **state)
+{
+	elf_start();
+	elf_write();
+	write_to(initrd_path, "initrd", 6);
+	config.initrd.name = initrd_path;
+	assert_int_equal(load_kernel(), 0);
+	assert_int_equal(result.entry_gpa, RAM_BASE + 3 * MiB + 0x10);
+	assert_memory_equal(ram + 3 * MiB, file + 0x1000, 0x500);
+	assert_memory_equal(ram + 4 * MiB, file + 0x2000, 0x100);
+	assert_true(all_zero(ram + 4 * MiB + 0x100, 0x10000));
+	assert_int_equal(result.initrd_gpa, RAM_BASE + 4 * MiB + 128 * KiB);
+}
+
+static void elf_hostile(void **state)
+{
+	static const uint64_t wide[] = { UINT64_MAX, INT64_MAX, UINT64_C(1) << 63,
+		UINT64_MAX - 0xfff, -(RAM_BASE + 3 * MiB), RAM_SIZE };
+
+#define BAD(change, words)                                                                         \
+	do {                                                                                       \
+		elf_start();                                                                       \
+		change;                                                                            \
+		elf_write();                                                                       \
+		assert_refused(words);                                                             \
+	} while (0)
+	for (size_t i = 0; i < ARRAY_SIZE(wide); i++) {
+		BAD(phdrs[1].p_offset = wide[i], "not within the file");
+		BAD(phdrs[1].p_filesz = wide[i], "not within the file");
+		BAD(phdrs[1].p_filesz = phdrs[1].p_memsz = wide[i], "not within the file");
+		BAD(phdrs[1].p_memsz = wide[i],
+			wide[i] > -(RAM_BASE + 3 * MiB) ? "passes the end" : "not free");
+		BAD(phdrs[1].p_paddr = wide[i], "");
+		BAD(elf.e_phoff = wide[i], "beyond its end");
+		BAD(elf.e_entry = wide[i], "entry point");
+	}
+	BAD(phdrs[1].p_paddr = RAM_BASE, "not free"); /* the tree's */
+	BAD(phdrs[1].p_paddr = RAM_BASE + TREE_SIZE_MAX - 1, "not free");
+	BAD(phdrs[1].p_paddr = RAM_BASE + RAM_SIZE - 0x4ff, "not free");
+	BAD(phdrs[1].p_filesz = 0x501, "not within the file");
+	BAD(elf.e_phentsize = 8, "program headers");
+	BAD(elf.e_phnum = 0, "program headers");
+	BAD(elf.e_phnum = 0xffff, "program headers");
+	BAD(elf.e_phoff = 0x2100, "is truncated");
+	BAD(elf.e_type = ET_REL, "not linked to run");
+	BAD(elf.e_machine = EM_X86_64, "for x86");
+	BAD(elf.e_machine = EM_ARM; elf.e_ident[EI_CLASS] = ELFCLASS32, "32-bit ARM");
+	BAD(elf.e_ident[EI_CLASS] = ELFCLASS32, "32-bit");
+	BAD(elf.e_ident[EI_DATA] = ELFDATA2MSB, "big-endian");
+	BAD(phdrs[1].p_type = phdrs[2].p_type = PT_NOTE, "entry point");
+	config.reserved[0] = (struct range){ RAM_BASE + 4 * MiB + 0x10000, 0x1000 };
+	config.reserved_count = 1;
+	BAD(, "not free");
+}
+
+static void foreign(void **state)
+{
+	static const struct {
+		size_t at;
+		const char *magic;
+		size_t len;
+		const char *words;
+	} kinds[] = {
+		{ 0x202, "HdrS", 4, "x86" },
+		{ 0x24, "\x18\x28\x6f\x01", 4, "32-bit ARM" },
+		{ 0x38, "RSC\x05", 4, "RISC-V" },
+		{ 0, "\xd0\x0d\xfe\xed", 4, "device tree" },
+		{ 0, "\x28\xb5\x2f\xfd", 4, "zstd" },
+		{ 0, "MZ", 2, "EFI program" },
+		{ 0, "hello", 5, "not a kernel" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		memset(file, 0, 2048);
+		memcpy(file + kinds[i].at, kinds[i].magic, kinds[i].len);
+		file_len = 2048;
+		assert_refused(kinds[i].words);
+	}
+	memset(file, 0, 2048); /* an x86 kernel is an EFI program too */
+	memcpy(file, "MZ", 2);
+	memcpy(file + 0x202, "HdrS", 4);
+	assert_refused("x86");
+}
+
+/* Each kind cut off at each length is refused, or, where nothing in it could tell, at least harmless. */
+static void cut_off(void (*make)(void), bool refused)
+{
+	size_t whole;
+
+	make();
+	whole = file_len;
+	for (size_t len = 1; len < whole; len += len < 0x300 || len > whole - 200 ? 1 : 997) {
+		make();
+		file_len = len;
+		assert_true(load_kernel() < 0 || !refused);
+	}
+}
+
+static void make_plain(void)
+{
+	make_image(2000, 0, 4096);
+}
+
+static void make_gzip(void)
+{
+	make_image(20000, 0, 50000);
+	gzip(0);
+}
+
+static void make_elf(void)
+{
+	elf_start();
+	elf_write();
+}
+
+static void cut_image(void **state)
+{
+	cut_off(make_plain, false);
+	make_efi();
+	assert_int_equal(load_kernel(), 0);
+	file_len--;
+	assert_refused("is truncated: its header tells of 4000 bytes, the file has 3999");
+	for (size_t at = 0; at < 0x140; at++) { /* every byte of the header spoiled */
+		for (unsigned bit = 0; bit < 8; bit += 7) {
+			make_efi();
+			file[at] ^= 1 << bit;
+			load_kernel();
+		}
+	}
+}
+
+static void cut_gzip(void **state)
+{
+	cut_off(make_gzip, true);
+}
+
+static void make_cut_zboot(void)
+{
+	make_zboot("gzip");
+	file_len -= 100;
+}
+
+static void cut_zboot(void **state)
+{
+	cut_off(make_cut_zboot, true);
+}
+
+static void cut_elf(void **state)
+{
+	cut_off(make_elf, true);
+}
+
+/* A reset loads again: what became of the file meanwhile is seen then. */
+static void changed_meanwhile(void **state)
+{
+	struct loader *loader;
+
+	config.initrd.name = initrd_path;
+	write_to(initrd_path, "initrd", 6);
+	make_image(1000, 0, 4096);
+	write_kernel();
+	assert_int_equal(loader_open(&config, &errors, &loader), 0);
+	loader_plan(loader, &result);
+	assert_int_equal(result.entry_gpa, KERNEL_GPA);
+	assert_int_equal(loader_load(loader, &mem, &errors, &result), 0);
+	make_image(2000, 0x1000, 4096);
+	write_kernel();
+	assert_int_equal(loader_load(loader, &mem, &errors, &result), 0);
+	assert_int_equal(result.entry_gpa, KERNEL_GPA + 0x1000);
+	assert_memory_equal(ram + 2 * MiB + 0x1000, file, 2000);
+	assert_int_equal(truncate(kernel_path, 30), 0);
+	assert_true(loader_load(loader, &mem, &errors, &result) < 0);
+	assert_int_equal(truncate(kernel_path, 0), 0);
+	assert_true(loader_load(loader, &mem, &errors, &result) < 0);
+	make_image(1000, 0, RAM_SIZE);
+	write_kernel();
+	assert_true(loader_load(loader, &mem, &errors, &result) < 0);
+	make_image(1000, 0, 4096);
+	write_kernel();
+	assert_int_equal(truncate(initrd_path, RAM_SIZE), 0);
+	assert_true(loader_load(loader, &mem, &errors, &result) < 0);
+	assert_int_equal(truncate(initrd_path, 0), 0);
+	assert_true(loader_load(loader, &mem, &errors, &result) < 0);
+	assert_int_equal(result.entry_gpa, KERNEL_GPA + 0x1000); /* untouched on failure */
+	loader_close(loader);
+}
+
+static void no_such_file(void **state)
+{
+	config.kernel.name = "/tmp/no/such/file";
+	assert_true(load() < 0);
+	assert_non_null(
+		strstr(errors.lines[0], "/tmp/no/such/file: cannot be opened: No such file"));
+	config.kernel.name = NULL;
+	assert_true(load() < 0);
+	assert_non_null(strstr(errors.lines[0], "/chosen: sluice,kernel: missing"));
+	config.kernel.name = kernel_path;
+	unlink(kernel_path);
+	assert_int_equal(mkfifo(kernel_path, 0600), 0);
+	assert_true(load() < 0);
+	assert_non_null(strstr(errors.lines[0], "not a regular file"));
+	unlink(kernel_path);
+	file_len = 0;
+	assert_refused("is empty");
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, loader_setup, loader_teardown)
+	const struct CMUnitTest tests[] = {
+		T(image),
+		T(image_with_text_offset),
+		T(image_without_size),
+		T(image_longer_than_it_says),
+		T(image_of_exact_fit),
+		T(image_hostile),
+		T(around_reserved),
+		T(initrd),
+		T(initrd_refused),
+		T(initrd_out_of_reach),
+		T(gzipped),
+		T(gzip_bomb),
+		T(gzip_damaged),
+		T(gzip_of_something_else),
+		T(zboot),
+		T(zboot_hostile),
+		T(elf_program),
+		T(elf_hostile),
+		T(foreign),
+		T(cut_image),
+		T(cut_gzip),
+		T(cut_zboot),
+		T(cut_elf),
+		T(changed_meanwhile),
+		T(no_such_file),
+	};
+
+	return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
