@@ -17,15 +17,22 @@ loaded() {
 
 # is NAME BYTES: that much is plugged, and exactly that exposed.
 is() { map_json "$1" | jq -e --argjson n "$2" '.[0] | .plugged == $n and .exposed == $n'; }
-# While something is waited for, it is looked, every second or so, whether all that is exposed is plugged.
+# From watch_exposed to was_exact it is looked again and again whether all that is exposed is plugged, the first time at once.
 look() {
-	sleep 1
-	map_json "$looked" >"$work/look"
-	! jq -e 'any(.[]; .plugged != .exposed)' "$work/look" || cp "$work/look" "$work/$looked.inexact"
+	map_json "$1" >"$work/$1.look" || return
+	! jq -e 'any(.[]; .plugged != .exposed)' "$work/$1.look" || cp "$work/$1.look" "$work/$1.inexact"
 }
-watch_exposed() { looked=$1 while_waiting=look; }
+watch_exposed() {
+	rm -f "$work/$1".{look,inexact}
+	look "$1"
+	(while :; do look "$1"; sleep 1; done) >/dev/null 2>&1 &
+	pid[$1-exposed]=$!
+}
 was_exact() {
-	while_waiting=:
-	[ -s "$work/look" ] && [ ! -e "$work/$1.inexact" ] || { cat "$work/$1.inexact"; false; }
+	kill "${pid[$1-exposed]}"
+	wait "${pid[$1-exposed]}"
+	unset "pid[$1-exposed]"
+	look "$1"
+	[ -s "$work/$1.look" ] && [ ! -e "$work/$1.inexact" ] || { cat "$work/$1.inexact"; false; }
 }
 no_strays() { qmp "$1" '{"execute":"x-sluice-query-strays"}' | jq -e '.return.total == 0'; }
