@@ -310,8 +310,7 @@ void guest_tree_check_aliases(
 			continue;
 		path = fdt_stringlist_get(config->fdt, from, name, 0, NULL);
 		warning_add(errors, "/aliases", name,
-			"the guest gets no such alias: there is no %s in its tree. Remove it, or "
-			"name a node that the guest has",
+			"the guest gets no such alias: there is no %s in its tree. Remove it, or name a node that the guest has",
 			path && *path ? path : "such node");
 	}
 }

@@ -123,9 +123,9 @@ static int inflate_segment(const struct image *image, uint64_t offset, uint64_t 
 	if (status != Z_OK) {
 		free(in);
 		return refuse(image, errors,
-			status == Z_VERSION_ERROR ? "is compressed with gzip, which needs zlib "
-						    "(libz.so.1): install it"
-						  : "out of memory");
+			status == Z_VERSION_ERROR
+				? "is compressed with gzip, which needs zlib (libz.so.1): install it"
+				: "out of memory");
 	}
 	while (status != Z_STREAM_END && !(head_only && done == room)) {
 		/* One byte beyond the room tells a stream that ends there from one that goes on. */
@@ -218,9 +218,7 @@ static int refuse_foreign(
 		}
 	}
 	error_add(errors, image->path, NULL,
-		"%s%s; needed is an arm64 kernel: Image, Image.gz, EFI zboot with gzip, or a "
-		"64-bit "
-		"AArch64 ELF",
+		"%s%s; needed is an arm64 kernel: Image, Image.gz, EFI zboot with gzip, or a 64-bit AArch64 ELF",
 		image->compressed ? "what it holds in gzip " : "", what);
 	return -EINVAL;
 }
@@ -322,8 +320,7 @@ static int describe_zboot(struct image *image, const uint8_t *head, struct error
 	size = le32toh(zboot.size);
 	if (strcmp(zboot.compression, "gzip")) {
 		error_add(errors, image->path, NULL,
-			"is an EFI zboot kernel compressed with %.8s; needed is one with gzip, or "
-			"the Image in it: %llu bytes from %llu on, unpacked",
+			"is an EFI zboot kernel compressed with %.8s; needed is one with gzip, or the Image in it: %llu bytes from %llu on, unpacked",
 			zboot.compression, (unsigned long long)size, (unsigned long long)offset);
 		return -EINVAL;
 	}

@@ -123,11 +123,7 @@ static int no_place(const struct loader *loader, const struct image *image, cons
 	uint64_t need, uint64_t align, struct errors *errors)
 {
 	error_add(errors, image->path, NULL,
-		"%s does not fit into memory: it needs %.1f MiB in one piece, from a multiple of "
-		"%llu "
-		"KiB on; the largest free one has %.1f MiB; make /memory larger, or move the "
-		"reserved "
-		"ranges that cut it",
+		"%s does not fit into memory: it needs %.1f MiB in one piece, from a multiple of %llu KiB on; the largest free one has %.1f MiB; make /memory larger, or move the reserved ranges that cut it",
 		kind, mib(image->text_offset) + mib(need), (unsigned long long)(align / KiB),
 		mib(largest_free(loader)));
 	return -EINVAL;
@@ -143,11 +139,7 @@ static int plan_elf(struct loader *loader, struct errors *errors)
 		if (is_free(loader, segment->gpa, segment->mem_size))
 			continue;
 		error_add(errors, kernel->path, NULL,
-			"an ELF segment wants 0x%llx to 0x%llx, which is not free: needed is "
-			"memory "
-			"from 0x%llx on (the tree stands before it) outside reserved ranges; link "
-			"it "
-			"elsewhere, or change /memory",
+			"an ELF segment wants 0x%llx to 0x%llx, which is not free: needed is memory from 0x%llx on (the tree stands before it) outside reserved ranges; link it elsewhere, or change /memory",
 			(unsigned long long)segment->gpa,
 			(unsigned long long)(segment->gpa + (segment->mem_size - 1)),
 			(unsigned long long)(RAM_BASE + TREE_SIZE_MAX));
@@ -183,9 +175,7 @@ static int plan_initrd(
 	high = gpa + size > kernel_end ? gpa + size : kernel_end;
 	if (!loader->kernel.placed && high - low > INITRD_REACH) {
 		error_add(errors, initrd->path, NULL,
-			"initrd fits only at 0x%llx, more than 32 GiB from the kernel at 0x%llx, "
-			"where "
-			"Linux does not find it; make the first /memory range larger",
+			"initrd fits only at 0x%llx, more than 32 GiB from the kernel at 0x%llx, where Linux does not find it; make the first /memory range larger",
 			(unsigned long long)gpa, (unsigned long long)kernel_gpa);
 		return -EINVAL;
 	}

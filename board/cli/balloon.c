@@ -27,12 +27,10 @@ static const char usage[] =
 	"\n"
 	"Without SIZE, shows how much memory the guest of a running machine has, how much its\n"
 	"balloon leaves it, what of the rest went back to the host, and what the guest says of\n"
-	"its memory. With it, asks the balloon to leave the guest that much, and waits "
-	"until\n"
+	"its memory. With it, asks the balloon to leave the guest that much, and waits until\n"
 	"it does; the request stands. SIZE is " SIZE_FORMS ".\n"
 	"\n"
-	"  --timeout SEC   give up waiting when nothing has moved for so long (30); 0: do not "
-	"wait\n"
+	"  --timeout SEC   give up waiting when nothing has moved for so long (30); 0: do not wait\n"
 	"  --control PATH  the machine's control socket\n"
 	"  -h, --help      this text\n";
 
@@ -142,9 +140,7 @@ static int set(struct client *client, const char *name, uint64_t bytes, unsigned
 		}
 		if (now - moved >= stall_sec * UINT64_C(1000)) {
 			error_add(errors, name, NULL,
-				"nothing moved for %u s: %s left, %s requested. The request "
-				"stands. The guest may need that memory, or have no "
-				"virtio_balloon driver",
+				"nothing moved for %u s: %s left, %s requested. The request stands. The guest may need that memory, or have no virtio_balloon driver",
 				stall_sec, size_print(sizes[0], balloon.actual),
 				size_print(sizes[1], balloon.requested));
 			return 1;

@@ -86,8 +86,7 @@ static void print_device(const struct machine_config *config, const struct devic
 		return;
 	slots = window->size / window->slot_bytes + (window->size % window->slot_bytes != 0);
 	printf("%-12s window 0x%09" PRIx64 " to 0x%09" PRIx64 ", %s: %" PRIu64
-	       " slots of %s, blocks "
-	       "of %s, stray reads %s\n",
+	       " slots of %s, blocks of %s, stray reads %s\n",
 		"", window->gpa, window->gpa + window->size, SIZE(window->size), slots,
 		SIZE(window->slot_bytes), SIZE(window->block_bytes),
 		window->stray_reads == STRAY_READS_ABORT ? "abort" : "see zeros");
@@ -176,8 +175,7 @@ static void print_head(const struct checked *c)
 	for (const char *at = c->name; at && *at; at++)
 		putchar((unsigned char)*at < ' ' || *at == 0x7f ? '?' : *at);
 	printf("\" gets on this host. Each start adds the initrd's place\n"
-	       "// and fresh seeds; another name (--name, here and of sluice run) and another host "
-	       "have other numbers.\n");
+	       "// and fresh seeds; another name (--name, here and of sluice run) and another host have other numbers.\n");
 	for (size_t i = 0; i < c->config->device_count; i++)
 		if (*device_identity(c->config, &c->config->devices[i], c->name, text))
 			printf("// %s: %s\n", c->config->devices[i].id, text);

@@ -27,21 +27,18 @@
 #define READ_BYTES 1024
 #define QUIET_MS   300 /* what the machine said before comes in one go; the hint stands after it */
 
-static const char usage[] = "Usage: sluice console NAME [PORT]\n"
-			    "       sluice console --control PATH [PORT]\n"
-			    "\n"
-			    "Attaches to a running machine's console, whatever its back end is, "
-			    "and shows the last of what\n"
-			    "it said. Ctrl-] detaches; the machine runs on. One at a time is "
-			    "attached: the newest takes\n"
-			    "over, and the one before is told so. Input that ends is not the end: "
-			    "output goes on until the\n"
-			    "machine ends. With PORT it is that port of a virtio-console device, "
-			    "which shows nothing\n"
-			    "from before, and whose guest waits for who is slow.\n"
-			    "\n"
-			    "  --control PATH  the machine's control socket\n"
-			    "  -h, --help      this text\n";
+static const char usage[] =
+	"Usage: sluice console NAME [PORT]\n"
+	"       sluice console --control PATH [PORT]\n"
+	"\n"
+	"Attaches to a running machine's console, whatever its back end is, and shows the last of what\n"
+	"it said. Ctrl-] detaches; the machine runs on. One at a time is attached: the newest takes\n"
+	"over, and the one before is told so. Input that ends is not the end: output goes on until the\n"
+	"machine ends. With PORT it is that port of a virtio-console device, which shows nothing\n"
+	"from before, and whose guest waits for who is slow.\n"
+	"\n"
+	"  --control PATH  the machine's control socket\n"
+	"  -h, --help      this text\n";
 
 struct attached {
 	int socket;

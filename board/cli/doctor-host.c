@@ -36,8 +36,7 @@ static enum status check_pages(const struct survey *survey, struct finding *find
 	if (!*line || strstr(line, "[never]")) {
 		advise(finding,
 			*line ? "guests run slower; echo madvise > %s, as root"
-			      : "guests run slower; a kernel with CONFIG_TRANSPARENT_HUGEPAGE "
-				"helps",
+			      : "guests run slower; a kernel with CONFIG_TRANSPARENT_HUGEPAGE helps",
 			enabled);
 		return found(finding, NOTE, "%s pages, no transparent huge pages", text);
 	}
@@ -76,8 +75,8 @@ static enum status check_overcommit(const struct survey *survey, struct finding 
 			finding, OK, "memory may be overcommitted (vm.overcommit_memory=%s)", line);
 	limit = meminfo(survey, "CommitLimit:");
 	used = meminfo(survey, "Committed_AS:");
-	advise(finding, "windows start all the same, only plugged blocks count; growth beyond that "
-			"is BUSY");
+	advise(finding,
+		"windows start all the same, only plugged blocks count; growth beyond that is BUSY");
 	return found(finding, NOTE, "strict commit limit (vm.overcommit_memory=2), %s of it free",
 		size_print(text, limit > used ? align_down((limit - used) * KiB, MiB) : 0));
 }
@@ -90,8 +89,8 @@ static enum status check_mappings(const struct survey *survey, struct finding *f
 
 	if (count >= 65530 || !count)
 		return found(finding, OK, "%lu mappings for a process", count);
-	advise(finding, "a guest that plugs scattered blocks meets BUSY earlier; sysctl "
-			"vm.max_map_count=65530");
+	advise(finding,
+		"a guest that plugs scattered blocks meets BUSY earlier; sysctl vm.max_map_count=65530");
 	return found(finding, NOTE, "%lu mappings for a process", count);
 }
 
@@ -104,8 +103,7 @@ static const char *cgroup_cure(const struct survey *survey, bool mounted)
 		return "it takes cgroup2 at /sys/fs/cgroup";
 	if (strstr(first_line(survey, "/proc/device-tree/model", model, sizeof(model)),
 		    "Raspberry Pi"))
-		return "add cgroup_enable=memory to the line in /boot/firmware/cmdline.txt, and "
-		       "reboot";
+		return "add cgroup_enable=memory to the line in /boot/firmware/cmdline.txt, and reboot";
 	if (strstr(first_line(survey, "/proc/cmdline", line, sizeof(line)),
 		    "cgroup_disable=memory"))
 		return "take cgroup_disable=memory from the kernel's command line";
@@ -127,8 +125,8 @@ static enum status check_cgroup(const struct survey *survey, struct finding *fin
 	host_memory(survey->root, &host);
 	if (host.limit == HOST_MEMORY_UNKNOWN)
 		return found(finding, OK, "memory cgroup, no limit on this one");
-	advise(finding, "the kernel ends a machine whose guest outgrows it: raise MemoryMax of "
-			"this session or unit");
+	advise(finding,
+		"the kernel ends a machine whose guest outgrows it: raise MemoryMax of this session or unit");
 	return found(
 		finding, NOTE, "memory cgroup, with a limit of %s", size_print(text, host.limit));
 }
@@ -158,8 +156,7 @@ static enum status check_uring(const struct survey *survey, struct finding *find
 			*line == '1' ? ", or being in the group kernel.io_uring_group" : "");
 	else if (survey->uring == -EPERM)
 		advise(finding,
-			"a filter of system calls (seccomp) forbids it, as containers have: "
-			"start Sluice outside, or allow io_uring_setup, _enter and _register");
+			"a filter of system calls (seccomp) forbids it, as containers have: start Sluice outside, or allow io_uring_setup, _enter and _register");
 	else
 		advise(finding, "the kernel says: %s", strerror(-survey->uring));
 	return found(finding, NOTE, "no io_uring: disks are served by threads, slower");
@@ -178,8 +175,8 @@ static enum status check_vhost(const struct survey *survey, struct finding *find
 				*list ? ", " : "", names[i]);
 	}
 	if (!*list) {
-		advise(finding, "for network cards with vhost and for vsock: modprobe vhost_net "
-				"vhost_vsock, and let this user into the group kvm");
+		advise(finding,
+			"for network cards with vhost and for vsock: modprobe vhost_net vhost_vsock, and let this user into the group kvm");
 		return found(finding, NOTE, "no /dev/vhost-net or /dev/vhost-vsock that opens");
 	}
 	first_line(survey, "/sys/module/vhost/parameters/max_mem_regions", line, sizeof(line));
@@ -234,8 +231,8 @@ static enum status check_identity(const struct survey *survey, struct finding *f
 
 	if (!identity_read_host(survey->root, id))
 		return SILENT;
-	advise(finding, "machines of one name on two such hosts have the same MAC; "
-			"systemd-machine-id-setup makes /etc/machine-id, or say local-mac-address");
+	advise(finding,
+		"machines of one name on two such hosts have the same MAC; systemd-machine-id-setup makes /etc/machine-id, or say local-mac-address");
 	return found(finding, NOTE, "this host has no machine-id");
 }
 

@@ -17,8 +17,8 @@ static enum status check_architecture(const struct survey *survey, struct findin
 			is_arm64(survey) ? "programs on a 64-bit kernel" : "kernel");
 	}
 	if (!is_arm64(survey)) {
-		advise(finding, "trees can be checked and shown here; to run them, take a 64-bit "
-				"Arm machine, or toolchain/demo's emulated one");
+		advise(finding,
+			"trees can be checked and shown here; to run them, take a 64-bit Arm machine, or toolchain/demo's emulated one");
 		return found(finding, PROBLEM, "%s: guests run on 64-bit Arm only",
 			survey->name.machine);
 	}
@@ -56,8 +56,8 @@ static enum status check_ipa(const struct survey *survey, struct finding *findin
 		return SILENT;
 	size_print(text, (UINT64_C(1) << bits) - 4 * GiB);
 	if (bits < 40)
-		advise(finding, "the processor has no more: take smaller windows; trees made for "
-				"other hosts may not fit, sluice check tells");
+		advise(finding,
+			"the processor has no more: take smaller windows; trees made for other hosts may not fit, sluice check tells");
 	return found(finding, bits < 40 ? NOTE : OK,
 		"%u bits of guest-physical address: a window from 4 GiB up to %s", bits, text);
 }
@@ -135,8 +135,8 @@ static enum status check_gicv(const struct survey *survey, struct finding *findi
 	globfree(&nodes);
 	if (!traps)
 		return SILENT;
-	advise(finding, "a kernel with pages of 4 KiB is faster for guests (on Raspberry Pi OS, "
-			"kernel=kernel8.img in /boot/firmware/config.txt)");
+	advise(finding,
+		"a kernel with pages of 4 KiB is faster for guests (on Raspberry Pi OS, kernel=kernel8.img in /boot/firmware/config.txt)");
 	return found(finding, NOTE,
 		"a guest's every interrupt traps: GICV is not aligned to %s pages",
 		size_print(text, survey->page_bytes));
@@ -195,8 +195,7 @@ static enum status check_nested(const struct survey *survey, struct finding *fin
 	sscanf(survey->name.release, "%u.%u", &major, &minor);
 	if (major < 6 || (major == 6 && minor < 16))
 		advise(finding,
-			"it takes Linux 6.16 or newer, %s on its command line, and a CPU "
-			"with FEAT_NV2",
+			"it takes Linux 6.16 or newer, %s on its command line, and a CPU with FEAT_NV2",
 			mode);
 	else if (!strstr(first_line(survey, "/proc/cmdline", line, sizeof(line)), mode))
 		advise(finding, "it takes %s on the kernel's command line, and a CPU with FEAT_NV2",
@@ -234,8 +233,7 @@ static enum status check_kinds_of_cpus(const struct survey *survey, struct findi
 	if (!len)
 		return SILENT;
 	advise(finding,
-		"a guest's CPU that moves from one kind to another finds its features changed: "
-		"give each CPU of a tree a sluice,host-cpus of one kind, such as <%s>",
+		"a guest's CPU that moves from one kind to another finds its features changed: give each CPU of a tree a sluice,host-cpus of one kind, such as <%s>",
 		others);
 	return found(finding, NOTE, "CPUs of several kinds: %s differ from CPU 0", others);
 }

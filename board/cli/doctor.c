@@ -106,9 +106,7 @@ int doctor_command(int argc, char **argv)
 	if (argc > 1 && strcmp(argv[1], "--help") && strcmp(argv[1], "-h"))
 		return misused("doctor", "it takes nothing, as %s", argv[1]);
 	if (argc > 1) {
-		puts("Usage: sluice doctor\n\nShows what this host can and cannot do for Sluice, "
-		     "and what to do about it.\nEnds with 0 when guests can run here, else with "
-		     "1.");
+		puts("Usage: sluice doctor\n\nShows what this host can and cannot do for Sluice, and what to do about it.\nEnds with 0 when guests can run here, else with 1.");
 		return 0;
 	}
 	uname(&survey.name);

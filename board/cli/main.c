@@ -30,16 +30,12 @@ static int with_tree(int argc, char **argv, const char *what,
 
 	while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
 		if (option == 'h') {
-			printf("Usage: sluice %s FILE [--overlay FILE]... [--allow DIR]... [--name "
-			       "NAME]\n"
+			printf("Usage: sluice %s FILE [--overlay FILE]... [--allow DIR]... [--name NAME]\n"
 			       "%s\n"
 			       "\n"
 			       "  --overlay FILE  apply a device tree overlay; at most %d\n"
-			       "  --allow DIR     files that a .dtb from elsewhere may name too; "
-			       "at "
-			       "most %d\n"
-			       "  --name NAME     the machine's name, as sluice run --name gives "
-			       "it\n"
+			       "  --allow DIR     files that a .dtb from elsewhere may name too; at most %d\n"
+			       "  --name NAME     the machine's name, as sluice run --name gives it\n"
 			       "  -h, --help      this text\n",
 				argv[0], what, TREE_OVERLAYS_MAX, TREE_ALLOWED_MAX);
 			return EXIT_OK;
@@ -68,8 +64,7 @@ static int with_tree(int argc, char **argv, const char *what,
 static int check_main(int argc, char **argv)
 {
 	return with_tree(argc, argv,
-		"Says all that is wrong with a machine's description, or prints its map. With a "
-		"kernel,\n"
+		"Says all that is wrong with a machine's description, or prints its map. With a kernel,\n"
 		"an initrd and disks it looks at these, too. Nothing is started.",
 		check_command);
 }

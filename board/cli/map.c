@@ -10,17 +10,16 @@
 #include "board/text/errors.h"
 #include "board/text/size.h"
 
-static const char usage[] = "Usage: sluice map NAME[/NODE]\n"
-			    "       sluice map --control PATH [/NODE]\n"
-			    "\n"
-			    "Shows each virtio-mem window of a running machine: what is requested, "
-			    "plugged and exposed,\n"
-			    "and its open slots. NAME is the machine's name, or the path of its "
-			    "socket (FOLDER/X.sock).\n"
-			    "In a slot's bar '#' is plugged, '+' partly plugged, '.' not plugged.\n"
-			    "\n"
-			    "  --control PATH  the machine's control socket\n"
-			    "  -h, --help      this text\n";
+static const char usage[] =
+	"Usage: sluice map NAME[/NODE]\n"
+	"       sluice map --control PATH [/NODE]\n"
+	"\n"
+	"Shows each virtio-mem window of a running machine: what is requested, plugged and exposed,\n"
+	"and its open slots. NAME is the machine's name, or the path of its socket (FOLDER/X.sock).\n"
+	"In a slot's bar '#' is plugged, '+' partly plugged, '.' not plugged.\n"
+	"\n"
+	"  --control PATH  the machine's control socket\n"
+	"  -h, --help      this text\n";
 
 static const char *size_of(char buf[SIZE_TEXT], const json_t *object, const char *name)
 {
@@ -88,8 +87,7 @@ static bool print_window(json_t *window)
 		printf("exposed = plugged = %s\n", size_print(size, plugged));
 		return true;
 	}
-	printf("EXPOSED IS NOT PLUGGED\n  The guest can reach %s %s than it has plugged: this is a "
-	       "fault of Sluice's. Please report it.\n",
+	printf("EXPOSED IS NOT PLUGGED\n  The guest can reach %s %s than it has plugged: this is a fault of Sluice's. Please report it.\n",
 		size_print(more, exposed > plugged ? exposed - plugged : plugged - exposed),
 		exposed > plugged ? "more" : "less");
 	return false;

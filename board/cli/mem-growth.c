@@ -33,13 +33,8 @@ bool mem_growth_allowed(
 	fits = beside < carried ? carried - beside : 0;
 	if (bounded && bytes > held && bytes > fits)
 		error_add(errors, json_string_value(json_object_get(data, "id")), NULL,
-			"with %s the guest's kernel would run out of memory: the guest's %s of "
-			"boot "
-			"memory (/memory) describe about %s of plugged memory, page array and page "
-			"tables. %s%s is the most that is safe here. For more give /memory more, "
-			"or "
-			"have Linux keep a part of plugged memory for its kernel (bootargs "
-			"\"" AUTO_MOVABLE "\"). --force asks for it all the same",
+			"with %s the guest's kernel would run out of memory: the guest's %s of boot memory (/memory) describe about %s of plugged memory, page array and page tables. %s%s is the most that is safe here. For more give /memory more, or have Linux keep a part of plugged memory for its kernel (bootargs \"" AUTO_MOVABLE
+			"\"). --force asks for it all the same",
 			SIZE(bytes), SIZE(client_number(growth, "boot-memory")), SIZE(carried),
 			beside ? "Other windows have of it what they have: " : "", SIZE(fits));
 	json_decref(growth);
@@ -55,19 +50,13 @@ void mem_growth_warn(struct client *client, const char *id, struct errors *error
 
 	if (json_object_get(growth, "cgroup-limit") && need > room)
 		warning_add(&warnings, id, NULL,
-			"the machine may come to use %s more, and its memory cgroup has room for "
-			"%s "
-			"below its limit of %s (memory.max): there the host's kernel ends the "
-			"machine. "
-			"Raise MemoryMax of its session or unit",
+			"the machine may come to use %s more, and its memory cgroup has room for %s below its limit of %s (memory.max): there the host's kernel ends the machine. Raise MemoryMax of its session or unit",
 			SIZE(align_down(need, MiB)), SIZE(align_down(room, MiB)),
 			SIZE(client_number(growth, "cgroup-limit")));
 	else if (json_object_get(growth, "host-available") &&
 		 need > client_number(growth, "host-available"))
 		warning_add(&warnings, id, NULL,
-			"the machine may come to use %s more, and the host has %s left, swap "
-			"included: "
-			"when the guest uses more, the host's kernel ends one of its programs",
+			"the machine may come to use %s more, and the host has %s left, swap included: when the guest uses more, the host's kernel ends one of its programs",
 			SIZE(align_down(need, MiB)),
 			SIZE(align_down(client_number(growth, "host-available"), MiB)));
 	errors_print(&warnings, stderr);
@@ -95,16 +84,12 @@ char *mem_growth_stall(
 
 	if (client_number(growth, "guest-page") == 64 * KiB && missing < SECTION_64K)
 		len = asprintf(&why,
-			"the guest's pages are of 64K, and such a Linux takes memory in steps of "
-			"%s: ask "
-			"for a multiple of it",
+			"the guest's pages are of 64K, and such a Linux takes memory in steps of %s: ask for a multiple of it",
 			SIZE(SECTION_64K));
 	else if (json_object_get(growth, "carried") && plugged >= carried - carried / 8)
 		len = asprintf(&why,
-			"the guest's boot memory, %s, is used up by the page array of what is "
-			"plugged; "
-			"its console may tell. Ask for less, and see /memory and bootargs "
-			"(\"" AUTO_MOVABLE "\")",
+			"the guest's boot memory, %s, is used up by the page array of what is plugged; its console may tell. Ask for less, and see /memory and bootargs (\"" AUTO_MOVABLE
+			"\")",
 			SIZE(client_number(growth, "boot-memory")));
 	json_decref(growth);
 	return len < 0 ? NULL : why;

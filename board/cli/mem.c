@@ -29,22 +29,16 @@ static const char usage[] =
 	"Usage: sluice mem NAME[/NODE] [SIZE]\n"
 	"       sluice mem --control PATH [/NODE] [SIZE]\n"
 	"\n"
-	"Without SIZE, shows the virtio-mem devices of a running machine. With "
-	"it, asks the guest to\n"
-	"hold that much memory in the device NODE, and waits until it does; "
-	"Ctrl-C ends the waiting,\n"
-	"the request stands. NAME is the machine's name, or the path of its "
-	"socket (FOLDER/X.sock);\n"
+	"Without SIZE, shows the virtio-mem devices of a running machine. With it, asks the guest to\n"
+	"hold that much memory in the device NODE, and waits until it does; Ctrl-C ends the waiting,\n"
+	"the request stands. NAME is the machine's name, or the path of its socket (FOLDER/X.sock);\n"
 	"NODE may be left out where there is one device. SIZE is " SIZE_FORMS ".\n"
 	"\n"
-	"A device's window is all that it can hold; usable is the part of it in "
-	"which the guest may\n"
+	"A device's window is all that it can hold; usable is the part of it in which the guest may\n"
 	"plug now, and grows with what is requested; block is the unit.\n"
 	"\n"
-	"  --force         ask for it even where the guest's boot memory does "
-	"not carry so much\n"
-	"  --timeout SEC   give up waiting when nothing has moved for so long "
-	"(30); 0: do not wait\n"
+	"  --force         ask for it even where the guest's boot memory does not carry so much\n"
+	"  --timeout SEC   give up waiting when nothing has moved for so long (30); 0: do not wait\n"
 	"  --control PATH  the machine's control socket\n"
 	"  -h, --help      this text\n";
 
@@ -225,16 +219,12 @@ static void explain_stall(struct client *client, const struct progress *progress
 					progress->to - progress->plugged, errors)
 			      : NULL;
 	char plugged[SIZE_TEXT], to[SIZE_TEXT], host[256];
-	const char *why = progress->plugged > progress->to
-				  ? "the guest uses that memory in ways that cannot be moved (boot "
-				    "it with memhp_default_state=online_movable, so that plugged "
-				    "memory stays free of the kernel's own)"
-			  : progress->plugged == progress->from
-				  ? "the guest may be still booting, may have no virtio_mem driver "
-				    "(module virtio_mem), or may leave new memory offline (boot it "
-				    "with memhp_default_state=online_movable)"
-				  : "the guest may leave new memory offline: boot it with "
-				    "memhp_default_state=online_movable";
+	const char *why =
+		progress->plugged > progress->to
+			? "the guest uses that memory in ways that cannot be moved (boot it with memhp_default_state=online_movable, so that plugged memory stays free of the kernel's own)"
+		: progress->plugged == progress->from
+			? "the guest may be still booting, may have no virtio_mem driver (module virtio_mem), or may leave new memory offline (boot it with memhp_default_state=online_movable)"
+			: "the guest may leave new memory offline: boot it with memhp_default_state=online_movable";
 
 	/* What is known goes before what may be. */
 	if (known)
@@ -245,8 +235,7 @@ static void explain_stall(struct client *client, const struct progress *progress
 		why = host;
 	}
 	error_add(errors, progress->id, NULL,
-		"nothing moved for %u s: %s plugged, %s requested. The request stands. Why%s: "
-		"%s",
+		"nothing moved for %u s: %s plugged, %s requested. The request stands. Why%s: %s",
 		stall_sec, size_print(plugged, progress->plugged), size_print(to, progress->to),
 		known || *progress->refused ? "" : " it might be", why);
 	free(known);

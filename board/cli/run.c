@@ -41,13 +41,11 @@
 
 static const char usage[] =
 	"Usage: sluice run FILE [OPTION]...\n"
-	"Runs the machine that FILE (.dts or .dtb) describes. Its console is the terminal: Ctrl-A "
-	"x\n"
+	"Runs the machine that FILE (.dts or .dtb) describes. Its console is the terminal: Ctrl-A x\n"
 	"leaves, Ctrl-A h shows more.\n"
 	"\n"
 	"  --overlay FILE          apply a device tree overlay; may be given again\n"
-	"  --allow DIR             files that a .dtb from elsewhere may name too; may be given "
-	"again\n"
+	"  --allow DIR             files that a .dtb from elsewhere may name too; may be given again\n"
 	"  --name NAME             the machine's name (default: FILE without its ending)\n"
 	"  --control PATH          the control socket's path (default: by the name)\n"
 	"  --console BACKEND       stdio (default), pty, null, file:PATH[,size=SIZE] or\n"
@@ -193,8 +191,7 @@ static void end_late(struct run *run, const char *why)
 static void press(struct run *run, const char *what_follows)
 {
 	log_print(LOG_INFO,
-		"power button pressed: the guest is to power off%s. One that still boots may not "
-		"hear it",
+		"power button pressed: the guest is to power off%s. One that still boots may not hear it",
 		what_follows);
 	machine_power_button(run->machine);
 }

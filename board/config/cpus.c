@@ -79,8 +79,8 @@ static void read_cpu(struct reader *reader, int node, unsigned cells)
 	/* KVM makes a vCPU's MPIDR out of its number, 16 in a cluster; see vcpu_id(). */
 	if ((reg & 0xff) > 15 || (reg >> 8) * 16 >= CONFIG_CPUS) {
 		tree_error(tree, node, "reg",
-			"0x%" PRIx64 " is no MPIDR of KVM's: CPUs have 0x0 to 0xf, then 0x100 to "
-			"0x10f, and so on up to 0x1f0f",
+			"0x%" PRIx64
+			" is no MPIDR of KVM's: CPUs have 0x0 to 0xf, then 0x100 to 0x10f, and so on up to 0x1f0f",
 			reg);
 		return;
 	}
@@ -115,21 +115,18 @@ static void read_features(struct reader *reader, int cpus)
 			reader->config->cpu_features &= ~(1u << i);
 		else if (strcmp(value, "on"))
 			tree_error(&reader->tree, cpus, name,
-				"\"%s\" is none of \"auto\" (where the host has it), \"on\", "
-				"\"off\"",
+				"\"%s\" is none of \"auto\" (where the host has it), \"on\", \"off\"",
 				value);
 		else if (!(host & 1u << i))
 			tree_error(&reader->tree, cpus, name,
-				"\"on\", and this host's CPUs or its KVM have none: write "
-				"\"auto\"");
+				"\"on\", and this host's CPUs or its KVM have none: write \"auto\"");
 	}
 	if (!tree_has(&reader->tree, cpus, "sluice,nested"))
 		return;
 	reader->config->cpu_features |= 1u << CPU_NESTED;
 	if (!(host & 1u << CPU_NESTED))
 		tree_error(&reader->tree, cpus, "sluice,nested",
-			"this host gives guests no EL2: it takes a CPU with FEAT_NV2 (Armv8.4), "
-			"Linux 6.16 or newer, and kvm-arm.mode=nested on its command line");
+			"this host gives guests no EL2: it takes a CPU with FEAT_NV2 (Armv8.4), Linux 6.16 or newer, and kvm-arm.mode=nested on its command line");
 }
 
 void cpus_check_gic(struct reader *reader)
@@ -159,8 +156,8 @@ size_t cpus_room(const struct tree *tree)
 
 void cpus_read(struct reader *reader)
 {
-	static const char example[] = "cpus { #address-cells = <1>; #size-cells = <0>; cpu@0 "
-				      "{ device_type = \"cpu\"; reg = <0>; }; }";
+	static const char example[] =
+		"cpus { #address-cells = <1>; #size-cells = <0>; cpu@0 { device_type = \"cpu\"; reg = <0>; }; }";
 	const struct tree *tree = &reader->tree;
 	int cpus = fdt_subnode_offset(tree->fdt, 0, "cpus"), node;
 	unsigned cells, size_cells;

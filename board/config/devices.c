@@ -56,8 +56,7 @@ static void add_node(
 	}
 	if (!name_is_id(name))
 		tree_error(&reader->tree, node, NULL,
-			"a device's id is its node's name: letters, digits, _ and - only, without "
-			"a unit address");
+			"a device's id is its node's name: letters, digits, _ and - only, without a unit address");
 	for (size_t i = 0; i < *count; i++)
 		if (!strcmp(tree_name(&reader->tree, reader->device_nodes[i].node), name))
 			tree_error(&reader->tree, node, NULL, "there are two devices of this name");
@@ -506,8 +505,7 @@ static void check_workers(struct reader *reader)
 		workers += more;
 		if (more && workers >= SLOTS_LISTENERS && workers - more < SLOTS_LISTENERS)
 			tree_error(&reader->tree, reader->device_nodes[i].node, NULL,
-				"this machine would have more than %d workers of vhost's, of which "
-				"each pair of queues is one: take fewer queue-pairs",
+				"this machine would have more than %d workers of vhost's, of which each pair of queues is one: take fewer queue-pairs",
 				SLOTS_LISTENERS - 1);
 	}
 }
@@ -530,8 +528,7 @@ static void check_slots(struct reader *reader)
 			"vhost on this host, which serves %s, takes, besides those of RAM,",
 			vhost->path);
 		slots_error(reader, all, limit, whose,
-			", or raise vhost's limit (\"options vhost max_mem_regions=N\" in "
-			"/etc/modprobe.d/vhost.conf)");
+			", or raise vhost's limit (\"options vhost max_mem_regions=N\" in /etc/modprobe.d/vhost.conf)");
 	} else if (all > limit)
 		slots_error(reader, all, limit, "KVM on this host has, besides those of RAM,", "");
 	else if (unsized > SLOTS_ALL_WINDOWS)
@@ -543,9 +540,7 @@ static void check_slots(struct reader *reader)
 		if (device->has_window && device->window.slot_bytes < GUEST_BLOCK &&
 			device->window.slot_bytes < device->window.size)
 			tree_warning(&reader->tree, reader->device_nodes[i].node, "slot-size",
-				"slots of %s are smaller than Linux's memory block, 128 MiB (512 "
-				"MiB "
-				"with 64K pages): one block opens several",
+				"slots of %s are smaller than Linux's memory block, 128 MiB (512 MiB with 64K pages): one block opens several",
 				SIZE(device->window.slot_bytes));
 	}
 }

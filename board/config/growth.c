@@ -145,10 +145,7 @@ void growth_check_start(
 
 	if (where && requested > carried)
 		warning_add(errors, where, "requested-size",
-			"%s are plugged from the start, and the guest's kernel runs out of memory "
-			"above "
-			"about %s, which is what its %s of boot memory describe (page array, page "
-			"tables). " WAY,
+			"%s are plugged from the start, and the guest's kernel runs out of memory above about %s, which is what its %s of boot memory describe (page array, page tables). " WAY,
 			SIZE(requested), SIZE(carried), SIZE(boot_bytes(config)),
 			SIZE(boot_for(config, page_bytes, requested)));
 }
@@ -162,10 +159,7 @@ static void check_windows(
 	growth_check_start(config, page_bytes, errors);
 	if (where && windows > carried && requested <= carried)
 		warning_add(errors, where, "memory-region",
-			"%s of window cannot be filled: the guest's %s of boot memory describe "
-			"about %s "
-			"of plugged memory (page array, page tables), and `sluice mem` stops "
-			"there. " WAY,
+			"%s of window cannot be filled: the guest's %s of boot memory describe about %s of plugged memory (page array, page tables), and `sluice mem` stops there. " WAY,
 			SIZE(windows), SIZE(boot_bytes(config)), SIZE(carried),
 			SIZE(boot_for(config, page_bytes, windows)));
 }
@@ -194,19 +188,11 @@ static void check_host(
 			bytes += requested_of(&config->devices[i]);
 	if (host->limit != HOST_MEMORY_UNKNOWN && bytes > host->limit)
 		warning_add(errors, "/memory", "reg",
-			"the guest begins with %s, and the memory cgroup here allows %s "
-			"(memory.max): the "
-			"host's kernel ends the machine when the guest uses more. Run it where "
-			"more is "
-			"allowed (MemoryMax of the session or unit)",
+			"the guest begins with %s, and the memory cgroup here allows %s (memory.max): the host's kernel ends the machine when the guest uses more. Run it where more is allowed (MemoryMax of the session or unit)",
 			SIZE(bytes), SIZE(host->limit));
 	else if (host->available != HOST_MEMORY_UNKNOWN && bytes > host->available)
 		warning_add(errors, "/memory", "reg",
-			"the guest begins with %s, and this host has %s left, swap included: when "
-			"the "
-			"guest uses more, the host's kernel ends one of its programs, most likely "
-			"this "
-			"one",
+			"the guest begins with %s, and this host has %s left, swap included: when the guest uses more, the host's kernel ends one of its programs, most likely this one",
 			SIZE(bytes), SIZE(align_down(host->available, MiB)));
 }
 
@@ -223,9 +209,7 @@ static void check_merging(
 		}
 	if (where && !host->merges)
 		warning_add(errors, where, property,
-			"this host does not look for equal pages: echo 1 > /sys/kernel/mm/ksm/run, "
-			"as root "
-			"(a kernel with CONFIG_KSM)");
+			"this host does not look for equal pages: echo 1 > /sys/kernel/mm/ksm/run, as root (a kernel with CONFIG_KSM)");
 }
 
 void growth_check(const struct machine_config *config, uint64_t page_bytes,

@@ -80,8 +80,7 @@ static void place(struct reader *reader, struct reserved_node *entry)
 	if (entry->broken)
 		tree_error(&reader->tree, entry->node, "size",
 			"no place for %s aligned to %s %s below 0x%" PRIx64
-			", where the addresses of guests on this host (%u bits) or of the tree "
-			"(#address-cells) end: make it smaller%s",
+			", where the addresses of guests on this host (%u bits) or of the tree (#address-cells) end: make it smaller%s",
 			SIZE(entry->range.size), SIZE(align),
 			got ? "within alloc-ranges and" : "that is free", end,
 			reader->host->ipa_bits, got ? ", or widen alloc-ranges" : "");
@@ -91,8 +90,7 @@ static void place(struct reader *reader, struct reserved_node *entry)
 static bool check_window_node(struct reader *reader, struct reserved_node *entry, const char *user)
 {
 	static const char why_not[] =
-		"a window's memory comes and goes by virtio-mem alone, and Linux would take "
-		"all of it for its own use at boot: remove it";
+		"a window's memory comes and goes by virtio-mem alone, and Linux would take all of it for its own use at boot: remove it";
 	const struct tree *tree = &reader->tree;
 
 	if (!tree_has(tree, entry->node, "no-map"))
@@ -132,8 +130,8 @@ static void check_window(struct reader *reader, struct reserved_node *entry, int
 		return;
 	room = range->gpa < end ? align_down(end - range->gpa, 128 * MiB) : 0;
 	tree_error(tree, device, "memory-region",
-		"window " RANGE_FORMAT " ends beyond what this host's guests can address: %u bits, "
-		"%s. %s%s",
+		"window " RANGE_FORMAT
+		" ends beyond what this host's guests can address: %u bits, %s. %s%s",
 		RANGE_ARGS(*range), reader->host->ipa_bits, SIZE(end),
 		room ? "The largest that fits there is " : "It has to begin below that",
 		room ? SIZE(room) : "");
@@ -206,19 +204,15 @@ void layout_check_totals(struct reader *reader)
 	host_address_space(reader->host, total, &limit, &run);
 	if (total > limit)
 		error_add(reader->tree.errors, where, largest ? "memory-region" : NULL,
-			"memory and windows take %s of address space, and a process on this host "
-			"has "
-			"%s%s: make the windows smaller by %s",
+			"memory and windows take %s of address space, and a process on this host has %s%s: make the windows smaller by %s",
 			SIZE(total), SIZE(limit),
-			limit <= UINT64_C(1) << 39 ? " (a kernel with 39-bit addresses, or a limit "
-						     "on address space, ulimit -v)"
-						   : "",
+			limit <= UINT64_C(1) << 39
+				? " (a kernel with 39-bit addresses, or a limit on address space, ulimit -v)"
+				: "",
 			SIZE(total - limit));
 	else if (largest > run)
 		error_add(reader->tree.errors, where, "memory-region",
-			"a window of %s, and the longest free stretch of address space of a "
-			"process "
-			"on this host is %s: make several windows of it, or a smaller one",
+			"a window of %s, and the longest free stretch of address space of a process on this host is %s: make several windows of it, or a smaller one",
 			SIZE(largest), SIZE(run));
 	for (config->ipa_bits_needed = 32;
 		config->ipa_bits_needed < 64 && top > UINT64_C(1) << config->ipa_bits_needed;)

@@ -114,9 +114,7 @@ static void read_backing(struct reader *reader, int node, const struct range *ra
 	if (ram.backing != BACKING_ANONYMOUS &&
 		fdt_getprop(tree->fdt, node, "sluice,mergeable", NULL))
 		tree_error(tree, node, "sluice,mergeable",
-			"the host merges equal pages of sluice,backing = \"anonymous\" alone: "
-			"leave "
-			"one of the two out");
+			"the host merges equal pages of sluice,backing = \"anonymous\" alone: leave one of the two out");
 	for (size_t i = 0; i < count && config->ram_count < CONFIG_RANGES; i++) {
 		ram.gpa = ranges[i].gpa;
 		ram.file = (struct host_path){ 0 };
@@ -141,8 +139,8 @@ static void add_memory(struct reader *reader, int node, const struct range *rang
 			"memory " RANGE_FORMAT " is not aligned to 2 MiB", RANGE_ARGS(*range));
 	else if (range->gpa + range->size > layout_ipa_end(reader))
 		tree_error(&reader->tree, node, "reg",
-			"memory " RANGE_FORMAT " ends beyond what this host's guests can address: "
-			"%u bits, %s",
+			"memory " RANGE_FORMAT
+			" ends beyond what this host's guests can address: %u bits, %s",
 			RANGE_ARGS(*range), reader->host->ipa_bits, SIZE(layout_ipa_end(reader)));
 	else if (other)
 		layout_overlap_error(reader, node, "reg", "memory", range, other);
@@ -184,8 +182,7 @@ void layout_read_memory(struct reader *reader)
 	qsort(config->memory, config->memory_count, sizeof(config->memory[0]), layout_compare);
 	if (!any)
 		error_add(reader->tree.errors, "/memory@40000000", NULL,
-			"missing: the machine has no memory. Add memory@40000000 { device_type = "
-			"\"memory\"; reg = <0x0 0x40000000 0x0 0x10000000>; } (256 MiB)");
+			"missing: the machine has no memory. Add memory@40000000 { device_type = \"memory\"; reg = <0x0 0x40000000 0x0 0x10000000>; } (256 MiB)");
 	else if (config->memory_count && config->memory[0].gpa != RAM_BASE)
 		error_add(reader->tree.errors, "/memory@40000000", "reg",
 			"memory begins at 0x%" PRIx64
@@ -243,8 +240,7 @@ static void read_reserved_node(struct reader *reader, int node)
 
 		if (!sized)
 			tree_error(&reader->tree, node, "reg",
-				"missing: give reg = <address size>, or size where it is to be "
-				"placed");
+				"missing: give reg = <address size>, or size where it is to be placed");
 		else if (sized == 1 && !entry->range.size)
 			tree_error(&reader->tree, node, "size", "the range is empty");
 		entry->broken = !entry->range.size;
@@ -288,8 +284,7 @@ void layout_read_reserved(struct reader *reader)
 	reader->reserved_cells = cells;
 	if (cells.address != reader->cells.address || cells.size != reader->cells.size)
 		tree_error(&reader->tree, parent, "#address-cells",
-			"#address-cells and #size-cells have to be the root's, <%u> and <%u>: "
-			"Linux ignores all reserved memory otherwise",
+			"#address-cells and #size-cells have to be the root's, <%u> and <%u>: Linux ignores all reserved memory otherwise",
 			reader->cells.address, reader->cells.size);
 	if (!fdt_getprop(reader->tree.fdt, parent, "ranges", &len) || len)
 		tree_error(&reader->tree, parent, "ranges",

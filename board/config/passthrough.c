@@ -211,9 +211,7 @@ static void check_interrupts(const struct tree *tree, int node)
 				number, VIRTIO_MMIO_SPI + VIRTIO_MMIO_PLACES);
 		else if (!type && number >= GIC_SPIS)
 			tree_error(tree, node, "interrupts",
-				"SPI %u is beyond the machine's interrupt controller, which has "
-				"SPIs 0 to "
-				"%d: those from %d on are free",
+				"SPI %u is beyond the machine's interrupt controller, which has SPIs 0 to %d: those from %d on are free",
 				number, GIC_SPIS - 1, VIRTIO_MMIO_SPI + VIRTIO_MMIO_PLACES);
 	}
 }

@@ -106,8 +106,7 @@ static int read_policy(struct path_rights *rights, struct errors *errors)
 		return 0;
 	if (!etc_has(fileno(file))) {
 		error_add(errors, POLICY, NULL,
-			"others than root can write it, or a folder above it: chown root and chmod "
-			"go-w them");
+			"others than root can write it, or a folder above it: chown root and chmod go-w them");
 		err = -EINVAL;
 	}
 	while (!err && (len = getline(&line, &room, file)) > 0) {
@@ -233,16 +232,12 @@ static const char *refusal(int err)
 {
 	switch (err) {
 	case -ENOSYS:
-		return "\"%s\" cannot be kept within %s: this kernel has no openat2(), which Linux "
-		       "5.6 brought";
+		return "\"%s\" cannot be kept within %s: this kernel has no openat2(), which Linux 5.6 brought";
 	case -EXDEV:
 	case -ELOOP:
-		return "\"%s\" is a symbolic link, or goes through one, that leads out of %s, "
-		       "where %s has what it may name";
+		return "\"%s\" is a symbolic link, or goes through one, that leads out of %s, where %s has what it may name";
 	case -EOPNOTSUPP:
-		return "\"%s\" is a device or a FIFO, and %s is only the folder of %s, a tree from "
-		       "elsewhere, which may name plain files there: if it is to have this, allow "
-		       "the folder by --allow DIR";
+		return "\"%s\" is a device or a FIFO, and %s is only the folder of %s, a tree from elsewhere, which may name plain files there: if it is to have this, allow the folder by --allow DIR";
 	}
 	return NULL;
 }
@@ -282,10 +277,7 @@ bool path_rights_name(const struct path_rights *rights, const struct tree *tree,
 	}
 	if (!beneath) {
 		tree_error(tree, node, property,
-			"\"%s\": %s is a tree from elsewhere, and may name what lies in its own "
-			"folder, by names that do not begin with '.'; if it is to have this, allow "
-			"a folder "
-			"above it by --allow DIR, or write a .dts of your own",
+			"\"%s\": %s is a tree from elsewhere, and may name what lies in its own folder, by names that do not begin with '.'; if it is to have this, allow a folder above it by --allow DIR, or write a .dts of your own",
 			value, rights->elsewhere);
 		return false;
 	}
@@ -299,7 +291,6 @@ void path_rights_refuse(
 {
 	if (rights->elsewhere)
 		tree_error(tree, node, property,
-			"names what is this host's, and %s is a tree from elsewhere: write a .dts "
-			"of your own that has it, or have root put the tree into " ETC,
+			"names what is this host's, and %s is a tree from elsewhere: write a .dts of your own that has it, or have root put the tree into " ETC,
 			rights->elsewhere);
 }

@@ -32,8 +32,7 @@ static void read_port(struct reader *reader, size_t index, const char *property,
 
 	if (!name_is_good(text, len)) {
 		tree_error(&reader->tree, node, property,
-			"\"%s\": a name is up to %d letters, digits, '_', '-' and '.', no '.' "
-			"first",
+			"\"%s\": a name is up to %d letters, digits, '_', '-' and '.', no '.' first",
 			text, PORT_NAME_MAX);
 		return;
 	}

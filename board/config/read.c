@@ -176,11 +176,7 @@ static int read_root(struct reader *reader)
 	tree_string(tree, 0, "model", &model);
 	if (is_board(tree)) {
 		error_add(tree->errors, reader->config->file, NULL,
-			"the tree of a whole board%s%s, whose interrupt controller and devices a "
-			"machine "
-			"has not. A machine's tree has its CPUs, memory, kernel and sluice,* "
-			"devices: "
-			"begin with dts/minimal.dts",
+			"the tree of a whole board%s%s, whose interrupt controller and devices a machine has not. A machine's tree has its CPUs, memory, kernel and sluice,* devices: begin with dts/minimal.dts",
 			*model ? ": " : "", model);
 		return -EINVAL;
 	}

@@ -47,9 +47,7 @@ static void check_parent(
 		(fdt32_ld(cell) && is_controller(tree, controllers, fdt32_ld(cell))))
 		return;
 	tree_error(tree, node, property,
-		"0x%x is the phandle of no interrupt controller that the guest has. For an "
-		"interrupt of the machine's own controller leave interrupt-parent out and write "
-		"interrupts = <0 N 4>",
+		"0x%x is the phandle of no interrupt controller that the guest has. For an interrupt of the machine's own controller leave interrupt-parent out and write interrupts = <0 N 4>",
 		fdt32_ld(cell));
 }
 
@@ -101,10 +99,8 @@ static void check_stdout(const struct tree *tree)
 		value = name;
 	if (strcmp(value, UART_PATH))
 		tree_warning(tree, chosen, "stdout-path",
-			"the guest's early messages go to %s, which is no console of this "
-			"machine's. "
-			"Leave stdout-path out, and the alias serial0 too: they are set "
-			"to " UART_PATH ", the UART",
+			"the guest's early messages go to %s, which is no console of this machine's. Leave stdout-path out, and the alias serial0 too: they are set to " UART_PATH
+			", the UART",
 			value);
 }
 

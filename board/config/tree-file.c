@@ -62,8 +62,7 @@ static const char *check_walk(const void *fdt)
 			if (++nodes > TREE_NODES || ++depth > TREE_DEPTH)
 				return "it has more than 8192 nodes, or more than 16 levels";
 			if (!name || !name_is_good(name, len) || (nodes > 1) != (len > 0))
-				return "a node's name is too long or has characters that names "
-				       "have not";
+				return "a node's name is too long or has characters that names have not";
 			after_node = false;
 			break;
 		case FDT_END_NODE:
@@ -75,8 +74,7 @@ static const char *check_walk(const void *fdt)
 				return "a property stands behind a subnode";
 			if (!fdt_getprop_by_offset(fdt, offset, &name, &len) || !*name ||
 				!name_is_good(name, strnlen(name, TREE_NAME + 1)))
-				return "a property's name is too long or has characters that names "
-				       "have not";
+				return "a property's name is too long or has characters that names have not";
 			break;
 		}
 		offset = next;
@@ -121,8 +119,7 @@ int tree_blob_open(
 	if (fdt_subnode_offset(copy, 0, "images") >= 0 &&
 		fdt_subnode_offset(copy, 0, "configurations") >= 0) {
 		error_add(errors, name, NULL,
-			"a FIT image, which Sluice does not boot yet: give it the tree inside, "
-			"and name kernel and initrd in its /chosen");
+			"a FIT image, which Sluice does not boot yet: give it the tree inside, and name kernel and initrd in its /chosen");
 		goto fail;
 	}
 	fdt = malloc(fdt_totalsize(copy) + TREE_SLACK);
@@ -195,11 +192,12 @@ static void add_messages(int fd, const char *tool, const char *name, struct erro
 /* The tools that read a tree's source, and the way on where one is missing. */
 static const struct tool {
 	const char *name, *missing;
-} dtc = { "dtc", "dtc is needed for trees in source form and is not installed: "
-		 "apt-get install device-tree-compiler" },
-  cpp = { "cpp",
-	  "its lines with #include or #define are for the C preprocessor, cpp, which is not "
-	  "installed: apt-get install cpp; or write /include/ \"FILE\", which dtc does itself" };
+} dtc = { "dtc",
+	"dtc is needed for trees in source form and is not installed: apt-get install device-tree-compiler" },
+  cpp = {
+	  "cpp",
+	  "its lines with #include or #define are for the C preprocessor, cpp, which is not installed: apt-get install cpp; or write /include/ \"FILE\", which dtc does itself"
+  };
 
 /*
  * Runs the tool with `args`, stdin from `in` (or /dev/null), stdout to `out`. What it says on stderr
@@ -286,10 +284,7 @@ static int preprocess(const char *file, const char *folder, int out, struct erro
 	for (size_t i = before; err && i < errors->count; i++)
 		if (strstr(errors->lines[i], "No such file or directory")) {
 			error_add(errors, file, NULL,
-				"files of #include are sought in %s and in the folders of the "
-				"environment's CPATH; those of Linux, <dt-bindings/...>, are in "
-				"the "
-				"include/ of its source",
+				"files of #include are sought in %s and in the folders of the environment's CPATH; those of Linux, <dt-bindings/...>, are in the include/ of its source",
 				folder);
 			break;
 		}

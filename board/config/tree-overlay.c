@@ -130,8 +130,7 @@ static int check_fixups(struct overlay *overlay)
 			       : fdt_getprop(overlay->base, overlay->base_symbols, label, &len);
 		if (path && !is_path(path, len)) {
 			error_add(overlay->errors, overlay->file, NULL,
-				"the overlay wants the label %s, which is no node's path in the "
-				"tree's /__symbols__",
+				"the overlay wants the label %s, which is no node's path in the tree's /__symbols__",
 				label);
 			return -EINVAL;
 		}
@@ -198,8 +197,7 @@ static int look_for_labels(const struct overlay *overlay)
 			continue;
 		error_add(overlay->errors, overlay->file, NULL,
 			overlay->base_symbols < 0
-				? "the overlay wants the label %s, and the tree has no labels "
-				  "(/__symbols__): it was compiled without dtc -@"
+				? "the overlay wants the label %s, and the tree has no labels (/__symbols__): it was compiled without dtc -@"
 				: "the overlay wants the label %s, which the tree does not have",
 			label);
 		err = -EINVAL;

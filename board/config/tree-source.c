@@ -62,8 +62,7 @@ void tree_source_check_deletes(const char *file, const char *text, struct errors
 	} deletes[] = {
 		{ "/delete-node/", "To switch a node off, write status = \"disabled\" in it" },
 		{ "/delete-property/",
-			"To be rid of a property, give the base tree a file of its own without it; "
-			"or set it to another value" },
+			"To be rid of a property, give the base tree a file of its own without it; or set it to another value" },
 	};
 	bool overlay = false;
 
@@ -79,9 +78,7 @@ void tree_source_check_deletes(const char *file, const char *text, struct errors
 		for (size_t i = 0; i < ARRAY_SIZE(deletes); i++)
 			if (overlay && begins(text, deletes[i].word))
 				warning_add(errors, file, NULL,
-					"line %u: %s takes nothing from the tree that the overlay "
-					"is "
-					"for, only from what the overlay itself says. %s",
+					"line %u: %s takes nothing from the tree that the overlay is for, only from what the overlay itself says. %s",
 					line, deletes[i].word, deletes[i].instead);
 		text++;
 	}

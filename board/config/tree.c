@@ -111,8 +111,7 @@ bool tree_disabled(const struct tree *tree, int node)
 		return false;
 	if (!is_off(status) && strcmp(status, "okay") && strcmp(status, "ok"))
 		tree_error(tree, node, "status",
-			"\"%s\" is none of \"okay\", \"disabled\", \"reserved\", \"fail\" and "
-			"\"fail-...\"",
+			"\"%s\" is none of \"okay\", \"disabled\", \"reserved\", \"fail\" and \"fail-...\"",
 			status);
 	return is_off(status);
 }

@@ -114,8 +114,7 @@ static struct device *find_balloon(struct qmp *qmp, struct machine *machine)
 			return machine_device(machine, i);
 	if (machine)
 		qmp_fail(qmp, QMP_DEVICE_NOT_ACTIVE,
-			"No balloon device has been activated: the tree of this machine has no "
-			"sluice,virtio-balloon node");
+			"No balloon device has been activated: the tree of this machine has no sluice,virtio-balloon node");
 	return NULL;
 }
 

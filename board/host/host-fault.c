@@ -13,13 +13,9 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
 	const char *text = NULL;
 
 	if (info->si_code == BUS_ADRERR)
-		text = "sluice: error: the host has no memory for the guest's where a device uses "
-		       "it "
-		       "(huge pages used up, a cgroup's limit: see hugetlb.*.max, or a file cut "
-		       "short); the machine ends\n";
+		text = "sluice: error: the host has no memory for the guest's where a device uses it (huge pages used up, a cgroup's limit: see hugetlb.*.max, or a file cut short); the machine ends\n";
 	else if (info->si_code == BUS_MCEERR_AR)
-		text = "sluice: error: the host's memory is broken where the guest's is (see the "
-		       "kernel's log); the machine ends\n";
+		text = "sluice: error: the host's memory is broken where the guest's is (see the kernel's log); the machine ends\n";
 	if (!text) { /* sent by somebody: does what it always does */
 		signal(number, SIG_DFL);
 		raise(number);

@@ -54,17 +54,11 @@ static void advise_on_missing(char *advice, size_t size)
 		snprintf(advice, size, "load its module: modprobe kvm_intel, or kvm_amd");
 	else if (vendor)
 		snprintf(advice, size,
-			"this machine is a guest (%s): a bare metal instance is needed, or one "
-			"with nested "
-			"virtualization",
+			"this machine is a guest (%s): a bare metal instance is needed, or one with nested virtualization",
 			vendor);
 	else
 		snprintf(advice, size,
-			"the kernel was started at EL1 (in a guest, such as a cloud's: bare metal "
-			"needed; on "
-			"a board: by its firmware or boot loader) or was built without KVM; dmesg "
-			"| grep "
-			"-i kvm says which");
+			"the kernel was started at EL1 (in a guest, such as a cloud's: bare metal needed; on a board: by its firmware or boot loader) or was built without KVM; dmesg | grep -i kvm says which");
 }
 
 static void advise_on_permission(char *advice, size_t size)
@@ -83,9 +77,7 @@ static void advise_on_permission(char *advice, size_t size)
 			group->gr_name, user ? user : "$USER");
 	else
 		snprintf(advice, size,
-			"no group may open it: chgrp kvm /dev/kvm && chmod 660 /dev/kvm, as root "
-			"(udev's "
-			"rules do so at boot), then usermod -aG kvm $USER");
+			"no group may open it: chgrp kvm /dev/kvm && chmod 660 /dev/kvm, as root (udev's rules do so at boot), then usermod -aG kvm $USER");
 	if (groups)
 		fclose(groups);
 }

@@ -27,8 +27,7 @@ char *control_folder(struct errors *errors)
 		return strdup("/run/sluice");
 	if (!runtime || runtime[0] != '/') {
 		error_add(errors, "control socket", NULL,
-			"XDG_RUNTIME_DIR is %s, so there is no place for it; name one with "
-			"--control PATH",
+			"XDG_RUNTIME_DIR is %s, so there is no place for it; name one with --control PATH",
 			runtime && *runtime ? "not an absolute path" : "not set");
 		return NULL;
 	}
@@ -42,16 +41,14 @@ static int make_folder_private(const char *folder, struct errors *errors)
 
 	if (mkdir(folder, 0700) < 0 && errno != EEXIST) {
 		error_add(errors, folder, NULL,
-			"the folder of control sockets cannot be made: %s; name another place with "
-			"--control PATH",
+			"the folder of control sockets cannot be made: %s; name another place with --control PATH",
 			strerror(errno));
 		return -1;
 	}
 	if (lstat(folder, &st) < 0 || !S_ISDIR(st.st_mode) || st.st_uid != geteuid() ||
 		(st.st_mode & 022)) {
 		error_add(errors, folder, NULL,
-			"must be a folder that only you can write to; mend it, or name another "
-			"place with --control PATH");
+			"must be a folder that only you can write to; mend it, or name another place with --control PATH");
 		return -1;
 	}
 	return 0;
@@ -119,16 +116,13 @@ static int clear_stale(const char *path, const struct sockaddr_un *address, stru
 		return errno == ENOENT ? 0 : -errno;
 	if (!S_ISSOCK(st.st_mode)) {
 		error_add(errors, path, NULL,
-			"is there already and is no socket; name another place with --control "
-			"PATH");
+			"is there already and is no socket; name another place with --control PATH");
 		return -EEXIST;
 	}
 	err = probe(address);
 	if (err == -EADDRINUSE)
 		error_add(errors, path, NULL,
-			"a running machine has this control socket: the same one, started a second "
-			"time, or another of this name. Give this one a name of its own with "
-			"--name NAME, or another socket with --control PATH");
+			"a running machine has this control socket: the same one, started a second time, or another of this name. Give this one a name of its own with --name NAME, or another socket with --control PATH");
 	if (!err && unlink(path) < 0 && errno != ENOENT)
 		err = -errno;
 	return err;
@@ -141,8 +135,7 @@ int control_listen(int fd, const char *path, struct stat *ret, struct errors *er
 
 	if (strlen(path) >= sizeof(address.sun_path)) {
 		error_add(errors, path, NULL,
-			"%zu bytes are too long for a socket's path (at most %zu); choose a "
-			"shorter one with --control PATH or --name NAME",
+			"%zu bytes are too long for a socket's path (at most %zu); choose a shorter one with --control PATH or --name NAME",
 			strlen(path), sizeof(address.sun_path) - 1);
 		return -ENAMETOOLONG;
 	}

@@ -44,16 +44,12 @@ static void add_ram_error(
 		{ BACKING_FILE, -EBUSY, "sluice,file",
 			"another machine, or another program, has it locked: each has its own" },
 		{ BACKING_FILE, -EOPNOTSUPP, "sluice,file",
-			"its file system cannot empty a part of a file, as each reset has to: put "
-			"it on "
-			"another, as tmpfs, ext4 or XFS" },
+			"its file system cannot empty a part of a file, as each reset has to: put it on another, as tmpfs, ext4 or XFS" },
 		{ BACKING_FILE, 0, "sluice,file", "%llu MiB of it cannot be had: %s" },
 		{ BACKING_HUGETLB, -EINVAL, "reg",
-			"%llu MiB do not begin and end with a huge page of this host's, which "
-			"sluice,backing = \"hugetlb\" takes" },
+			"%llu MiB do not begin and end with a huge page of this host's, which sluice,backing = \"hugetlb\" takes" },
 		{ BACKING_HUGETLB, -ENOMEM, "sluice,backing",
-			"the host's pool of huge pages has no %llu MiB left (vm.nr_hugepages, or a "
-			"cgroup's hugetlb.*.rsvd.max)" },
+			"the host's pool of huge pages has no %llu MiB left (vm.nr_hugepages, or a cgroup's hugetlb.*.rsvd.max)" },
 		{ BACKING_HUGETLB, -ENOTSUP, "sluice,backing",
 			"this host's kernel has no such memory; leave it out for \"anonymous\"" },
 		{ BACKING_MEMFD, -ENOTSUP, "sluice,backing",
@@ -68,8 +64,7 @@ static void add_ram_error(
 			return;
 		}
 	error_add(errors, "/memory", "reg",
-		"the host does not give %llu MiB: %s; make it smaller, or see "
-		"vm.overcommit_memory and the limits of its cgroup",
+		"the host does not give %llu MiB: %s; make it smaller, or see vm.overcommit_memory and the limits of its cgroup",
 		mib, strerror(-err));
 }
 
@@ -160,8 +155,7 @@ static int window_error(const struct device_config *config, int err, struct erro
 {
 	if (err == -EINVAL)
 		error_add(errors, config->path, "block-size",
-			"is not a multiple of this host's huge page, 0x%llx, which backing = "
-			"\"hugetlb\" takes",
+			"is not a multiple of this host's huge page, 0x%llx, which backing = \"hugetlb\" takes",
 			(unsigned long long)backing_huge_page_bytes());
 	else if (err == -ENOTSUP)
 		error_add(errors, config->path, "backing",
@@ -298,8 +292,7 @@ static int create_vcpus(struct machine *machine,
 			"a CPU is to run on host CPUs none of which there is");
 	else if (err == -EPERM)
 		error_add(errors, "/cpus", "sluice,rt-priority",
-			"this user may not have the priority: raise its rtprio in "
-			"/etc/security/limits.conf, or run as root");
+			"this user may not have the priority: raise its rtprio in /etc/security/limits.conf, or run as root");
 	return err;
 }
 

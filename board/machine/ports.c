@@ -63,8 +63,7 @@ int ports_create(struct loop *loop, const struct machine_config *config, const c
 
 			if (stdio && stdio_taken) {
 				error_add(errors, device->path, "ports",
-					"%s: another has standard input and output: give that one "
-					"another back end (the console: --console null)",
+					"%s: another has standard input and output: give that one another back end (the console: --console null)",
 					device->ports[n].name);
 				err = -EBUSY;
 				break;

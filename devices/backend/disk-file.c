@@ -171,8 +171,7 @@ static int lock_file(const struct disk_config *config, int fd, char *why, size_t
 	if (err != -EAGAIN && err != -EACCES)
 		return fail(why, len, err, "cannot lock %s: %s", config->path.name, strerror(-err));
 	return fail_and_help(config, why, len, -EBUSY, "lsof",
-		"%s is in use by another process: a disk that is written has one user; give each "
-		"machine a copy, or say read-only in all",
+		"%s is in use by another process: a disk that is written has one user; give each machine a copy, or say read-only in all",
 		config->path.name);
 }
 
@@ -222,15 +221,7 @@ static int examine(const struct disk_config *config, const struct stat *stat,
 	for (size_t i = 0; i < ARRAY_SIZE(formats) && !config->raw; i++)
 		if (!memcmp(start + formats[i].offset, formats[i].magic, formats[i].len))
 			return fail(why, len, -EINVAL,
-				"%s begins as %s images do, and a disk here is a raw one. If you "
-				"put "
-				"such an image there, name a raw copy of it. If a guest has had "
-				"this "
-				"disk, the guest may have written that, to have your files "
-				"converted "
-				"into its disk: convert nothing then; format = \"raw\" gives it to "
-				"the "
-				"guest as it is",
+				"%s begins as %s images do, and a disk here is a raw one. If you put such an image there, name a raw copy of it. If a guest has had this disk, the guest may have written that, to have your files converted into its disk: convert nothing then; format = \"raw\" gives it to the guest as it is",
 				path, formats[i].format);
 	file->stored = (uint64_t)end;
 	return 0;
@@ -271,8 +262,7 @@ static int set_mode(const struct disk_config *config, const struct stat *stat,
 	if (file->align > DISK_ALIGN_MAX || !is_power_of_two(file->align) ||
 		file->memory_align > DISK_ALIGN_MAX || !is_power_of_two(file->memory_align))
 		return fail(why, len, -EINVAL,
-			"the file system of %s takes O_DIRECT in blocks of %u bytes only: leave "
-			"out direct",
+			"the file system of %s takes O_DIRECT in blocks of %u bytes only: leave out direct",
 			config->path.name,
 			file->align > file->memory_align ? file->align : file->memory_align);
 	return set_size(config, file, file->stored, why, len);
@@ -321,9 +311,7 @@ int disk_file_resize(const struct disk_config *config, struct disk_file *file, u
 		return fail(ret_why, len, -errno, "%s: %s", path, strerror(errno));
 	if (bytes ? bytes < before : (uint64_t)end < file->stored)
 		return fail(ret_why, len, -EINVAL,
-			"a disk in use does not shrink, as its guest may have data there: %s has "
-			"%llu bytes, and %llu are %s. Shrink what is on it from within the guest, "
-			"power it off, and cut the file with `truncate`",
+			"a disk in use does not shrink, as its guest may have data there: %s has %llu bytes, and %llu are %s. Shrink what is on it from within the guest, power it off, and cut the file with `truncate`",
 			path, before, bytes ? wanted : (unsigned long long)end,
 			bytes ? "asked for" : "left of it: make it as long again");
 	if (bytes && bytes != (uint64_t)end && config->read_only)
@@ -332,8 +320,7 @@ int disk_file_resize(const struct disk_config *config, struct disk_file *file, u
 			path);
 	if (bytes && bytes != (uint64_t)end && !S_ISREG(stat.st_mode))
 		return fail(ret_why, len, -EINVAL,
-			"%s is a device of %llu bytes: give it its size with what made it, as "
-			"lvextend, and leave the size out",
+			"%s is a device of %llu bytes: give it its size with what made it, as lvextend, and leave the size out",
 			path, (unsigned long long)end);
 	if (bytes && bytes < (uint64_t)end)
 		return fail(ret_why, len, -EINVAL,

@@ -517,8 +517,7 @@ static int after_flush(struct disk_request *request, int result)
 
 	if (result && !disk->lost)
 		log_print(LOG_ERROR,
-			"%s: the host could not write to the disk what it had taken: %s; "
-			"no flush will succeed any more",
+			"%s: the host could not write to the disk what it had taken: %s; no flush will succeed any more",
 			disk->config.path.name, strerror(-result));
 	disk->lost |= result;
 	request->durable = false;

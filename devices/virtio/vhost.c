@@ -237,8 +237,8 @@ static void ring_failed(struct loop_fd *watch, uint32_t events)
 		vhost_stop(vhost, ring);
 	}
 	if (running)
-		virtio_needs_reset(device, "the host's vhost found a ring or a descriptor of it "
-					   "to make no sense, or to be nowhere in memory");
+		virtio_needs_reset(device,
+			"the host's vhost found a ring or a descriptor of it to make no sense, or to be nowhere in memory");
 	pthread_mutex_unlock(&device->base.lock);
 }
 

@@ -67,9 +67,7 @@ void virtio_mem_check(const void *config, struct device_check *check)
 			node->requested_size, block);
 	if (node->mergeable && node->backing != BACKING_ANONYMOUS)
 		check->error(check, "mergeable",
-			"the host merges equal pages of backing = \"anonymous\" alone: leave one "
-			"of the "
-			"two out");
+			"the host merges equal pages of backing = \"anonymous\" alone: leave one of the two out");
 	if (!size)
 		return; /* missing, which the table has told */
 	if (!is_aligned(node->region.gpa, block) || !is_aligned(size, block))

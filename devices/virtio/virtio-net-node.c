@@ -49,8 +49,7 @@ static void check_forwards(const struct virtio_net_node *node, const char *prope
 		check->error(check, property, "is passt's, and there is no passt");
 	if (forwards && !passt_forwards(forwards))
 		check->error(check, property,
-			"is not the host's port, a colon and the guest's, as \"2222:22\" or "
-			"\"127.0.0.1/2222:22,8080:80,::1/2223:22\"");
+			"is not the host's port, a colon and the guest's, as \"2222:22\" or \"127.0.0.1/2222:22,8080:80,::1/2223:22\"");
 }
 
 void virtio_net_check(const void *config, struct device_check *check)
@@ -138,15 +137,14 @@ static const char *reason_of(const struct reason *reasons, int err)
 static void look_for_tap(const struct virtio_net_node *node, struct device_check *check)
 {
 	static const struct reason reasons[] = {
-		{ EPERM, "this user may not have it: ip tuntap add %s mode tap user $USER%s, as "
-			 "root" },
+		{ EPERM,
+			"this user may not have it: ip tuntap add %s mode tap user $USER%s, as root" },
 		{ EBUSY, "%s is another's: one machine has it at a time%.0s" },
 		{ EINVAL, "%s is no tap interface of the kind: ip tuntap add NAME mode tap%s" },
 		{ ENOENT, "%s: there is no /dev/net/tun: modprobe tun%.0s" },
 		{ ENODEV, "%s: there is nothing behind /dev/net/tun: modprobe tun%.0s" },
 		{ EACCES,
-			"%s: this user may not open /dev/net/tun: chmod 666 /dev/net/tun, as root; "
-			"only who has CAP_NET_ADMIN makes interfaces with it%.0s" },
+			"%s: this user may not open /dev/net/tun: chmod 666 /dev/net/tun, as root; only who has CAP_NET_ADMIN makes interfaces with it%.0s" },
 		{ ENAMETOOLONG, "%s is no interface's name: they have 1 to 15 bytes%.0s" },
 		{ 0, "%s cannot be opened%.0s: %s" },
 	};

@@ -284,8 +284,7 @@ static const char *plug_backing(struct window *window, uint64_t offset, uint64_t
 	if (backing_plug(&window->backing, offset, size) == 0)
 		return NULL;
 	return window->config.backing == BACKING_HUGETLB
-		       ? "the host's pool of huge pages has none left (vm.nr_hugepages, or a "
-			 "cgroup's hugetlb.*.rsvd.max)"
+		       ? "the host's pool of huge pages has none left (vm.nr_hugepages, or a cgroup's hugetlb.*.rsvd.max)"
 		       : "the host does not commit the memory (vm.overcommit_memory)";
 }
 
