@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A machine as the files that make it up see it: machine.c (its life, from reset to reset) and
- * parts.c (what lasts from start to end).
+ * A machine as the files that make it up see it: machine.c (its life), parts.c (what lasts from start to end: address
+ * space, devices and their descriptors, vCPU threads) and build.c (what lasts from reset to reset).
  */
 #ifndef SLUICE_BOARD_MACHINE_MACHINE_INTERNAL_H
 #define SLUICE_BOARD_MACHINE_MACHINE_INTERNAL_H
@@ -56,20 +56,20 @@ struct machine {
 
 	enum machine_state state;
 	char *reason;
-	bool held;	/* paused by machine_pause(): a system reset does not run it again */
-	bool stop_told; /* MACHINE_STOP was notified, and no MACHINE_RESUME after it */
+	bool held;	    /* paused by machine_pause(): a system reset does not run it again */
+	bool stop_notified; /* MACHINE_STOP was notified, and no MACHINE_RESUME after it */
 	bool reset_posted;
 	bool has_count;		  /* the guest's time could be read when it was paused ... */
 	uint64_t count;		  /* ... as the virtual counter */
 	const char *reset_reason; /* of the reset that is posted */
 
-	/* What a vCPU told; until the loop has taken it the gravest wins, as enum vcpus_event has them. */
-	pthread_mutex_t told_lock;
-	bool told;
+	/* A vCPU's event that the loop has not taken yet; a graver one replaces it, as enum vcpus_event has them. */
+	pthread_mutex_t event_lock;
+	bool event_pending;
 	bool off_asked, reset_asked; /* by a vCPU in this life: no pause makes them forgotten */
-	enum vcpus_event told_event;
-	char told_text[256];
-	struct loop_task told_task;
+	enum vcpus_event event;
+	char event_text[256];
+	struct loop_task event_task;
 	struct loop_task reset_task;
 	struct reset_rate reset_rate;
 	struct loop_timer build_later; /* armed: it was reset, and waits to be built anew */
@@ -81,6 +81,11 @@ int machine_create_parts(struct machine *machine,
 	struct errors *errors);
 /* Takes what was made so far; the vCPUs are parked and the windows detached. */
 void machine_destroy_parts(struct machine *machine);
+
+/* The VM and what is in its memory, on parts that are there. -errno, most with an error added. */
+int machine_build(struct machine *machine, struct errors *errors);
+/* Everything of machine_build() goes, also after it failed; memory is empty then and all windows are unplugged. */
+int machine_unbuild(struct machine *machine);
 
 void machine_for_each_device(struct machine *machine,
 	void (*call)(struct machine *machine, struct machine_device *device));

@@ -1,19 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * A running machine's life; see machine.h. What lasts from start to end (address space, devices,
- * their descriptors, vCPU threads) is in parts.c; what a system reset makes anew (the KVM
- * VM, its slots, the contents of memory, the guest's tree) is made by build() and undone by
- * unbuild() here.
- */
+/* A running machine's life: its states, its events, system reset, pause and end; see machine.h. */
 #include "board/machine/machine.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <unistd.h>
 
-#include "board/boot/guest-tree.h"
 #include "board/boot/loader.h"
 #include "board/config/growth.h"
 #include "board/config/map.h"
@@ -23,7 +16,6 @@
 #include "devices/arm/pl061.h"
 #include "hyp/base/log.h"
 #include "hyp/base/util.h"
-#include "hyp/memory/addrspace.h"
 #include "hyp/memory/window.h"
 
 /* --- events --- */
@@ -74,16 +66,16 @@ static void on_vcpus_event(void *opaque, enum vcpus_event event, const char *tex
 {
 	struct machine *machine = opaque;
 
-	pthread_mutex_lock(&machine->told_lock);
+	pthread_mutex_lock(&machine->event_lock);
 	machine->off_asked |= event == VCPUS_POWER_OFF;
 	machine->reset_asked |= event == VCPUS_RESET;
-	if (!machine->told || event > machine->told_event) {
-		machine->told = true;
-		machine->told_event = event;
-		snprintf(machine->told_text, sizeof(machine->told_text), "%s", text);
+	if (!machine->event_pending || event > machine->event) {
+		machine->event_pending = true;
+		machine->event = event;
+		snprintf(machine->event_text, sizeof(machine->event_text), "%s", text);
 	}
-	pthread_mutex_unlock(&machine->told_lock);
-	loop_post(machine->loop, &machine->told_task);
+	pthread_mutex_unlock(&machine->event_lock);
+	loop_post(machine->loop, &machine->event_task);
 }
 
 static void pause_device(struct machine *machine, struct machine_device *device)
@@ -128,15 +120,15 @@ static void thaw(struct machine *machine)
 
 static void tell_stop(struct machine *machine)
 {
-	machine->stop_told = true;
+	machine->stop_notified = true;
 	notify(machine, MACHINE_STOP, NULL);
 }
 
 static void tell_resume(struct machine *machine)
 {
-	if (machine->stop_told)
+	if (machine->stop_notified)
 		notify(machine, MACHINE_RESUME, NULL);
-	machine->stop_told = false;
+	machine->stop_notified = false;
 }
 
 static void pause_machine(struct machine *machine, const char *reason)
@@ -171,24 +163,25 @@ static void on_bite(struct device *device, enum watchdog_action action, void *op
 		pause_machine(machine, why);
 }
 
-static void take_told(struct loop_task *task)
+static void take_event(struct loop_task *task)
 {
-	struct machine *machine = container_of(task, struct machine, told_task);
+	struct machine *machine = container_of(task, struct machine, event_task);
 	enum vcpus_event event;
-	char text[sizeof(machine->told_text)];
-	bool told;
+	char text[sizeof(machine->event_text)];
+	bool pending;
 
-	pthread_mutex_lock(&machine->told_lock);
-	event = machine->told_event;
+	pthread_mutex_lock(&machine->event_lock);
+	event = machine->event;
 	/* What a vCPU wanted as its machine was paused does not end the pause: it waits for machine_resume(). */
-	told = machine->told && (machine->state == MACHINE_RUNNING || event > VCPUS_PAUSE ||
-					event == VCPUS_POWER_OFF);
-	if (told) {
-		memcpy(text, machine->told_text, sizeof(text));
-		machine->told = false;
+	pending = machine->event_pending &&
+		  (machine->state == MACHINE_RUNNING || event > VCPUS_PAUSE ||
+			  event == VCPUS_POWER_OFF);
+	if (pending) {
+		memcpy(text, machine->event_text, sizeof(text));
+		machine->event_pending = false;
 	}
-	pthread_mutex_unlock(&machine->told_lock);
-	if (!told)
+	pthread_mutex_unlock(&machine->event_lock);
+	if (!pending)
 		return;
 
 	switch (event) {
@@ -212,174 +205,7 @@ static void take_told(struct loop_task *task)
 	}
 }
 
-/* --- one life of the VM, from system reset to system reset --- */
-
-static int build_irqs(struct machine *machine)
-{
-	int err = 0;
-
-	for (size_t i = 0; i < PLATFORM_FIXED && !err; i++)
-		err = irq_pin_connect(&machine->fixed[i].pin, &machine->vm);
-	for (size_t i = 0; i < machine->config->device_count && !err; i++)
-		err = irq_pin_connect(&machine->devices[i].pin, &machine->vm);
-	return err;
-}
-
-static int build_memory(struct machine *machine)
-{
-	const struct machine_config *config = machine->config;
-
-	machine->kvm_slots.vm_fd = machine->vm.fd;
-	for (size_t i = 0; i < config->memory_count; i++) {
-		struct memory_slot slot = {
-			.gpa = config->memory[i].gpa,
-			.size = config->memory[i].size,
-			.hva = machine->ram[i].hva,
-			.fd = machine->ram[i].fd,
-		};
-		int id = -1, err = slot_open(&machine->slots, &slot, &id);
-
-		if (err)
-			return err;
-	}
-	if (machine->stolen_time) {
-		struct memory_slot slot = {
-			.gpa = STOLEN_TIME_BASE,
-			.size = STOLEN_TIME_SIZE,
-			.hva = machine->stolen_time,
-			.fd = -1,
-		};
-		int id = -1, err = slot_open(&machine->slots, &slot, &id);
-
-		if (err)
-			return err;
-	}
-	for (size_t i = 0; i < config->device_count; i++)
-		if (machine->devices[i].window)
-			window_attach(machine->devices[i].window, &machine->slots);
-	return 0;
-}
-
-/* Kernel, initrd and a tree with fresh seeds, into memory that holds nothing yet. */
-static int load(struct machine *machine, struct errors *errors)
-{
-	struct guest_tree_input input = { 0 };
-	struct loader_result loaded;
-	void *tree;
-	size_t size;
-	int err = loader_load(machine->loader, &machine->mem, errors, &loaded);
-
-	if (err)
-		return err;
-	input.initrd_gpa = loaded.initrd_gpa;
-	input.initrd_size = loaded.initrd_size;
-	input.serial = identity_of(
-		machine->config->host_id, machine->options.name, "serial-number");
-	/* Whole, or nothing where a signal comes while the host gathers its first randomness. */
-	if (RETRY_EINTR(getrandom(input.kaslr_seed, sizeof(input.kaslr_seed), 0)) < 0 ||
-		RETRY_EINTR(getrandom(input.rng_seed, sizeof(input.rng_seed), 0)) < 0)
-		return -errno;
-	err = guest_tree_build(machine->config, &input, &tree, &size);
-	if (err) {
-		error_add(errors, machine->config->file, NULL, "the guest's tree: %s",
-			strerror(-err));
-		return err;
-	}
-	err = guestmem_write(&machine->mem, loaded.tree_gpa, tree, size);
-	if (!err)
-		err = vcpus_set_entry(machine->vcpus, loaded.entry_gpa, loaded.tree_gpa);
-	if (!err)
-		guest_tree_check_aliases(machine->config, tree, errors);
-	free(tree);
-	return err;
-}
-
-static int build_vm(struct machine *machine)
-{
-	const struct machine_config *config = machine->config;
-	unsigned first = config->cpu_count < GIC_REDIST_VCPUS ? (unsigned)config->cpu_count
-							      : GIC_REDIST_VCPUS;
-	const struct gic_layout gic = {
-		.version = config->gic_version,
-		.dist_gpa = GIC_DIST_BASE,
-		.cpu_gpa = GIC_CPU_BASE,
-		.redist = { { GIC_REDIST_BASE, first },
-			{ GIC_REDIST2_BASE, (unsigned)config->cpu_count - first } },
-		.its_gpa = config->its ? GIC_ITS_BASE : 0,
-		.nested = config->cpu_features & 1u << CPU_NESTED,
-		.interrupts = GIC_INTERRUPTS,
-	};
-	int err = 0;
-
-	if (machine->options.vm_fd)
-		vm_adopt(&machine->vm, machine->kvm_fd, machine->options.vm_fd);
-	else
-		err = vm_create(&machine->vm, machine->kvm_fd, config->ipa_bits_needed);
-	machine->options.vm_fd = 0;
-	if (!err)
-		err = gic_create(&machine->vm, &gic);
-	if (!err)
-		err = build_memory(machine);
-	if (!err)
-		err = vcpus_build(machine->vcpus, &machine->vm);
-	if (!err)
-		err = gic_init(&machine->vm);
-	if (!err)
-		err = vcpus_start_features(machine->vcpus);
-	if (!err)
-		err = build_irqs(machine);
-	if (!err)
-		err = registers_map(&machine->registers, &machine->vm, machine->limits.memslots);
-	if (!err)
-		err = vm_add_doorbells(&machine->vm, &machine->bus);
-	return err;
-}
-
-/* Everything of build() goes; memory is empty afterwards and all windows unplugged. */
-static int unbuild(struct machine *machine)
-{
-	const struct machine_config *config = machine->config;
-	int err, result = 0;
-
-	slots_forget(&machine->slots);
-	for (size_t i = 0; i < PLATFORM_FIXED; i++)
-		irq_pin_disconnect(&machine->fixed[i].pin);
-	for (size_t i = 0; i < config->device_count; i++)
-		irq_pin_disconnect(&machine->devices[i].pin);
-	vcpus_teardown(machine->vcpus);
-	vm_destroy(&machine->vm);
-	/* KVM has nothing to unmap any more; before, it would walk all shadow tables for each slot. */
-	for (size_t i = 0; i < config->device_count; i++) {
-		if (!machine->devices[i].window)
-			continue;
-		err = window_detach(machine->devices[i].window);
-		if (err)
-			result = err;
-	}
-	for (size_t i = 0; i < config->memory_count; i++) {
-		err = backing_empty_ram(&machine->ram[i]);
-		if (err)
-			result = err;
-	}
-	if (machine->stolen_time) {
-		err = addrspace_empty(machine->stolen_time, STOLEN_TIME_SIZE);
-		if (err)
-			result = err;
-	}
-	return result;
-}
-
-static int build(struct machine *machine, struct errors *errors)
-{
-	int err = build_vm(machine);
-
-	if (err)
-		error_add(errors, "/dev/kvm", NULL, "cannot make the virtual machine: %s",
-			strerror(-err));
-	else
-		err = load(machine, errors);
-	return err;
-}
+/* --- system reset --- */
 
 static void quiesce_device(struct machine *machine, struct machine_device *device)
 {
@@ -408,7 +234,7 @@ static void build_anew(struct machine *machine)
 	struct errors errors = { 0 };
 
 	loop_timer_cancel(&machine->build_later);
-	if (build(machine, &errors)) {
+	if (machine_build(machine, &errors)) {
 		fail_reset(machine, &errors);
 	} else if (machine->held) {
 		machine->state = MACHINE_PAUSED;
@@ -451,10 +277,10 @@ static void run_reset(struct loop_task *task)
 	notify(machine, MACHINE_RESET, machine->reset_reason);
 	park(machine);
 	loop_task_cancel(
-		machine->loop, &machine->told_task); /* of the life before; vCPUs are parked */
-	machine->told = machine->off_asked = machine->reset_asked = false;
+		machine->loop, &machine->event_task); /* of the life before; vCPUs are parked */
+	machine->event_pending = machine->off_asked = machine->reset_asked = false;
 	machine_for_each_device(machine, quiesce_device);
-	err = unbuild(machine);
+	err = machine_unbuild(machine);
 	machine_for_each_device(machine, reset_device);
 	if (err) {
 		error_add(&errors, "reset", NULL, "the host could not empty the guest's memory: %s",
@@ -495,7 +321,7 @@ static int create_all(struct machine *machine, struct errors *errors)
 			device->class->watchdog(device, on_bite, machine);
 	}
 	if (!err)
-		err = build(machine, errors);
+		err = machine_build(machine, errors);
 	return err;
 }
 
@@ -515,10 +341,10 @@ int machine_create(const struct machine_config *config, const struct machine_opt
 	machine->loop = loop;
 	machine->kvm_fd = machine->vm.fd = machine->vm.its_fd = machine->vm.gic_fd = -1;
 	machine->state = MACHINE_RESETTING;
-	machine->told_task = (struct loop_task){ .run = take_told, .name = "vCPUs" };
+	machine->event_task = (struct loop_task){ .run = take_event, .name = "vCPUs" };
 	machine->reset_task = (struct loop_task){ .run = run_reset, .name = "system reset" };
 	machine->build_later = (struct loop_timer){ .fired = build_later, .name = "system reset" };
-	pthread_mutex_init(&machine->told_lock, NULL);
+	pthread_mutex_init(&machine->event_lock, NULL);
 	err = create_all(machine, errors);
 	if (err) {
 		if (!errors_any(errors))
@@ -548,7 +374,7 @@ void machine_destroy(struct machine *machine)
 		slots_forget(&machine->slots);
 		vcpus_teardown(machine->vcpus);
 	}
-	loop_task_cancel(machine->loop, &machine->told_task);
+	loop_task_cancel(machine->loop, &machine->event_task);
 	loop_task_cancel(machine->loop, &machine->reset_task);
 	loop_timer_cancel(&machine->build_later);
 	vm_destroy(&machine->vm);
@@ -561,7 +387,7 @@ void machine_destroy(struct machine *machine)
 	machine_destroy_parts(machine);
 	if (machine->kvm_fd >= 0)
 		close(machine->kvm_fd);
-	pthread_mutex_destroy(&machine->told_lock);
+	pthread_mutex_destroy(&machine->event_lock);
 	free(machine->reason);
 	free(machine);
 }
@@ -597,20 +423,20 @@ void machine_pause(struct machine *machine)
 /* What vCPUs asked for as it was paused: none of them must run on from there. */
 static bool asked_meanwhile(struct machine *machine)
 {
-	bool told, off, reset;
+	bool pending, off, reset;
 
-	pthread_mutex_lock(&machine->told_lock);
-	told = machine->told;
+	pthread_mutex_lock(&machine->event_lock);
+	pending = machine->event_pending;
 	off = machine->off_asked;
 	reset = machine->reset_asked;
-	pthread_mutex_unlock(&machine->told_lock);
+	pthread_mutex_unlock(&machine->event_lock);
 	if (off)
 		end(machine, MACHINE_OFF, "guest-shutdown", NULL);
 	else if (reset && !machine->reset_posted)
 		machine_reset(machine, "guest-reset");
-	else if (told && !reset)
-		loop_post(machine->loop, &machine->told_task);
-	return told || off || reset;
+	else if (pending && !reset)
+		loop_post(machine->loop, &machine->event_task);
+	return pending || off || reset;
 }
 
 void machine_resume(struct machine *machine)

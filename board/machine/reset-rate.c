@@ -12,10 +12,10 @@ uint64_t reset_rate_wait_ms(struct reset_rate *rate)
 
 	rate->at_ms[rate->next] = now;
 	rate->next = (rate->next + 1) % RESETS_MAX;
-	if (waits && !rate->told)
+	if (waits && !rate->logged)
 		log_print(LOG_WARNING,
 			"the guest has reset its machine more than %d times in %d s: each reset waits a second now, as long as it goes on; quit or SIGTERM ends it",
 			RESETS_MAX, RESETS_WINDOW_MS / 1000);
-	rate->told = waits;
+	rate->logged = waits;
 	return waits ? RESET_PAUSE_MS : 0;
 }

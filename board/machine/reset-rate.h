@@ -17,10 +17,10 @@
 struct reset_rate {
 	uint64_t at_ms[RESETS_MAX]; /* of the last ones, the oldest at `next` */
 	unsigned next;
-	bool told; /* that it waits, in the log */
+	bool logged; /* that it waits */
 };
 
-/* A reset by the guest, now: how long it has to wait, 0 or RESET_PAUSE_MS. The first that waits is told. */
+/* A reset by the guest, now: how long it has to wait, 0 or RESET_PAUSE_MS. The first that waits is logged. */
 uint64_t reset_rate_wait_ms(struct reset_rate *rate);
 
 #endif

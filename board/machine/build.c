@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What each system reset makes anew: the KVM VM, its slots, the contents of memory, the guest's tree. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "board/boot/guest-tree.h"
+#include "board/boot/loader.h"
+#include "board/config/map.h"
+#include "board/host/identity.h"
+#include "board/machine/machine-internal.h"
+#include "board/text/errors.h"
+#include "hyp/base/util.h"
+#include "hyp/memory/addrspace.h"
+#include "hyp/memory/window.h"
+
+static int build_irqs(struct machine *machine)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < PLATFORM_FIXED && !err; i++)
+		err = irq_pin_connect(&machine->fixed[i].pin, &machine->vm);
+	for (size_t i = 0; i < machine->config->device_count && !err; i++)
+		err = irq_pin_connect(&machine->devices[i].pin, &machine->vm);
+	return err;
+}
+
+static int build_memory(struct machine *machine)
+{
+	const struct machine_config *config = machine->config;
+
+	machine->kvm_slots.vm_fd = machine->vm.fd;
+	for (size_t i = 0; i < config->memory_count; i++) {
+		struct memory_slot slot = {
+			.gpa = config->memory[i].gpa,
+			.size = config->memory[i].size,
+			.hva = machine->ram[i].hva,
+			.fd = machine->ram[i].fd,
+		};
+		int id = -1, err = slot_open(&machine->slots, &slot, &id);
+
+		if (err)
+			return err;
+	}
+	if (machine->stolen_time) {
+		struct memory_slot slot = {
+			.gpa = STOLEN_TIME_BASE,
+			.size = STOLEN_TIME_SIZE,
+			.hva = machine->stolen_time,
+			.fd = -1,
+		};
+		int id = -1, err = slot_open(&machine->slots, &slot, &id);
+
+		if (err)
+			return err;
+	}
+	for (size_t i = 0; i < config->device_count; i++)
+		if (machine->devices[i].window)
+			window_attach(machine->devices[i].window, &machine->slots);
+	return 0;
+}
+
+/* Kernel, initrd and a tree with fresh seeds, into memory that holds nothing yet. */
+static int load(struct machine *machine, struct errors *errors)
+{
+	struct guest_tree_input input = { 0 };
+	struct loader_result loaded;
+	void *tree;
+	size_t size;
+	int err = loader_load(machine->loader, &machine->mem, errors, &loaded);
+
+	if (err)
+		return err;
+	input.initrd_gpa = loaded.initrd_gpa;
+	input.initrd_size = loaded.initrd_size;
+	input.serial = identity_of(
+		machine->config->host_id, machine->options.name, "serial-number");
+	/* Whole, or nothing where a signal comes while the host gathers its first randomness. */
+	if (RETRY_EINTR(getrandom(input.kaslr_seed, sizeof(input.kaslr_seed), 0)) < 0 ||
+		RETRY_EINTR(getrandom(input.rng_seed, sizeof(input.rng_seed), 0)) < 0)
+		return -errno;
+	err = guest_tree_build(machine->config, &input, &tree, &size);
+	if (err) {
+		error_add(errors, machine->config->file, NULL, "the guest's tree: %s",
+			strerror(-err));
+		return err;
+	}
+	err = guestmem_write(&machine->mem, loaded.tree_gpa, tree, size);
+	if (!err)
+		err = vcpus_set_entry(machine->vcpus, loaded.entry_gpa, loaded.tree_gpa);
+	if (!err)
+		guest_tree_check_aliases(machine->config, tree, errors);
+	free(tree);
+	return err;
+}
+
+static int build_vm(struct machine *machine)
+{
+	const struct machine_config *config = machine->config;
+	unsigned first = config->cpu_count < GIC_REDIST_VCPUS ? (unsigned)config->cpu_count
+							      : GIC_REDIST_VCPUS;
+	const struct gic_layout gic = {
+		.version = config->gic_version,
+		.dist_gpa = GIC_DIST_BASE,
+		.cpu_gpa = GIC_CPU_BASE,
+		.redist = { { GIC_REDIST_BASE, first },
+			{ GIC_REDIST2_BASE, (unsigned)config->cpu_count - first } },
+		.its_gpa = config->its ? GIC_ITS_BASE : 0,
+		.nested = config->cpu_features & 1u << CPU_NESTED,
+		.interrupts = GIC_INTERRUPTS,
+	};
+	int err = 0;
+
+	if (machine->options.vm_fd)
+		vm_adopt(&machine->vm, machine->kvm_fd, machine->options.vm_fd);
+	else
+		err = vm_create(&machine->vm, machine->kvm_fd, config->ipa_bits_needed);
+	machine->options.vm_fd = 0;
+	if (!err)
+		err = gic_create(&machine->vm, &gic);
+	if (!err)
+		err = build_memory(machine);
+	if (!err)
+		err = vcpus_build(machine->vcpus, &machine->vm);
+	if (!err)
+		err = gic_init(&machine->vm);
+	if (!err)
+		err = vcpus_start_features(machine->vcpus);
+	if (!err)
+		err = build_irqs(machine);
+	if (!err)
+		err = registers_map(&machine->registers, &machine->vm, machine->limits.memslots);
+	if (!err)
+		err = vm_add_doorbells(&machine->vm, &machine->bus);
+	return err;
+}
+
+int machine_unbuild(struct machine *machine)
+{
+	const struct machine_config *config = machine->config;
+	int err, result = 0;
+
+	slots_forget(&machine->slots);
+	for (size_t i = 0; i < PLATFORM_FIXED; i++)
+		irq_pin_disconnect(&machine->fixed[i].pin);
+	for (size_t i = 0; i < config->device_count; i++)
+		irq_pin_disconnect(&machine->devices[i].pin);
+	vcpus_teardown(machine->vcpus);
+	vm_destroy(&machine->vm);
+	/* KVM has nothing to unmap any more; before, it would walk all shadow tables for each slot. */
+	for (size_t i = 0; i < config->device_count; i++) {
+		if (!machine->devices[i].window)
+			continue;
+		err = window_detach(machine->devices[i].window);
+		if (err)
+			result = err;
+	}
+	for (size_t i = 0; i < config->memory_count; i++) {
+		err = backing_empty_ram(&machine->ram[i]);
+		if (err)
+			result = err;
+	}
+	if (machine->stolen_time) {
+		err = addrspace_empty(machine->stolen_time, STOLEN_TIME_SIZE);
+		if (err)
+			result = err;
+	}
+	return result;
+}
+
+int machine_build(struct machine *machine, struct errors *errors)
+{
+	int err = build_vm(machine);
+
+	if (err)
+		error_add(errors, "/dev/kvm", NULL, "cannot make the virtual machine: %s",
+			strerror(-err));
+	else
+		err = load(machine, errors);
+	return err;
+}
