@@ -65,7 +65,7 @@ struct console {
 	char *out_name, *base;
 	int folder_fd;	     /* the folder that has it as `base`; -1: it is not rotated */
 	uint64_t size_bytes; /* size at which it is rotated; 0: never */
-	struct log_limit told;
+	struct log_limit warnings;
 	struct loop_timer again; /* armed: a write failed, and is retried when it fires */
 	struct loop_fd out_watch;
 	struct loop_task out_task;

@@ -65,7 +65,7 @@ uint64_t console_start(struct console *console)
 }
 
 /* How much of the ring somebody has yet to get, who is waited for. With the lock. */
-static uint64_t kept(const struct console *console)
+static uint64_t retained(const struct console *console)
 {
 	bool loses = console->gone || console->loses || (console->full && !console->stream);
 	uint64_t most = loses ? 0 : console->head - console->at;
@@ -86,8 +86,8 @@ static size_t console_write(struct chardev *chardev, const uint8_t *buf, size_t 
 	bool wanted;
 
 	pthread_mutex_lock(&console->lock);
-	if (CONSOLE_RING - kept(console) < n)
-		n = CONSOLE_RING - kept(console);
+	if (CONSOLE_RING - retained(console) < n)
+		n = CONSOLE_RING - retained(console);
 	for (size_t i = 0; i < n; i++)
 		console->ring[console->head++ % CONSOLE_RING] = buf[i];
 	if (console->gone)
@@ -168,7 +168,7 @@ void console_update(struct console *console)
 
 	pthread_mutex_lock(&console->lock);
 	connected = !console->gone || console->attached || console->in_len;
-	tell = console->refused && kept(console) <= CONSOLE_RING / 2;
+	tell = console->refused && retained(console) <= CONSOLE_RING / 2;
 	if (tell)
 		console->refused = false;
 	pthread_mutex_unlock(&console->lock);

@@ -26,7 +26,7 @@ int console_file_init(struct console *console, const struct console_spec *spec)
 	struct stat st;
 
 	console->out_file = true;
-	console->told.burst = 4;
+	console->warnings.burst = 4;
 	console->out_name = strdup(spec->path.name ? spec->path.name : "standard output");
 	if (!console->out_name)
 		return -ENOMEM;
@@ -103,7 +103,7 @@ static ssize_t room(struct console *console, size_t len)
 static void cannot(struct console *console, int err)
 {
 	if (!console->full)
-		log_limited(&console->told, LOG_WARNING,
+		log_limited(&console->warnings, LOG_WARNING,
 			"%s cannot be written: %s; it goes on when it can be, and until then %s",
 			console->out_name, strerror(err),
 			console->stream ? "the guest waits"
@@ -123,7 +123,7 @@ static void can_again(struct console *console)
 	lost = console->lost_bytes;
 	console->lost_bytes = 0;
 	pthread_mutex_unlock(&console->lock);
-	log_limited(&console->told, LOG_WARNING,
+	log_limited(&console->warnings, LOG_WARNING,
 		"%s can be written again; %" PRIu64 " bytes were lost", console->out_name, lost);
 }
 

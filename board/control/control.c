@@ -51,13 +51,13 @@ struct client {
 	size_t out_start, out_end, out_capacity;
 };
 
-/* A device of which is told: at once, then at most once in EVENT_MS, the last state always. */
+/* A device whose changes are reported: at once, then at most once in EVENT_MS, the last state always. */
 struct device_watch {
 	struct control *control;
 	struct device *device;
-	struct loop_timer timer; /* armed: told less than EVENT_MS ago */
-	bool changed;		 /* since it was told */
-	unsigned told;		 /* ports that are open, bits */
+	struct loop_timer timer; /* armed: reported less than EVENT_MS ago */
+	bool changed;		 /* since it was reported */
+	unsigned reported;	 /* ports that are open, bits */
 };
 
 struct control {
@@ -361,9 +361,9 @@ static void tell_left(struct device_watch *watch)
 static void tell_ports(struct device_watch *watch)
 {
 	const struct device_ports *ports = watch->device->class->ports;
-	unsigned open = ports->open(watch->device), changed = open ^ watch->told;
+	unsigned open = ports->open(watch->device), changed = open ^ watch->reported;
 
-	watch->told = open;
+	watch->reported = open;
 	for (unsigned i = 0; is_heard(watch->control) && changed >> i; i++)
 		if (changed >> i & 1)
 			control_event(watch->control, watch->device->class->event.name,
@@ -425,7 +425,7 @@ static void watch_device(struct control *control, struct device *device)
 	device_watch(device, device_changes, watch);
 }
 
-static void strayed(void *opaque, const struct stray *latest, uint64_t news)
+static void strayed(void *opaque, const struct stray *latest, uint64_t count)
 {
 	struct control *control = opaque;
 	enum stray_policy policy = machine_strays(control->scope.machine)->policy;
@@ -437,7 +437,7 @@ static void strayed(void *opaque, const struct stray *latest, uint64_t news)
 			"address", (json_int_t)latest->gpa, "access",
 			stray_kind_names[latest->kind], "place", stray_where_names[latest->where],
 			"window", latest->window, "device", latest->device, "policy",
-			stray_policy_names[policy], "count", (json_int_t)news));
+			stray_policy_names[policy], "count", (json_int_t)count));
 }
 
 /* Each that waits for the map is answered. */

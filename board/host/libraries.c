@@ -15,7 +15,7 @@
 
 struct library {
 	const char *file, *use;
-	struct log_limit told;
+	struct log_limit messages;
 	void *handle;
 };
 
@@ -31,7 +31,7 @@ static void *load(struct library *library)
 	if (!library->handle) {
 		library->handle = dlopen(library->file, RTLD_NOW | RTLD_LOCAL);
 		if (!library->handle)
-			log_limited(&library->told, LOG_ERROR,
+			log_limited(&library->messages, LOG_ERROR,
 				"%s needs %s, which cannot be loaded: %s", library->use,
 				library->file, dlerror());
 	}
@@ -62,8 +62,8 @@ static void *find(struct library *library, const char *name, void **at)
 #define FUNCTION(library, type, name, parameters, arguments, failed)                               \
 	type name parameters                                                                       \
 	{                                                                                          \
-		static void *kept;                                                                 \
-		type(*call) parameters = (type(*) parameters)find(library, #name, &kept);          \
+		static void *found;                                                                \
+		type(*call) parameters = (type(*) parameters)find(library, #name, &found);         \
                                                                                                    \
 		return call ? call arguments : (failed);                                           \
 	}
@@ -101,8 +101,8 @@ FUNCTION(
 /* What there is to delete the library made. */
 void json_delete(json_t *json)
 {
-	static void *kept;
-	void (*call)(json_t * json) = (void (*)(json_t *))find(&jansson, "json_delete", &kept);
+	static void *found;
+	void (*call)(json_t * json) = (void (*)(json_t *))find(&jansson, "json_delete", &found);
 
 	if (call)
 		call(json);

@@ -48,7 +48,7 @@ struct passt {
 	pid_t pid;
 	bool listening; /* a frame is waited for */
 	bool broken;	/* what came is no frame: nothing more is read */
-	bool told;	/* that it runs again */
+	bool logged;	/* that it runs again */
 	unsigned ends;	/* since it last ran for long */
 	uint64_t started_ms;
 	uint32_t in_len, out_at, out_len;
@@ -110,7 +110,7 @@ static void has_ended(struct passt *passt)
 	status = end(passt->watch.fd, passt->pid);
 	if (loop_now_ms() - passt->started_ms >= STEADY_MS) {
 		passt->ends = 0;
-		passt->told = false;
+		passt->logged = false;
 	}
 	if (!passt->ends++)
 		log_print(LOG_WARNING,
@@ -172,9 +172,9 @@ static void start_again(struct loop_timer *timer)
 		return;
 	}
 	watch(passt);
-	if (!passt->told)
+	if (!passt->logged)
 		log_print(LOG_INFO, "%s: passt runs again: the cable is in", passt->id);
-	passt->told = true;
+	passt->logged = true;
 	passt->netdev.client->found(passt->netdev.client);
 }
 

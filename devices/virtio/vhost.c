@@ -219,7 +219,7 @@ void vhost_stop(struct vhost *vhost, unsigned ring)
 	CHECK(!vhost_ioctl(vhost, VHOST_GET_VRING_BASE, &base));
 	/* All that it took it has given back, and told. */
 	queue = ring_queue(vhost, ring);
-	queue->next_avail = queue->next_used = queue->told_used = (uint16_t)base.num;
+	queue->next_avail = queue->next_used = queue->notified_used = (uint16_t)base.num;
 }
 
 /* The worker has met something that is no ring, or is not in its table; it would try again with each kick. */

@@ -66,7 +66,7 @@ struct virtio_balloon {
 	struct step steps[STATISTICS]; /* of chains of INFLATE and DEFLATE that were put back */
 	struct balloon_statistics statistics;
 	struct loop_timer interval;
-	uint32_t told; /* of config.actual, to the watcher */
+	uint32_t reported; /* of config.actual, to the watcher */
 };
 
 static struct virtio_balloon *from_device(struct device *device)
@@ -90,10 +90,10 @@ static int compare(const void *a, const void *b)
 /* What queue `index` is for, as this driver counts. */
 static unsigned kind_of(const struct virtio_balloon *balloon, unsigned index)
 {
-	bool told = balloon->virtio.state.driver_features &
-		    VIRTIO_FEATURE(VIRTIO_BALLOON_F_STATS_VQ);
+	bool has_statistics = balloon->virtio.state.driver_features &
+			      VIRTIO_FEATURE(VIRTIO_BALLOON_F_STATS_VQ);
 
-	return index < STATISTICS || (index == STATISTICS && told) ? index : REPORTING;
+	return index < STATISTICS || (index == STATISTICS && has_statistics) ? index : REPORTING;
 }
 
 /* The next run: one call, and whole pages of a host with larger ones. */
@@ -251,9 +251,9 @@ static void tell(struct virtio_balloon *balloon)
 {
 	uint32_t actual = __atomic_load_n(&balloon->state.config.actual, __ATOMIC_RELAXED);
 
-	if (actual == balloon->told)
+	if (actual == balloon->reported)
 		return;
-	balloon->told = actual;
+	balloon->reported = actual;
 	device_changed(&balloon->virtio.base);
 }
 

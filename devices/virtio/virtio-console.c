@@ -29,15 +29,15 @@ _Static_assert(QUEUES(DEVICE_PORTS_MAX) <= VIRTIO_QUEUES_MAX, "queues for all po
 #define PIECE_BYTES 4096
 #define TURN_BYTES  (64 * KiB) /* that a port sends in one turn of the loop */
 
-/* What the driver has yet to be told of a port, in this order (5.3.6.2). */
-enum { NEWS_ADD, NEWS_TERMINAL, NEWS_SIZE, NEWS_NAME, NEWS_OPEN, NEWS };
-#define BIT(news) (1u << (news))
+/* The messages to the driver of a port that may be pending, in this order (5.3.6.2). */
+enum { MESSAGE_ADD, MESSAGE_TERMINAL, MESSAGE_SIZE, MESSAGE_NAME, MESSAGE_OPEN, MESSAGES };
+#define BIT(kind) (1u << (kind))
 
 struct port_state {
-	uint32_t news; /* bits */
-	uint32_t sent; /* bytes of the first chain that waits */
-	bool ready;    /* the driver has it */
-	bool open;     /* in the guest */
+	uint32_t pending; /* messages, bits */
+	uint32_t sent;	  /* bytes of the first chain that waits */
+	bool ready;	  /* the driver has it */
+	bool open;	  /* in the guest */
 	uint8_t hole[2];
 };
 
@@ -61,7 +61,7 @@ struct virtio_console {
 	bool has_terminal;
 	unsigned port_count;
 	struct port ports[DEVICE_PORTS_MAX];
-	unsigned told_open; /* to the watcher, bits */
+	unsigned reported_open; /* to the watcher, bits */
 };
 
 static struct virtio_console *from_device(struct device *device)
@@ -121,62 +121,63 @@ static void tell(struct virtio_console *console)
 {
 	unsigned open = virtio_console_open_ports(&console->virtio.base);
 
-	if (open == console->told_open)
+	if (open == console->reported_open)
 		return;
-	console->told_open = open;
+	console->reported_open = open;
 	device_changed(&console->virtio.base);
 }
 
 /* ---- Control messages (5.3.6.2) ---- */
 
 /* Returns how many bytes were written. */
-static uint32_t write_news(const struct port *port, unsigned news, const struct virtq_chain *chain)
+static uint32_t write_message(
+	const struct port *port, unsigned kind, const struct virtq_chain *chain)
 {
-	static const uint16_t events[NEWS] = {
-		[NEWS_ADD] = VIRTIO_CONSOLE_PORT_ADD,
-		[NEWS_TERMINAL] = VIRTIO_CONSOLE_CONSOLE_PORT,
-		[NEWS_SIZE] = VIRTIO_CONSOLE_RESIZE,
-		[NEWS_NAME] = VIRTIO_CONSOLE_PORT_NAME,
-		[NEWS_OPEN] = VIRTIO_CONSOLE_PORT_OPEN,
+	static const uint16_t events[MESSAGES] = {
+		[MESSAGE_ADD] = VIRTIO_CONSOLE_PORT_ADD,
+		[MESSAGE_TERMINAL] = VIRTIO_CONSOLE_CONSOLE_PORT,
+		[MESSAGE_SIZE] = VIRTIO_CONSOLE_RESIZE,
+		[MESSAGE_NAME] = VIRTIO_CONSOLE_PORT_NAME,
+		[MESSAGE_OPEN] = VIRTIO_CONSOLE_PORT_OPEN,
 	};
 	const struct virtio_console_control control = {
 		.id = index_of(port),
-		.event = events[news],
-		.value = news == NEWS_OPEN ? port->chardev->connected : 1,
+		.event = events[kind],
+		.value = kind == MESSAGE_OPEN ? port->chardev->connected : 1,
 	};
 	uint8_t message[sizeof(control) + PORT_NAME_MAX + 1] = { 0 };
 	size_t len = sizeof(control);
 
 	memcpy(message, &control, sizeof(control));
-	if (news == NEWS_SIZE) {
+	if (kind == MESSAGE_SIZE) {
 		/* 5.3.6.2: columns, then rows. Linux had them the other way round before 6.15 and its fixes. */
 		memcpy(message + len, &port->console->state.config.cols, sizeof(uint16_t));
 		memcpy(message + len + sizeof(uint16_t), &port->console->state.config.rows,
 			sizeof(uint16_t));
 		len += 2 * sizeof(uint16_t);
-	} else if (news == NEWS_NAME) {
+	} else if (kind == MESSAGE_NAME) {
 		memcpy(message + len, port->name, strlen(port->name));
 		len += strlen(port->name) + 1;
 	}
 	return virtq_chain_write(chain, port->console->virtio.env->mem, message, len) ? 0 : len;
 }
 
-/* As many as the driver has buffers for. What has changed twice meanwhile is told once, as it is then. */
-static void send_news(struct virtio_console *console)
+/* As many as the driver has buffers for. What has changed twice is one message, with what is true when it is written. */
+static void send_messages(struct virtio_console *console)
 {
 	struct virtio_device *virtio = &console->virtio;
 	struct virtq_chain chain;
 
 	for (struct port *port = console->ports; port < console->ports + console->port_count;
 		port++)
-		for (unsigned news = 0; news < NEWS; news++) {
-			if (!(port->state->news & BIT(news)))
+		for (unsigned kind = 0; kind < MESSAGES; kind++) {
+			if (!(port->state->pending & BIT(kind)))
 				continue;
 			if (!virtio_pop(virtio, CONTROL_TO_GUEST, &chain))
 				goto out;
 			virtio_push(virtio, CONTROL_TO_GUEST, chain.head,
-				write_news(port, news, &chain));
-			port->state->news &= ~BIT(news);
+				write_message(port, kind, &chain));
+			port->state->pending &= ~BIT(kind);
 		}
 out:
 	virtio_interrupt(virtio, CONTROL_TO_GUEST);
@@ -189,16 +190,16 @@ static void take_control(
 
 	if (control->event == VIRTIO_CONSOLE_DEVICE_READY) {
 		for (unsigned i = 0; i < console->port_count && control->value; i++)
-			console->state.ports[i].news = BIT(NEWS_ADD);
+			console->state.ports[i].pending = BIT(MESSAGE_ADD);
 	} else if (port && control->event == VIRTIO_CONSOLE_PORT_READY) {
 		port->state->ready = control->value;
-		port->state->news = port->state->ready ? BIT(NEWS_NAME) : 0;
+		port->state->pending = port->state->ready ? BIT(MESSAGE_NAME) : 0;
 		if (port->state->ready && is_terminal(port))
-			port->state->news |= BIT(NEWS_TERMINAL);
+			port->state->pending |= BIT(MESSAGE_TERMINAL);
 		if (port->state->ready && has_size(port) && console->state.config.cols)
-			port->state->news |= BIT(NEWS_SIZE);
+			port->state->pending |= BIT(MESSAGE_SIZE);
 		if (port->state->ready && port->chardev->connected)
-			port->state->news |= BIT(NEWS_OPEN);
+			port->state->pending |= BIT(MESSAGE_OPEN);
 	} else if (port && control->event == VIRTIO_CONSOLE_PORT_OPEN) {
 		port->state->open = control->value;
 	} else {
@@ -221,7 +222,7 @@ static void serve_control(struct virtio_console *console)
 		virtio_push(virtio, CONTROL_FROM_GUEST, chain.head, 0);
 	}
 	virtio_interrupt(virtio, CONTROL_FROM_GUEST);
-	send_news(console);
+	send_messages(console);
 }
 
 static void connected(struct chardev_client *client)
@@ -231,9 +232,9 @@ static void connected(struct chardev_client *client)
 
 	pthread_mutex_lock(&virtio->base.lock);
 	if (port->state->ready) {
-		port->state->news |= BIT(NEWS_OPEN);
+		port->state->pending |= BIT(MESSAGE_OPEN);
 		virtio_begin_turn(virtio);
-		send_news(port->console);
+		send_messages(port->console);
 	}
 	pthread_mutex_unlock(&virtio->base.lock);
 }
@@ -329,7 +330,7 @@ static void serve(struct virtio_device *virtio, unsigned queue)
 
 	pthread_mutex_lock(&virtio->base.lock);
 	if (queue == CONTROL_TO_GUEST)
-		send_news(console);
+		send_messages(console);
 	else if (queue == CONTROL_FROM_GUEST)
 		serve_control(console);
 	else if (queue & 1)
@@ -372,9 +373,9 @@ bool virtio_console_set_size(
 		config->rows = rows;
 		virtio_config_changed(&console->virtio);
 		if (port->state->ready && has_size(port)) {
-			port->state->news |= BIT(NEWS_SIZE);
+			port->state->pending |= BIT(MESSAGE_SIZE);
 			virtio_begin_turn(&console->virtio);
-			send_news(console);
+			send_messages(console);
 		}
 	}
 	pthread_mutex_unlock(&device->lock);
@@ -462,7 +463,7 @@ static void put_state(struct device *device)
 
 	for (unsigned i = 0; i < console->port_count; i++)
 		if (console->state.ports[i].ready)
-			console->state.ports[i].news |= BIT(NEWS_OPEN);
+			console->state.ports[i].pending |= BIT(MESSAGE_OPEN);
 }
 
 #define STATE(member) STATE_ONE(struct virtio_console, state.config.member)
@@ -473,7 +474,7 @@ static const struct state_field state_fields[] = {
 	{ "rows", STATE(rows) },
 	{ "ports", STATE(max_nr_ports), .fixed = true },
 	{ STATE_HOLE(struct virtio_console, state.config.emerg_wr) },
-	{ "port-news", PORTS(news), .max = BIT(NEWS) - 1 },
+	{ "port-pending", PORTS(pending), .max = BIT(MESSAGES) - 1 },
 	{ "port-sent", PORTS(sent) },
 	{ "port-ready", PORTS(ready) },
 	{ "port-open", PORTS(open) },

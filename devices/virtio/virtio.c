@@ -475,7 +475,7 @@ static const struct state_field fields[] = {
 	{ "queue-size", QUEUES(size) },
 	{ "queue-next-avail", QUEUES(next_avail) },
 	{ "queue-next-used", QUEUES(next_used) },
-	{ "queue-told-used", QUEUES(told_used) },
+	{ "queue-notified-used", QUEUES(notified_used) },
 	{ "queue-ready", QUEUES(ready) },
 	{ "queue-event-idx", QUEUES(event_idx) },
 	{ "queue-indirect", QUEUES(indirect) },

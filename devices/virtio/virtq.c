@@ -92,7 +92,7 @@ int virtq_start(struct virtq *queue, uint32_t size_max, uint64_t features)
 {
 	if (!is_laid_out(queue, size_max))
 		return -EINVAL;
-	queue->next_avail = queue->next_used = queue->told_used = 0;
+	queue->next_avail = queue->next_used = queue->notified_used = 0;
 	queue->event_idx = has(features, VIRTIO_RING_F_EVENT_IDX);
 	queue->indirect = has(features, VIRTIO_RING_F_INDIRECT_DESC);
 	queue->ready = true;
@@ -285,12 +285,12 @@ int virtq_drop(struct virtq *queue, const struct guestmem *mem)
 
 int virtq_wants_interrupt(struct virtq *queue, const struct guestmem *mem)
 {
-	uint16_t told = queue->told_used, value;
+	uint16_t notified = queue->notified_used, value;
 	int err;
 
-	if (told == queue->next_used)
+	if (notified == queue->next_used)
 		return 0;
-	queue->told_used = queue->next_used;
+	queue->notified_used = queue->next_used;
 	/* The used idx must be out before we look whether the driver waits for it (2.7.8.2). */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	err = load_u16(mem,
@@ -299,7 +299,7 @@ int virtq_wants_interrupt(struct virtq *queue, const struct guestmem *mem)
 		return err;
 	if (!queue->event_idx)
 		return !(value & VRING_AVAIL_F_NO_INTERRUPT);
-	return vring_need_event(value, queue->next_used, told);
+	return vring_need_event(value, queue->next_used, notified);
 }
 
 int virtq_chain_read_at(const struct virtq_chain *chain, const struct guestmem *mem, uint32_t at,

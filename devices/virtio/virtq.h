@@ -24,10 +24,10 @@ struct guestmem;
 /* Plain data: the whole state of a queue. */
 struct virtq {
 	uint64_t desc_gpa, avail_gpa, used_gpa;
-	uint32_t size;	     /* descriptors, a power of two while ready */
-	uint16_t next_avail; /* the available ring's next entry to take */
-	uint16_t next_used;  /* what the used ring's idx is */
-	uint16_t told_used;  /* next_used when an interrupt was last decided on */
+	uint32_t size;		/* descriptors, a power of two while ready */
+	uint16_t next_avail;	/* the available ring's next entry to take */
+	uint16_t next_used;	/* what the used ring's idx is */
+	uint16_t notified_used; /* next_used when an interrupt was last decided on */
 	bool ready;
 	bool event_idx, indirect; /* negotiated */
 	uint8_t hole[3];

@@ -13,7 +13,7 @@
 
 struct open_slot {
 	struct memory_slot slot;
-	unsigned told;	      /* the first so many listeners have it */
+	unsigned notified;	      /* the first so many listeners have it */
 	unsigned next_plus_1; /* of a free id: the one given back before it */
 };
 
@@ -123,20 +123,20 @@ static void give_id_back(struct slots *slots, unsigned id)
 
 bool slot_is_whole(const struct slots *slots, unsigned id)
 {
-	return slots->slot[id].told == slots->listener_count;
+	return slots->slot[id].notified == slots->listener_count;
 }
 
 int slot_close(struct slots *slots, unsigned id)
 {
 	struct open_slot *slot = &slots->slot[id];
 
-	while (slot->told) {
-		struct listener *last = slots->listeners[slot->told - 1];
+	while (slot->notified) {
+		struct listener *last = slots->listeners[slot->notified - 1];
 		int err = last->ops->close(last, &slot->slot);
 
 		if (err < 0)
 			return err;
-		slot->told--;
+		slot->notified--;
 	}
 	give_id_back(slots, id);
 	return 0;
@@ -158,8 +158,8 @@ int slot_open(struct slots *slots, const struct memory_slot *slot, int *id)
 		slots->slot[*id].slot.id = (unsigned)*id;
 	}
 	opened = &slots->slot[*id];
-	while (opened->told < slots->listener_count) {
-		struct listener *next = slots->listeners[opened->told];
+	while (opened->notified < slots->listener_count) {
+		struct listener *next = slots->listeners[opened->notified];
 		int err = next->ops->open(next, &opened->slot);
 
 		if (err < 0) {
@@ -167,7 +167,7 @@ int slot_open(struct slots *slots, const struct memory_slot *slot, int *id)
 				*id = -1;
 			return err;
 		}
-		opened->told++;
+		opened->notified++;
 	}
 	return 0;
 }

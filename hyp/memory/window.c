@@ -292,7 +292,7 @@ static const char no_mappings[] = "the host maps no more memory (vm.max_map_coun
 static const char no_slots[] = "KVM or another user of guest memory takes no more slots";
 
 /*
- * With the lock. NULL, or why not, with everything as it was. Where changes are dear and all slots
+ * With the lock. NULL, or why not, with everything as it was. Where changes are expensive and all slots
  * are closed yet, the blocks become writable first: of closed slots KVM hears nothing.
  */
 static const char *plug(struct window *window, uint64_t offset, uint64_t size)
@@ -388,7 +388,7 @@ static bool is_inside(const struct window *window, uint64_t offset, uint64_t siz
 	       is_plugged(window, after);
 }
 
-/* What is taken in this turn; the rest in those that follow. Where changes are dear, all of it is one. */
+/* What is taken in this turn; the rest in those that follow. Where changes are expensive, all of it is one. */
 static uint64_t in_this_turn(const struct window *window, uint64_t size)
 {
 	bool turns = window->ended && !window->config.expensive_unmaps;
@@ -484,7 +484,7 @@ static int tell_all(struct window *window, uint64_t end, bool plugged, bool back
 /*
  * Protects all that is plugged, and not the zeros between, whose page tables go in steps when the slots
  * close. -errno: none of it. What a later run is refused goes with the whole window in one call, or is
- * asked for until the host complies. Where changes are dear the slots close first, and it goes in one.
+ * asked for until the host complies. Where changes are expensive the slots close first, and it goes in one.
  */
 static int protect_all(struct window *window)
 {

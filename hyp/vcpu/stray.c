@@ -58,10 +58,10 @@ static void tell(struct strays *strays)
 	uint64_t total = strays_total(strays);
 	struct stray latest;
 
-	if (total == strays->told) {
+	if (total == strays->reported) {
 		atomic_store(&strays->awake, false);
 		total = strays_total(strays); /* one that came before it was seen asleep */
-		if (total == strays->told)
+		if (total == strays->reported)
 			return;
 		atomic_store(&strays->awake, true);
 	}
@@ -70,8 +70,8 @@ static void tell(struct strays *strays)
 	pthread_mutex_unlock(&strays->lock);
 	loop_timer_arm(strays->loop, &strays->timer, TELL_MS);
 	if (strays->watch)
-		strays->watch(strays->opaque, &latest, total - strays->told);
-	strays->told = total;
+		strays->watch(strays->opaque, &latest, total - strays->reported);
+	strays->reported = total;
 }
 
 static void run_task(struct loop_task *task)
@@ -129,7 +129,7 @@ void strays_add(struct strays *strays, const struct stray *stray)
 }
 
 void strays_watch(struct strays *strays,
-	void (*watch)(void *opaque, const struct stray *latest, uint64_t news), void *opaque)
+	void (*watch)(void *opaque, const struct stray *latest, uint64_t count), void *opaque)
 {
 	strays->watch = watch;
 	strays->opaque = opaque;

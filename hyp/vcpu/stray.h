@@ -60,8 +60,8 @@ struct strays {
 	pthread_mutex_t lock; /* latest */
 	struct stray latest;
 	atomic_bool awake; /* a task is posted: a storm of strays posts one a second */
-	uint64_t told;	   /* how many have been reported to the watcher */
-	void (*watch)(void *opaque, const struct stray *latest, uint64_t news);
+	uint64_t reported; /* how many have been reported to the watcher */
+	void (*watch)(void *opaque, const struct stray *latest, uint64_t count);
 	void *opaque;
 };
 
@@ -80,6 +80,6 @@ uint64_t strays_total(const struct strays *strays);
  * latest one and how many there were since the last call. One watcher; NULL ends it.
  */
 void strays_watch(struct strays *strays,
-	void (*watch)(void *opaque, const struct stray *latest, uint64_t news), void *opaque);
+	void (*watch)(void *opaque, const struct stray *latest, uint64_t count), void *opaque);
 
 #endif

@@ -333,7 +333,7 @@ static size_t fill(uint8_t *to)
 /* What a put device makes of these itself: from what is on its lines, and from the host's ends. */
 static bool is_settled(const struct state_field *field)
 {
-	return !strcmp(field->name, "ris") || !strcmp(field->name, "port-news") ||
+	return !strcmp(field->name, "ris") || !strcmp(field->name, "port-pending") ||
 	       (device->class == &pl061_class &&
 		       (!strcmp(field->name, "seen") || !strcmp(field->name, "edges")));
 }
@@ -714,7 +714,7 @@ static void values_out_of_bounds(void **unused)
 		{ &virtio_balloon_class, "again-left-ms", 60001 },
 		{ &virtio_balloon_class, "interval-sec", VIRTIO_BALLOON_INTERVAL_MAX + 1 },
 		{ &virtio_blk_class, "disk-bytes", FAKE_DISK_BYTES - 512 },
-		{ &virtio_console_class, "port-news", 1 << 5 },
+		{ &virtio_console_class, "port-pending", 1 << 5 },
 		{ &virtio_console_class, "ports", PORT_COUNT + 1 },
 		{ &virtio_mem_class, "block-size", BLOCK / 2 },
 		{ &virtio_mem_class, "node", 1 },
@@ -995,9 +995,9 @@ static void ports_are_told_again(void **unused)
 	set_value(record_of(records, "port-ready"), 1, 1);
 	set_value(record_of(records, "port-ready"), 5, 1); /* which it has not */
 	assert_int_equal(device_put_state(device, records, sound_bytes), 0);
-	assert_int_equal(get("port-news", 0), 0);
-	assert_int_not_equal(get("port-news", 1), 0);
-	assert_int_equal(get("port-news", 5), 0);
+	assert_int_equal(get("port-pending", 0), 0);
+	assert_int_not_equal(get("port-pending", 1), 0);
+	assert_int_equal(get("port-pending", 5), 0);
 	end();
 }
 

@@ -157,7 +157,7 @@ static void started_again(void **unused)
 	assert_int_equal(virtq_start(&queue, SIZE, IDX_ONLY), 0);
 	assert_true(queue.event_idx);
 	assert_false(queue.indirect);
-	assert_int_equal(queue.told_used, 0);
+	assert_int_equal(queue.notified_used, 0);
 }
 
 int main(void)

@@ -395,7 +395,7 @@ static void event_index(void **unused)
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
-		queue.told_used = cases[i].told;
+		queue.notified_used = cases[i].told;
 		queue.next_used = cases[i].used;
 		*driver_used_event(&driver) = cases[i].event;
 		assert_int_equal(virtq_wants_interrupt(&queue, &driver.mem), cases[i].wanted);
