@@ -5,34 +5,20 @@
  */
 #include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <time.h>
 
 #include "board/cli/client-command.h"
 #include "board/cli/client.h"
 #include "board/cli/commandline.h"
+#include "board/cli/follow.h"
 #include "board/text/columns.h"
 #include "board/text/errors.h"
+#include "board/text/exit-codes.h"
 #include "board/text/size.h"
-#include "hyp/base/loop.h"
 #include "hyp/base/util.h"
 
 #define STALL_SEC  30
-#define QUIET_MS   1000
 #define NEAR_BYTES (64 * KiB) /* the largest page of a guest: it inflates by whole ones */
-
-static const char usage[] =
-	"Usage: sluice balloon NAME [SIZE]\n"
-	"       sluice balloon --control PATH [SIZE]\n"
-	"\n"
-	"Without SIZE, shows how much memory the guest of a running machine has, how much its\n"
-	"balloon leaves it, what of the rest went back to the host, and what the guest says of\n"
-	"its memory. With it, asks the balloon to leave the guest that much, and waits until\n"
-	"it does; the request stands. SIZE is " SIZE_FORMS ".\n"
-	"\n"
-	"  --timeout SEC   give up waiting when nothing has moved for so long (30); 0: do not wait\n"
-	"  --control PATH  the machine's control socket\n"
-	"  -h, --help      this text\n";
 
 struct balloon {
 	uint64_t memory, requested, actual, given;
@@ -55,14 +41,6 @@ static int query(struct client *client, struct errors *errors, struct balloon *r
 		json_string_value(json_object_get(answer, "x-sluice-id")));
 	json_decref(answer);
 	return 0;
-}
-
-static bool is_there(const struct balloon *balloon)
-{
-	uint64_t least = balloon->actual < balloon->requested ? balloon->actual
-							      : balloon->requested;
-
-	return balloon->actual + balloon->requested - 2 * least < NEAR_BYTES;
 }
 
 /* What the guest says of its memory, if it did. */
@@ -111,73 +89,74 @@ static int show(struct client *client, struct errors *errors)
 	return 0;
 }
 
-static int set(struct client *client, const char *name, uint64_t bytes, unsigned stall_sec,
-	struct errors *errors)
+static int query_left(struct follow *follow, struct client *client, uint64_t *ret_has,
+	uint64_t *ret_requested, struct errors *errors)
 {
-	uint64_t start = loop_now_ms(), moved = start, before;
-	char sizes[2][SIZE_TEXT];
-	struct balloon balloon;
-	json_t *answer;
+	struct balloon balloon = { 0 };
+	int err = query(client, errors, &balloon);
 
-	if (query(client, errors, &balloon))
-		return 1;
-	before = balloon.actual;
-	answer = client_call(
-		client, "balloon", json_pack("{s:I}", "value", (json_int_t)bytes), errors);
-	json_decref(answer);
-	for (uint64_t last = before; answer; last = balloon.actual) {
-		uint64_t now = loop_now_ms();
-
-		if (query(client, errors, &balloon))
-			return 1;
-		if (balloon.actual != last)
-			moved = now;
-		if (is_there(&balloon) || !stall_sec) {
-			printf("%s left to the guest (%s before), %" PRIu64 ".%" PRIu64 " s\n",
-				size_print(sizes[0], balloon.actual), size_print(sizes[1], before),
-				(now - start) / 1000, (now - start) / 100 % 10);
-			return 0;
-		}
-		if (now - moved >= stall_sec * UINT64_C(1000)) {
-			error_add(errors, name, NULL,
-				"nothing moved for %u s: %s left, %s requested. The request stands. The guest may need that memory, or have no virtio_balloon driver",
-				stall_sec, size_print(sizes[0], balloon.actual),
-				size_print(sizes[1], balloon.requested));
-			return 1;
-		}
-		if (client_wait(client, QUIET_MS) < 0) {
-			error_add(errors, name, NULL, "the machine ended");
-			return 1;
-		}
-	}
-	return 1;
+	(void)follow;
+	*ret_has = balloon.actual;
+	*ret_requested = balloon.requested;
+	return err;
 }
 
-static int run(
-	const struct client_target *target, const struct client_size *size, struct errors *errors)
+static void explain_stall(
+	struct follow *follow, struct client *client, uint64_t has, struct errors *errors)
 {
-	struct client *client;
-	uint64_t bytes = 0;
-	int result;
+	char sizes[2][SIZE_TEXT];
 
-	if (target->node) {
-		error_add(errors, target->path, target->node,
-			"a machine is meant, which has one balloon: leave out /%s", target->node);
-		return 1;
-	}
-	if (size->text && size_parse(size->text, &bytes)) {
-		error_add(errors, size->text, NULL, "is no size: " SIZE_FORMS);
-		return 2;
-	}
-	if (client_open(target->path, errors, &client))
-		return 1;
-	result = size->text ? set(client, target->path, bytes, size->stall_sec, errors)
-			    : show(client, errors);
-	client_close(client);
-	return result;
+	(void)client;
+	error_add(errors, follow->id, NULL,
+		"nothing moved for %u s: %s left, %s requested. The request stands. The guest may need that memory, or have no virtio_balloon driver",
+		follow->stall_sec, size_print(sizes[0], has), size_print(sizes[1], follow->to));
+}
+
+static int set(struct client *client, const struct client_line *line, struct errors *errors)
+{
+	struct follow follow = {
+		.done = "left to the guest",
+		.near = NEAR_BYTES - 1,
+		.stall_sec = line->stall_sec,
+		.query = query_left,
+		.explain = explain_stall,
+	};
+	struct balloon before, asked;
+	json_t *answer;
+
+	if (query(client, errors, &before))
+		return EXIT_WRONG;
+	follow_prepare();
+	answer = client_call(
+		client, "balloon", json_pack("{s:I}", "value", (json_int_t)line->bytes), errors);
+	json_decref(answer);
+	/* It is asked for whole pages, and for no more than there is. */
+	if (!answer || query(client, errors, &asked))
+		return EXIT_WRONG;
+	follow.id = asked.id;
+	follow.from = before.actual;
+	follow.to = asked.requested;
+	return follow_wait(&follow, client, errors);
+}
+
+static int run(struct client *client, const struct client_line *line, struct errors *errors)
+{
+	return line->size ? set(client, line, errors) : show(client, errors);
 }
 
 int balloon_command(int argc, char **argv)
 {
-	return client_sized_command(argc, argv, usage, STALL_SEC, false, run);
+	static const struct client_command command = {
+		.words = " [SIZE]",
+		.about =
+			"Without SIZE, shows how much memory the guest of a running machine has, how much its\n"
+			"balloon leaves it, what of the rest went back to the host, and what the guest says of\n"
+			"its memory. With it, asks the balloon to leave the guest that much, and waits until\n"
+			"it does; the request stands. SIZE is " SIZE_FORMS ".",
+		.size = true,
+		.stall_sec = STALL_SEC,
+		.run = run,
+	};
+
+	return client_command_run(&command, argc, argv);
 }

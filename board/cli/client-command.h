@@ -1,45 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * The command lines of commands that talk to a running machine. Each reads its own, prints `usage` where that
- * is asked for, says what is wrong with the line, calls the rest of the command, prints its errors, and returns the exit
- * status: 2 for usage, 1 where errors were added, else what the rest returned.
- */
+/* The commands that talk to a running machine: what their lines have in common, and the whole of such a call. */
 #ifndef SLUICE_BOARD_CLI_CLIENT_COMMAND_H
 #define SLUICE_BOARD_CLI_CLIENT_COMMAND_H
 
 #include <stdbool.h>
-
-#define CLIENT_WORDS_MAX 2
+#include <stdint.h>
 
 struct client;
-struct client_target;
 struct errors;
 
-/* [--control PATH] and which machine; `show` gets the connection, open. */
-int client_command(int argc, char **argv, const char *usage,
-	int (*show)(
-		struct client *client, const struct client_target *target, struct errors *errors));
-
-/* The same, with the control socket's path in place of a connection to it, and one more word, or NULL. */
-int client_without_qmp(int argc, char **argv, const char *usage,
-	int (*run)(const char *control, const char *word, struct errors *errors));
-
-/* What the line of a command that takes a size said. */
-struct client_size {
-	const char *text; /* NULL: none */
+/* What a line said. Everything is borrowed. */
+struct client_line {
+	const char *path; /* the control socket's */
+	const char *node; /* the device that is meant; NULL: none was named */
+	const char *word; /* NULL: none */
+	const char *size; /* as it was given; NULL: none */
+	uint64_t bytes;	  /* `size`, at most INT64_MAX */
 	unsigned stall_sec;
-	bool force; /* --force */
+	bool force;
 };
 
-/* The same of a command that takes a SIZE, --timeout, in place of `stall_sec`, and --force if `forceable`. */
-int client_sized_command(int argc, char **argv, const char *usage, unsigned stall_sec,
-	bool forceable,
-	int (*run)(const struct client_target *target, const struct client_size *size,
-		struct errors *errors));
+struct client_command {
+	const char *words; /* after NAME and --control PATH, for --help */
+	const char *about;
+	enum {
+		NODE_NEVER, /* the whole machine is meant */
+		NODE_SLASH, /* NAME/NODE */
+		NODE_WORD,  /* NAME/NODE or a word of its own; one is needed */
+	} node;
+	bool word, size;    /* one word more may follow, a SIZE may */
+	unsigned stall_sec; /* what --timeout has for a default; 0: there is no such option */
+	bool forceable;	    /* there is --force */
+	bool unconnected;   /* `run` gets no connection, but NULL */
+	int (*run)(struct client *client, const struct client_line *line, struct errors *errors);
+};
 
-/* The same of a command that takes up to CLIENT_WORDS_MAX words; NULL where there is none. */
-int client_words_command(int argc, char **argv, const char *usage,
-	int (*run)(const struct client_target *target, const char *const *words,
-		struct errors *errors));
+/*
+ * Reads the line, connects to the machine, calls run() and prints the errors that it added. Returns the exit code:
+ * EXIT_USAGE for a wrong line, EXIT_WRONG where errors were added, else what run() returned.
+ */
+int client_command_run(const struct client_command *command, int argc, char **argv);
 
 #endif

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The program's commands that need no machine of their own. Each gets its own name as argv[0],
- * prints for a person, and returns the exit code: 0 well, 1 an error, 2 usage, 130 after Ctrl-C.
+ * The program's commands, and how each reads its line: its options are a table, of which its --help is printed, too.
+ * A command gets its own name as argv[0], prints for a person, and returns an exit code of board/text/exit-codes.h.
  */
 #ifndef SLUICE_BOARD_CLI_COMMANDLINE_H
 #define SLUICE_BOARD_CLI_COMMANDLINE_H
+
+struct tree_source;
 
 int mem_command(int argc, char **argv);
 int balloon_command(int argc, char **argv);
@@ -12,15 +14,57 @@ int resize_command(int argc, char **argv);
 int map_command(int argc, char **argv);
 int slots_command(int argc, char **argv);
 int console_command(int argc, char **argv);
-/* 0 when this host can run guests. */
+/* EXIT_OK when this host can run guests. */
 int doctor_command(int argc, char **argv);
+
+struct option_row {
+	const char *name;  /* without its --; NULL: the row after the last */
+	const char *value; /* what --help calls its value; NULL: it takes none */
+	const char *help;  /* one line; it may have more, each after a \n */
+	/* Reads the value into `into`. 0, or what misused() returned. */
+	int (*read)(const char *command, const struct option_row *row, const char *value);
+	void *into;
+};
+
+/* Values of rows, with the type of their `into`. */
+int option_flag(const char *command, const struct option_row *row, const char *value); /* bool */
+int option_text(
+	const char *command, const struct option_row *row, const char *value); /* const char * */
+int option_seconds(
+	const char *command, const struct option_row *row, const char *value); /* unsigned */
+int option_overlay(const char *command, const struct option_row *row,
+	const char *value); /* struct tree_source */
+int option_allow(
+	const char *command, const struct option_row *row, const char *value); /* the same */
+#define OVERLAY_ROW(source)                                                                        \
+	{                                                                                          \
+		"overlay", "FILE", "apply a device tree overlay; may be given again",              \
+			option_overlay, source                                                     \
+	}
+#define ALLOW_ROW(source)                                                                          \
+	{                                                                                          \
+		"allow", "DIR",                                                                    \
+			"files that a .dtb from elsewhere may name too; may be given again",       \
+			option_allow, source                                                       \
+	}
+
+#define OPTION_SECONDS_MAX (365 * 24 * 60 * 60)
+
+/*
+ * Reads the options of a line, in any order with its words, which are argv[optind] and those after it then. Returns -1,
+ * or the exit code: after --help (-h), which prints how the command is called (`synopsis`: what follows its name, for each
+ * way a line), `about` and the rows; or after misused().
+ */
+int options_read(int argc, char **argv, const char *synopsis, const char *about,
+	const struct option_row *rows);
+/* The same, and then the one word, FILE. */
+int options_read_file(int argc, char **argv, const char *about, const struct option_row *rows,
+	struct tree_source *ret);
 
 /*
  * Says on standard error what is wrong with the line of `command` ("": of the program), then that its
  * --help says more. Returns EXIT_USAGE.
  */
 int misused(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* The same of what getopt_long() gave: '?' or ':', with ':' first in its options. */
-int misused_option(const char *command, int option, char **argv);
 
 #endif

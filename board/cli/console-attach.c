@@ -4,7 +4,6 @@
  * here waits for the guest: what it does not take of a terminal's input is dropped, so that one can always detach.
  */
 #include <errno.h>
-#include <getopt.h>
 #include <glob.h>
 #include <poll.h>
 #include <signal.h>
@@ -21,24 +20,12 @@
 #include "board/console/console.h"
 #include "board/host/terminal.h"
 #include "board/text/errors.h"
+#include "board/text/exit-codes.h"
 #include "hyp/base/util.h"
 
 #define DETACH	   0x1d /* Ctrl-] */
 #define READ_BYTES 1024
 #define QUIET_MS   300 /* what the machine said before comes in one go; the hint stands after it */
-
-static const char usage[] =
-	"Usage: sluice console NAME [PORT]\n"
-	"       sluice console --control PATH [PORT]\n"
-	"\n"
-	"Attaches to a running machine's console, whatever its back end is, and shows the last of what\n"
-	"it said. Ctrl-] detaches; the machine runs on. One at a time is attached: the newest takes\n"
-	"over, and the one before is told so. Input that ends is not the end: output goes on until the\n"
-	"machine ends. With PORT it is that port of a virtio-console device, which shows nothing\n"
-	"from before, and whose guest waits for who is slow.\n"
-	"\n"
-	"  --control PATH  the machine's control socket\n"
-	"  -h, --help      this text\n";
 
 struct attached {
 	int socket;
@@ -214,16 +201,21 @@ static int connect_to(const char *control, const char *port, struct errors *erro
 	return fd;
 }
 
-static int attach(const char *control, const char *port, struct errors *errors)
+static int attach(struct client *client, const struct client_line *line, struct errors *errors)
 {
-	struct attached a = { .tty = isatty(STDIN_FILENO), .control = control, .port = port };
+	struct attached a = {
+		.tty = isatty(STDIN_FILENO),
+		.control = line->path,
+		.port = line->word,
+	};
 
-	a.socket = connect_to(control, port, errors);
+	(void)client;
+	a.socket = connect_to(line->path, line->word, errors);
 	if (a.socket < 0)
-		return 1;
+		return EXIT_WRONG;
 	signal(SIGPIPE, SIG_IGN);
 	a.hint = a.tty && !terminal_raw(STDIN_FILENO);
-	if (a.tty && port)
+	if (a.tty && a.port)
 		watch_size();
 	relay(&a);
 	terminal_restore();
@@ -231,10 +223,23 @@ static int attach(const char *control, const char *port, struct errors *errors)
 		fputs(a.detached ? "\r\n[detached]\r\n" : "\r\n[closed by the machine]\r\n",
 			stderr);
 	close(a.socket);
-	return 0;
+	return EXIT_OK;
 }
 
 int console_command(int argc, char **argv)
 {
-	return client_without_qmp(argc, argv, usage, attach);
+	static const struct client_command command = {
+		.words = " [PORT]",
+		.about =
+			"Attaches to a running machine's console, whatever its back end is, and shows the last of what\n"
+			"it said. Ctrl-] detaches; the machine runs on. One at a time is attached: the newest takes\n"
+			"over, and the one before is told so. Input that ends is not the end: output goes on until the\n"
+			"machine ends. With PORT it is that port of a virtio-console device, which shows nothing\n"
+			"from before, and whose guest waits for who is slow.",
+		.word = true,
+		.unconnected = true,
+		.run = attach,
+	};
+
+	return client_command_run(&command, argc, argv);
 }

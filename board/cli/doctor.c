@@ -6,12 +6,14 @@
 #include "board/cli/doctor.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "board/cli/commandline.h"
+#include "board/text/exit-codes.h"
 #include "devices/backend/disk-engine.h"
 #include "hyp/base/util.h"
 
@@ -102,13 +104,15 @@ int doctor_command(int argc, char **argv)
 		.pointer_bytes = sizeof(void *),
 		.page_bytes = (uint64_t)sysconf(_SC_PAGESIZE),
 	};
+	int code = options_read(argc, argv, "",
+		"Shows what this host can and cannot do for Sluice, and what to do about it.\n"
+		"Ends with 0 when guests can run here, else with 1.",
+		&(struct option_row){ 0 });
 
-	if (argc > 1 && strcmp(argv[1], "--help") && strcmp(argv[1], "-h"))
-		return misused("doctor", "it takes nothing, as %s", argv[1]);
-	if (argc > 1) {
-		puts("Usage: sluice doctor\n\nShows what this host can and cannot do for Sluice, and what to do about it.\nEnds with 0 when guests can run here, else with 1.");
-		return 0;
-	}
+	if (code >= 0)
+		return code;
+	if (optind < argc)
+		return misused(argv[0], "it takes nothing, as %s", argv[optind]);
 	uname(&survey.name);
 	survey.kvm = kvm_probe(&survey.limits);
 	if (!survey.kvm && survey.limits.ipa_bits)
@@ -117,5 +121,7 @@ int doctor_command(int argc, char **argv)
 	survey.landlock = (int)syscall(SYS_landlock_create_ruleset, NULL, 0, RULESET_VERSION);
 	if (survey.landlock < 0)
 		survey.landlock = -errno;
-	return doctor_report(&survey, stdout, isatty(STDOUT_FILENO) && !getenv("NO_COLOR")) ? 1 : 0;
+	return doctor_report(&survey, stdout, isatty(STDOUT_FILENO) && !getenv("NO_COLOR"))
+		       ? EXIT_WRONG
+		       : EXIT_OK;
 }

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The command line: which command, and what there is. */
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,52 +12,22 @@
 #include "board/text/exit-codes.h"
 #include "hyp/base/util.h"
 
-/* Commands about a tree: FILE [--overlay FILE]... [--allow DIR]... [--name NAME] */
-static int with_tree(int argc, char **argv, const char *what,
+/* Commands about a tree, which start nothing. */
+static int with_tree(int argc, char **argv, const char *about,
 	int (*command)(const struct tree_source *source, const char *name))
 {
-	static const struct option options[] = {
-		{ "overlay", required_argument, NULL, 'o' },
-		{ "allow", required_argument, NULL, 'a' },
-		{ "name", required_argument, NULL, 'n' },
-		{ "help", no_argument, NULL, 'h' },
-		{ 0 },
-	};
 	struct tree_source source = { 0 };
 	const char *name = NULL;
-	int option;
+	const struct option_row rows[] = {
+		OVERLAY_ROW(&source),
+		ALLOW_ROW(&source),
+		{ "name", "NAME", "the machine's name, as sluice run --name gives it", option_text,
+			&name },
+		{ 0 },
+	};
+	int code = options_read_file(argc, argv, about, rows, &source);
 
-	while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-		if (option == 'h') {
-			printf("Usage: sluice %s FILE [--overlay FILE]... [--allow DIR]... [--name NAME]\n"
-			       "%s\n"
-			       "\n"
-			       "  --overlay FILE  apply a device tree overlay; at most %d\n"
-			       "  --allow DIR     files that a .dtb from elsewhere may name too; at most %d\n"
-			       "  --name NAME     the machine's name, as sluice run --name gives it\n"
-			       "  -h, --help      this text\n",
-				argv[0], what, TREE_OVERLAYS_MAX, TREE_ALLOWED_MAX);
-			return EXIT_OK;
-		}
-		if (option != 'o' && option != 'a' && option != 'n')
-			return misused_option(argv[0], option, argv);
-		if (option == 'o' && source.overlay_count == TREE_OVERLAYS_MAX)
-			return misused(argv[0], "more than %d overlays", TREE_OVERLAYS_MAX);
-		if (option == 'a' && source.allowed_count == TREE_ALLOWED_MAX)
-			return misused(argv[0], "more than %d folders to allow", TREE_ALLOWED_MAX);
-		if (option == 'o')
-			source.overlays[source.overlay_count++] = optarg;
-		else if (option == 'n')
-			name = optarg;
-		else
-			source.allowed[source.allowed_count++] = optarg;
-	}
-	if (optind == argc)
-		return misused(argv[0], "which FILE?");
-	if (optind + 1 < argc)
-		return misused(argv[0], "one FILE, not also %s", argv[optind + 1]);
-	source.file = argv[optind];
-	return command(&source, name);
+	return code >= 0 ? code : command(&source, name);
 }
 
 static int check_main(int argc, char **argv)

@@ -10,17 +10,6 @@
 #include "board/text/errors.h"
 #include "board/text/size.h"
 
-static const char usage[] =
-	"Usage: sluice map NAME[/NODE]\n"
-	"       sluice map --control PATH [/NODE]\n"
-	"\n"
-	"Shows each virtio-mem window of a running machine: what is requested, plugged and exposed,\n"
-	"and its open slots. NAME is the machine's name, or the path of its socket (FOLDER/X.sock).\n"
-	"In a slot's bar '#' is plugged, '+' partly plugged, '.' not plugged.\n"
-	"\n"
-	"  --control PATH  the machine's control socket\n"
-	"  -h, --help      this text\n";
-
 static const char *size_of(char buf[SIZE_TEXT], const json_t *object, const char *name)
 {
 	return size_print(buf, client_number(object, name));
@@ -114,7 +103,7 @@ static void print_strays(struct client *client, struct errors *errors)
 	json_decref(strays);
 }
 
-static int show(struct client *client, const struct client_target *target, struct errors *errors)
+static int show(struct client *client, const struct client_line *line, struct errors *errors)
 {
 	json_t *map = client_call(client, "x-sluice-query-map", NULL, errors), *window;
 	size_t i, shown = 0;
@@ -124,7 +113,7 @@ static int show(struct client *client, const struct client_target *target, struc
 	{
 		const char *id = json_string_value(json_object_get(window, "id"));
 
-		if (target->node && (!id || strcmp(target->node, id)))
+		if (line->node && (!id || strcmp(line->node, id)))
 			continue;
 		if (shown++)
 			putchar('\n');
@@ -132,10 +121,10 @@ static int show(struct client *client, const struct client_target *target, struc
 			result = 1;
 	}
 	if (map && !shown)
-		error_add(errors, target->path, target->node, "%s",
-			target->node ? "no virtio-mem device of that name"
-				     : "the machine has no virtio-mem device");
-	if (shown && !target->node)
+		error_add(errors, line->path, line->node, "%s",
+			line->node ? "no virtio-mem device of that name"
+				   : "the machine has no virtio-mem device");
+	if (shown && !line->node)
 		print_strays(client, errors);
 	json_decref(map);
 	return result;
@@ -143,5 +132,15 @@ static int show(struct client *client, const struct client_target *target, struc
 
 int map_command(int argc, char **argv)
 {
-	return client_command(argc, argv, usage, show);
+	static const struct client_command command = {
+		.words = "",
+		.about =
+			"Shows each virtio-mem window of a running machine: what is requested, plugged and exposed,\n"
+			"and its open slots. NAME is the machine's name, or the path of its socket (FOLDER/X.sock).\n"
+			"In a slot's bar '#' is plugged, '+' partly plugged, '.' not plugged.",
+		.node = NODE_SLASH,
+		.run = show,
+	};
+
+	return client_command_run(&command, argc, argv);
 }

@@ -4,59 +4,29 @@
  * and waits for the guest to follow. A request stands until the next one; only the waiting ends.
  */
 #include <errno.h>
-#include <inttypes.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "board/cli/client-command.h"
 #include "board/cli/client.h"
 #include "board/cli/commandline.h"
+#include "board/cli/follow.h"
 #include "board/cli/mem-growth.h"
 #include "board/text/columns.h"
 #include "board/text/errors.h"
+#include "board/text/exit-codes.h"
 #include "board/text/size.h"
-#include "hyp/base/loop.h"
 #include "hyp/base/util.h"
 
 #define STALL_SEC 30
-#define TICK_MS	  100 /* between looks, on a terminal */
-#define QUIET_MS  1000
-#define BAR_CELLS 24
-
-static const char usage[] =
-	"Usage: sluice mem NAME[/NODE] [SIZE]\n"
-	"       sluice mem --control PATH [/NODE] [SIZE]\n"
-	"\n"
-	"Without SIZE, shows the virtio-mem devices of a running machine. With it, asks the guest to\n"
-	"hold that much memory in the device NODE, and waits until it does; Ctrl-C ends the waiting,\n"
-	"the request stands. NAME is the machine's name, or the path of its socket (FOLDER/X.sock);\n"
-	"NODE may be left out where there is one device. SIZE is " SIZE_FORMS ".\n"
-	"\n"
-	"A device's window is all that it can hold; usable is the part of it in which the guest may\n"
-	"plug now, and grows with what is requested; block is the unit.\n"
-	"\n"
-	"  --force         ask for it even where the guest's boot memory does not carry so much\n"
-	"  --timeout SEC   give up waiting when nothing has moved for so long (30); 0: do not wait\n"
-	"  --control PATH  the machine's control socket\n"
-	"  -h, --help      this text\n";
-
-static volatile sig_atomic_t interrupted;
-
-static void interrupt(int number)
-{
-	interrupted = 1;
-}
 
 /* All devices, or NULL after an error; there is at least one. */
-static json_t *query(
-	struct client *client, const struct client_target *target, struct errors *errors)
+static json_t *query(struct client *client, const struct client_line *line, struct errors *errors)
 {
 	json_t *devices = client_call(client, "query-memory-devices", NULL, errors);
 
 	if (devices && !json_array_size(devices)) {
-		error_add(errors, target->path, NULL, "the machine has no virtio-mem device");
+		error_add(errors, line->path, NULL, "the machine has no virtio-mem device");
 		json_decref(devices);
 		return NULL;
 	}
@@ -122,7 +92,7 @@ static int show(struct client *client, json_t *devices, struct errors *errors)
 }
 
 /* The device that is meant, a borrowed reference; NULL after an error that lists what there is. */
-static json_t *choose(json_t *devices, const struct client_target *target, struct errors *errors)
+static json_t *choose(json_t *devices, const struct client_line *line, struct errors *errors)
 {
 	char *list = strdup("");
 
@@ -130,7 +100,7 @@ static json_t *choose(json_t *devices, const struct client_target *target, struc
 		const char *id = id_of(data_at(devices, i));
 		char *longer;
 
-		if (target->node ? !strcmp(id, target->node) : json_array_size(devices) == 1) {
+		if (line->node ? !strcmp(id, line->node) : json_array_size(devices) == 1) {
 			free(list);
 			return data_at(devices, i);
 		}
@@ -139,10 +109,10 @@ static json_t *choose(json_t *devices, const struct client_target *target, struc
 			list = longer;
 		}
 	}
-	if (target->node)
-		error_add(errors, target->node, NULL, "no such device; the machine has: %s", list);
+	if (line->node)
+		error_add(errors, line->node, NULL, "no such device; the machine has: %s", list);
 	else
-		error_add(errors, target->path, NULL,
+		error_add(errors, line->path, NULL,
 			"several devices: say which, as NAME/NODE; the machine has: %s", list);
 	free(list);
 	return NULL;
@@ -172,199 +142,119 @@ static bool size_fits(const json_t *data, uint64_t bytes, struct errors *errors)
 	return true;
 }
 
-struct progress {
-	const char *id;
-	bool terminal, drawn;
-	uint64_t from, to, plugged;
-	uint64_t start_ms, moved_ms;
+struct growth {
+	struct follow follow;
+	const struct client_line *line;
 	char refused[200]; /* why the host did not do what the guest asked for last; "": it did */
 };
 
-static void draw(struct progress *progress)
+static int query_size(struct follow *follow, struct client *client, uint64_t *ret_has,
+	uint64_t *ret_requested, struct errors *errors)
 {
-	uint64_t whole = progress->from > progress->to ? progress->from : progress->to;
-	char bar[BAR_CELLS + 1] = "", plugged[SIZE_TEXT], to[SIZE_TEXT];
-	unsigned full;
+	struct growth *growth = container_of(follow, struct growth, follow);
+	json_t *devices = query(client, growth->line, errors), *data = NULL;
 
-	size_print(plugged, progress->plugged);
-	size_print(to, progress->to);
-	if (!progress->terminal) {
-		printf("%s: %s plugged, %s requested\n", progress->id, plugged, to);
-	} else {
-		/* In MiB, so that the product does not overflow. */
-		full = whole ? (unsigned)((progress->plugged >> 10) * BAR_CELLS / (whole >> 10))
-			     : 0;
-		full = full > BAR_CELLS ? BAR_CELLS : full;
-		memset(bar, '.', BAR_CELLS);
-		memset(bar, '#', full);
-		printf("\r\033[K%s  [%s]  %s plugged, %s requested  %" PRIu64 " s", progress->id,
-			bar, plugged, to, (loop_now_ms() - progress->start_ms) / 1000);
-		progress->drawn = true;
-	}
-	fflush(stdout);
+	for (size_t i = 0; i < json_array_size(devices) && !data; i++)
+		if (!strcmp(id_of(data_at(devices, i)), follow->id))
+			data = data_at(devices, i);
+	*ret_has = client_number(data, "size");
+	*ret_requested = client_number(data, "requested-size");
+	snprintf(growth->refused, sizeof(growth->refused), "%s", refused_of(data));
+	json_decref(devices);
+	return data ? 0 : -EINVAL;
 }
 
-static void end_drawing(struct progress *progress)
+static void explain_stall(
+	struct follow *follow, struct client *client, uint64_t has, struct errors *errors)
 {
-	if (progress->drawn)
-		printf("\r\033[K");
-	progress->drawn = false;
-}
-
-static void explain_stall(struct client *client, const struct progress *progress,
-	unsigned stall_sec, struct errors *errors)
-{
-	char *known = progress->plugged < progress->to
-			      ? mem_growth_stall(client, progress->plugged,
-					progress->to - progress->plugged, errors)
-			      : NULL;
+	const char *refused = container_of(follow, struct growth, follow)->refused;
+	char *known = has < follow->to ? mem_growth_stall(client, has, follow->to - has, errors)
+				       : NULL;
 	char plugged[SIZE_TEXT], to[SIZE_TEXT], host[256];
 	const char *why =
-		progress->plugged > progress->to
+		has > follow->to
 			? "the guest uses that memory in ways that cannot be moved (boot it with memhp_default_state=online_movable, so that plugged memory stays free of the kernel's own)"
-		: progress->plugged == progress->from
+		: has == follow->from
 			? "the guest may be still booting, may have no virtio_mem driver (module virtio_mem), or may leave new memory offline (boot it with memhp_default_state=online_movable)"
 			: "the guest may leave new memory offline: boot it with memhp_default_state=online_movable";
 
 	/* What is known goes before what may be. */
 	if (known)
 		why = known;
-	if (*progress->refused) {
+	if (*refused) {
 		snprintf(host, sizeof(host), "this host did not do what the guest asked for: %s",
-			progress->refused);
+			refused);
 		why = host;
 	}
-	error_add(errors, progress->id, NULL,
+	error_add(errors, follow->id, NULL,
 		"nothing moved for %u s: %s plugged, %s requested. The request stands. Why%s: %s",
-		stall_sec, size_print(plugged, progress->plugged), size_print(to, progress->to),
-		known || *progress->refused ? "" : " it might be", why);
+		follow->stall_sec, size_print(plugged, has), size_print(to, follow->to),
+		known || *refused ? "" : " it might be", why);
 	free(known);
 }
 
-static int wait_for(struct client *client, struct progress *progress, unsigned stall_sec,
-	const struct client_target *target, struct errors *errors)
+static int set(struct client *client, json_t *devices, const struct client_line *line,
+	struct errors *errors)
 {
-	char text[2][SIZE_TEXT];
-	bool first = true;
+	json_t *data = choose(devices, line, errors), *arguments, *result;
+	struct growth growth = { .line = line };
 
-	for (;;) {
-		json_t *devices, *data = NULL;
-		uint64_t requested, plugged, now = loop_now_ms();
-
-		if (interrupted) {
-			end_drawing(progress);
-			printf("%s: %s plugged; the request of %s stands, and the guest goes on\n",
-				progress->id, size_print(text[0], progress->plugged),
-				size_print(text[1], progress->to));
-			return 130;
-		}
-		devices = query(client, target, errors);
-		if (devices)
-			for (size_t i = 0; i < json_array_size(devices) && !data; i++)
-				if (!strcmp(id_of(data_at(devices, i)), progress->id))
-					data = data_at(devices, i);
-		requested = client_number(data, "requested-size");
-		plugged = client_number(data, "size");
-		snprintf(progress->refused, sizeof(progress->refused), "%s", refused_of(data));
-		json_decref(devices);
-		if (!data)
-			break;
-		if (first || plugged != progress->plugged)
-			progress->moved_ms = now;
-		if (progress->terminal || first || plugged != progress->plugged) {
-			progress->plugged = plugged;
-			if (plugged != progress->to)
-				draw(progress);
-		}
-		first = false;
-		if (requested != progress->to) {
-			error_add(errors, progress->id, NULL,
-				"somebody else has asked for %s meanwhile; that request stands",
-				size_print(text[0], requested));
-			break;
-		}
-		if (plugged == progress->to) {
-			end_drawing(progress);
-			printf("%s: %s plugged (%s before), %" PRIu64 ".%" PRIu64 " s\n",
-				progress->id, size_print(text[0], plugged),
-				size_print(text[1], progress->from),
-				(now - progress->start_ms) / 1000,
-				(now - progress->start_ms) / 100 % 10);
-			return 0;
-		}
-		if (now - progress->moved_ms >= stall_sec * UINT64_C(1000)) {
-			explain_stall(client, progress, stall_sec, errors);
-			break;
-		}
-		if (client_wait(client, progress->terminal ? TICK_MS : QUIET_MS) < 0) {
-			error_add(errors, progress->id, NULL, "the machine ended");
-			break;
-		}
-	}
-	end_drawing(progress);
-	return 1;
-}
-
-static int set(struct client *client, json_t *devices, const struct client_target *target,
-	uint64_t bytes, const struct client_size *size, struct errors *errors)
-{
-	json_t *data = choose(devices, target, errors), *arguments, *result;
-	struct sigaction action = { .sa_handler = interrupt };
-	struct progress progress = { .terminal = isatty(STDOUT_FILENO), .to = bytes };
-	char text[2][SIZE_TEXT];
-
-	if (!data || !size_fits(data, bytes, errors) ||
-		(!size->force && !mem_growth_allowed(client, data, bytes, errors)))
-		return 1;
-	progress.id = id_of(data);
-	progress.from = progress.plugged = client_number(data, "size");
-	progress.start_ms = loop_now_ms();
-	/* From here on Ctrl-C must say what stands. */
-	interrupted = 0;
-	sigaction(SIGINT, &action, NULL);
-	sigaction(SIGTERM, &action, NULL);
-	arguments = arguments_for(progress.id, "requested-size");
-	json_object_set_new(arguments, "value", json_integer((json_int_t)bytes));
-	json_object_set_new(arguments, "x-sluice-force", json_boolean(size->force));
+	if (!data || !size_fits(data, line->bytes, errors) ||
+		(!line->force && !mem_growth_allowed(client, data, line->bytes, errors)))
+		return EXIT_WRONG;
+	growth.follow = (struct follow){
+		.id = id_of(data),
+		.done = "plugged",
+		.from = client_number(data, "size"),
+		.to = line->bytes,
+		.stall_sec = line->stall_sec,
+		.query = query_size,
+		.explain = explain_stall,
+	};
+	follow_prepare();
+	arguments = arguments_for(id_of(data), "requested-size");
+	json_object_set_new(arguments, "value", json_integer((json_int_t)line->bytes));
+	json_object_set_new(arguments, "x-sluice-force", json_boolean(line->force));
 	result = client_call(client, "qom-set", arguments, errors);
 	if (!result)
-		return 1;
+		return EXIT_WRONG;
 	json_decref(result);
-	if (bytes > progress.plugged)
-		mem_growth_warn(client, progress.id, errors);
-	if (!size->stall_sec) {
-		printf("%s: %s requested, %s plugged\n", progress.id, size_print(text[0], bytes),
-			size_print(text[1], progress.plugged));
-		return 0;
-	}
-	return wait_for(client, &progress, size->stall_sec, target, errors);
+	if (line->bytes > growth.follow.from)
+		mem_growth_warn(client, id_of(data), errors);
+	return follow_wait(&growth.follow, client, errors);
 }
 
-static int run(
-	const struct client_target *target, const struct client_size *size, struct errors *errors)
+static int run(struct client *client, const struct client_line *line, struct errors *errors)
 {
-	struct client *client;
-	json_t *devices;
-	uint64_t bytes = 0;
-	int result = 1;
+	json_t *devices = query(client, line, errors);
+	int result = EXIT_WRONG;
 
-	if (size->text && size_parse(size->text, &bytes)) {
-		error_add(errors, size->text, NULL, "is no size: " SIZE_FORMS);
-		return 2;
-	}
-	if (client_open(target->path, errors, &client))
-		return 1;
-	devices = query(client, target, errors);
-	if (devices && size->text)
-		result = set(client, devices, target, bytes, size, errors);
-	else if (devices && (!target->node || choose(devices, target, errors)))
+	if (devices && line->size)
+		result = set(client, devices, line, errors);
+	else if (devices && (!line->node || choose(devices, line, errors)))
 		result = show(client, devices, errors);
 	json_decref(devices);
-	client_close(client);
 	return result;
 }
 
 int mem_command(int argc, char **argv)
 {
-	return client_sized_command(argc, argv, usage, STALL_SEC, true, run);
+	static const struct client_command command = {
+		.words = " [SIZE]",
+		.about =
+			"Without SIZE, shows the virtio-mem devices of a running machine. With it, asks the guest to\n"
+			"hold that much memory in the device NODE, and waits until it does; Ctrl-C ends the waiting,\n"
+			"the request stands. NAME is the machine's name, or the path of its socket (FOLDER/X.sock);\n"
+			"NODE may be left out where there is one device. SIZE is " SIZE_FORMS ".\n"
+			"\n"
+			"A device's window is all that it can hold; usable is the part of it in which the guest may\n"
+			"plug now, and grows with what is requested; block is the unit.",
+		.node = NODE_SLASH,
+		.size = true,
+		.stall_sec = STALL_SEC,
+		.forceable = true,
+		.run = run,
+	};
+
+	return client_command_run(&command, argc, argv);
 }

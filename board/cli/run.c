@@ -6,7 +6,6 @@
 #include "board/cli/run.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,31 +36,13 @@
 #include "hyp/memory/addrspace.h"
 
 #define SHUTDOWN_TIMEOUT_SEC 30
-#define TIMEOUT_SEC_MAX	     (365UL * 24 * 60 * 60)
-
-static const char usage[] =
-	"Usage: sluice run FILE [OPTION]...\n"
-	"Runs the machine that FILE (.dts or .dtb) describes. Its console is the terminal: Ctrl-A x\n"
-	"leaves, Ctrl-A h shows more.\n"
-	"\n"
-	"  --overlay FILE          apply a device tree overlay; may be given again\n"
-	"  --allow DIR             files that a .dtb from elsewhere may name too; may be given again\n"
-	"  --name NAME             the machine's name (default: FILE without its ending)\n"
-	"  --control PATH          the control socket's path (default: by the name)\n"
-	"  --console BACKEND       stdio (default), pty, null, file:PATH[,size=SIZE] or\n"
-	"                          socket:PATH; to any of these sluice console NAME attaches\n"
-	"  --dump-guest-core       have the guest's memory in core files of this process, too\n"
-	"  --no-reboot             end where the guest asks for a reset\n"
-	"  --shutdown-timeout SEC  after SIGTERM, how long the guest may take (default: 30)\n"
-	"  --timeout SEC           end the machine after this time\n"
-	"  -h, --help              this text\n";
 
 struct run_options {
 	struct tree_source source;
 	const char *name, *control;
 	struct console_spec console; /* where has_console */
-	bool has_console, no_reboot;
-	uint64_t shutdown_timeout_ms, timeout_ms;
+	bool has_console, no_reboot, dump;
+	unsigned shutdown_timeout_sec, timeout_sec;
 };
 
 struct run {
@@ -76,107 +57,52 @@ struct run {
 	bool shutting_down, timed_out;
 };
 
-static bool parse_seconds(const char *text, uint64_t *ret_ms)
+static int option_console(const char *command, const struct option_row *row, const char *value)
 {
-	char *end;
-	unsigned long value;
+	struct run_options *options = row->into;
+	char *path = NULL;
 
-	errno = 0;
-	value = strtoul(text, &end, 10);
-	if (errno || end == text || *end || *text == '-' || value > TIMEOUT_SEC_MAX)
-		return false;
-	*ret_ms = (uint64_t)value * 1000;
-	return true;
+	free((char *)options->console.path.name);
+	options->console.path.name = NULL;
+	options->has_console = console_spec_read(value, &options->console, &path);
+	options->console.path.name = path;
+	return options->has_console
+		       ? 0
+		       : misused(command, "--console %s: none of " CONSOLE_SPECS, value);
 }
 
 /* Returns -1 to go on, or the exit code. */
 static int parse_options(int argc, char **argv, struct run_options *ret)
 {
-	enum {
-		OVERLAY = 256,
-		ALLOW,
-		NAME,
-		CONTROL,
-		CONSOLE,
-		DUMP_GUEST_CORE,
-		NO_REBOOT,
-		SHUTDOWN_TIMEOUT,
-		TIMEOUT
-	};
-	static const struct option options[] = {
-		{ "overlay", required_argument, NULL, OVERLAY },
-		{ "allow", required_argument, NULL, ALLOW },
-		{ "name", required_argument, NULL, NAME },
-		{ "control", required_argument, NULL, CONTROL },
-		{ "console", required_argument, NULL, CONSOLE },
-		{ "dump-guest-core", no_argument, NULL, DUMP_GUEST_CORE },
-		{ "no-reboot", no_argument, NULL, NO_REBOOT },
-		{ "shutdown-timeout", required_argument, NULL, SHUTDOWN_TIMEOUT },
-		{ "timeout", required_argument, NULL, TIMEOUT },
-		{ "help", no_argument, NULL, 'h' },
+	const struct option_row rows[] = {
+		OVERLAY_ROW(&ret->source),
+		ALLOW_ROW(&ret->source),
+		{ "name", "NAME", "the machine's name (default: FILE without its ending)",
+			option_text, &ret->name },
+		{ "control", "PATH", "the control socket's path (default: by the name)",
+			option_text, &ret->control },
+		{ "console", "BACKEND",
+			"stdio (default), pty, null, file:PATH[,size=SIZE] or socket:PATH; to any of these\n"
+			"sluice console NAME attaches",
+			option_console, ret },
+		{ "dump-guest-core", NULL,
+			"have the guest's memory in core files of this process, too", option_flag,
+			&ret->dump },
+		{ "no-reboot", NULL, "end where the guest asks for a reset", option_flag,
+			&ret->no_reboot },
+		{ "shutdown-timeout", "SEC",
+			"after SIGTERM, how long the guest may take (default: 30)", option_seconds,
+			&ret->shutdown_timeout_sec },
+		{ "timeout", "SEC", "end the machine after this time", option_seconds,
+			&ret->timeout_sec },
 		{ 0 },
 	};
-	char *path;
-	int option;
 
-	*ret = (struct run_options){ .shutdown_timeout_ms = SHUTDOWN_TIMEOUT_SEC * 1000 };
-	while ((option = getopt_long(argc, argv, ":h", options, NULL)) != -1) {
-		switch (option) {
-		case OVERLAY:
-			if (ret->source.overlay_count == TREE_OVERLAYS_MAX)
-				return misused("run", "more than %d overlays", TREE_OVERLAYS_MAX);
-			ret->source.overlays[ret->source.overlay_count++] = optarg;
-			break;
-		case ALLOW:
-			if (ret->source.allowed_count == TREE_ALLOWED_MAX)
-				return misused(
-					"run", "more than %d folders to allow", TREE_ALLOWED_MAX);
-			ret->source.allowed[ret->source.allowed_count++] = optarg;
-			break;
-		case NAME:
-			ret->name = optarg;
-			break;
-		case CONTROL:
-			ret->control = optarg;
-			break;
-		case CONSOLE:
-			free((char *)ret->console.path.name);
-			ret->console.path.name = path = NULL;
-			ret->has_console = console_spec_read(optarg, &ret->console, &path);
-			if (!ret->has_console)
-				return misused(
-					"run", "--console %s: none of " CONSOLE_SPECS, optarg);
-			ret->console.path.name = path;
-			break;
-		case DUMP_GUEST_CORE:
-			addrspace_dump_guests();
-			break;
-		case NO_REBOOT:
-			ret->no_reboot = true;
-			break;
-		case SHUTDOWN_TIMEOUT:
-			if (!parse_seconds(optarg, &ret->shutdown_timeout_ms))
-				return misused("run",
-					"--shutdown-timeout %s: not a number of seconds", optarg);
-			break;
-		case TIMEOUT:
-			if (!parse_seconds(optarg, &ret->timeout_ms))
-				return misused(
-					"run", "--timeout %s: not a number of seconds", optarg);
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			return EXIT_OK;
-		default:
-			return misused_option("run", option, argv);
-		}
-	}
-	if (optind == argc)
-		return misused("run", "which FILE?");
-	if (optind + 1 < argc)
-		return misused("run", "one FILE, not also %s", argv[optind + 1]);
-	ret->source.file = argv[optind];
-	return -1;
+	*ret = (struct run_options){ .shutdown_timeout_sec = SHUTDOWN_TIMEOUT_SEC };
+	return options_read_file(argc, argv,
+		"Runs the machine that FILE (.dts or .dtb) describes. Its console is the terminal: Ctrl-A x\n"
+		"leaves, Ctrl-A h shows more.",
+		rows, &ret->source);
 }
 
 /* --- ending --- */
@@ -213,7 +139,8 @@ static void shut_down(struct run *run)
 		return;
 	}
 	press(run, " within --shutdown-timeout; a second signal ends it now");
-	loop_timer_arm(run->loop, &run->shutdown_deadline, run->options.shutdown_timeout_ms);
+	loop_timer_arm(run->loop, &run->shutdown_deadline,
+		run->options.shutdown_timeout_sec * UINT64_C(1000));
 }
 
 static const char *find_stdio_port(const struct machine_config *config)
@@ -396,8 +323,9 @@ static int serve(struct run *run, const struct host_limits *host, struct machine
 	control_set_machine(run->control, run->machine);
 	run->stdio_port = find_stdio_port(config);
 	tell_size(run);
-	if (run->options.timeout_ms)
-		loop_timer_arm(run->loop, &run->deadline, run->options.timeout_ms);
+	if (run->options.timeout_sec)
+		loop_timer_arm(
+			run->loop, &run->deadline, run->options.timeout_sec * UINT64_C(1000));
 	machine_start(run->machine);
 	loop_run(run->loop);
 
@@ -439,6 +367,8 @@ int run_command(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	code = EXIT_WRONG;
+	if (run.options.dump)
+		addrspace_dump_guests();
 	signal(SIGPIPE, SIG_IGN);
 	log_to_stderr();
 	signal(SIGCHLD,

@@ -8,18 +8,7 @@
 #include "board/cli/commandline.h"
 #include "board/text/columns.h"
 #include "board/text/errors.h"
-
-static const char usage[] =
-	"Usage: sluice slots NAME\n"
-	"       sluice slots --control PATH\n"
-	"\n"
-	"Shows the memory slots of a running machine: how many KVM and each other user of guest\n"
-	"memory can hold, who has reserved how many of them, and how many are open now. What a\n"
-	"window may ever open is reserved when the machine starts. NAME is the machine's name, or\n"
-	"the path of its socket (FOLDER/X.sock).\n"
-	"\n"
-	"  --control PATH  the machine's control socket\n"
-	"  -h, --help      this text\n";
+#include "board/text/exit-codes.h"
 
 static const char *name_of(const json_t *object)
 {
@@ -28,19 +17,15 @@ static const char *name_of(const json_t *object)
 	return name ? name : "?";
 }
 
-static int show(struct client *client, const struct client_target *target, struct errors *errors)
+static int show(struct client *client, const struct client_line *line, struct errors *errors)
 {
 	json_t *answer = client_call(client, "x-sluice-query-slots", NULL, errors), *entry;
 	struct columns columns = { .align = "lrr" };
 	size_t i;
 
-	if (target->node)
-		error_add(errors, target->path, target->node,
-			"slots are of the whole machine: leave out /%s", target->node);
-	if (!answer || target->node) {
-		json_decref(answer);
-		return 1;
-	}
+	(void)line;
+	if (!answer)
+		return EXIT_WRONG;
 	columns_add(&columns, "holder\treserved\topen");
 	json_array_foreach(json_object_get(answer, "holders"), i, entry)
 		columns_add(&columns, "%s\t%" PRIu64 "\t%" PRIu64, name_of(entry),
@@ -58,5 +43,15 @@ static int show(struct client *client, const struct client_target *target, struc
 
 int slots_command(int argc, char **argv)
 {
-	return client_command(argc, argv, usage, show);
+	static const struct client_command command = {
+		.words = "",
+		.about =
+			"Shows the memory slots of a running machine: how many KVM and each other user of guest\n"
+			"memory can hold, who has reserved how many of them, and how many are open now. What a\n"
+			"window may ever open is reserved when the machine starts. NAME is the machine's name, or\n"
+			"the path of its socket (FOLDER/X.sock).",
+		.run = show,
+	};
+
+	return client_command_run(&command, argc, argv);
 }
