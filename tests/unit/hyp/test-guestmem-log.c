@@ -212,6 +212,10 @@ static void begin(void)
 	copy_all();
 }
 
+/*
+ * At most so many pages were marked. Of each other queue two more may be: a device whose turn was over looks into it once
+ * more, and then writes from where on it wants to hear of chains.
+ */
 static void end(unsigned most)
 {
 	take();
@@ -220,7 +224,7 @@ static void end(unsigned most)
 			if (memcmp(copies[i] + at, mem.ranges[i].hva + at, page))
 				fail_msg("page %u of range %u was written, and not marked",
 					(unsigned)(at / page), (unsigned)i);
-	assert_in_range(changed, 1, most);
+	assert_in_range(changed, 1, most == UINT32_MAX ? most : most + 2 * (queues - 1));
 	for (size_t i = 0; i < RANGES; i++)
 		memset(given[i], 0, mem.ranges[i].size / page);
 }
@@ -239,14 +243,19 @@ static void turn(void)
 	loop_timer_cancel(&timer);
 }
 
-/* Until all that was offered has been given back. */
-static void serve(unsigned queue)
+static void serve_until(unsigned queue, uint16_t index)
 {
 	virtio_kick(virtio(), queue);
-	for (unsigned i = 0; used(queue)->idx != offered[queue]; i++) {
+	for (unsigned i = 0; used(queue)->idx != index; i++) {
 		assert_in_range(i, 0, 10000);
 		turn();
 	}
+}
+
+/* Until all that was offered has been given back. */
+static void serve(unsigned queue)
+{
+	serve_until(queue, offered[queue]);
 }
 
 static void set_line(struct irq_line *line, bool level)
@@ -649,9 +658,7 @@ static void balloon(void **state)
 	for (unsigned i = 0; i < 2; i++)
 		offer_one(STATISTICS, buffer(i), 10, false);
 	begin();
-	virtio_kick(virtio(), STATISTICS);
-	turn();
-	assert_int_equal(used(STATISTICS)->idx, 1);
+	serve_until(STATISTICS, 1);
 	end(2);
 	offer_one(REPORTING, buffer(21) - 5, (uint32_t)(2 * page), true);
 	begin();
