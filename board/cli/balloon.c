@@ -152,7 +152,7 @@ int balloon_command(int argc, char **argv)
 			"Without SIZE, shows how much memory the guest of a running machine has, how much its\n"
 			"balloon leaves it, what of the rest went back to the host, and what the guest says of\n"
 			"its memory. With it, asks the balloon to leave the guest that much, and waits until\n"
-			"it does; the request stands. SIZE is " SIZE_FORMS ".",
+			"it does; Ctrl-C ends the waiting, the request stands.\nSIZE is " SIZE_FORMS ".",
 		.size = true,
 		.stall_sec = STALL_SEC,
 		.run = run,

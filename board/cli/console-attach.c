@@ -233,9 +233,9 @@ int console_command(int argc, char **argv)
 		.about =
 			"Attaches to a running machine's console, whatever its back end is, and shows the last of what\n"
 			"it said. Ctrl-] detaches; the machine runs on. One at a time is attached: the newest takes\n"
-			"over, and the one before is told so. Input that ends is not the end: output goes on until the\n"
+			"over, and the one before is detached. Input that ends is not the end: output goes on until the\n"
 			"machine ends. With PORT it is that port of a virtio-console device, which shows nothing\n"
-			"from before, and whose guest waits for who is slow.",
+			"from before, and whose guest waits for a slow reader.",
 		.word = true,
 		.unconnected = true,
 		.run = attach,

@@ -245,7 +245,7 @@ int mem_command(int argc, char **argv)
 			"Without SIZE, shows the virtio-mem devices of a running machine. With it, asks the guest to\n"
 			"hold that much memory in the device NODE, and waits until it does; Ctrl-C ends the waiting,\n"
 			"the request stands. NAME is the machine's name, or the path of its socket (FOLDER/X.sock);\n"
-			"NODE may be left out where there is one device. SIZE is " SIZE_FORMS ".\n"
+			"NODE may be left out where there is one device.\nSIZE is " SIZE_FORMS ".\n"
 			"\n"
 			"A device's window is all that it can hold; usable is the part of it in which the guest may\n"
 			"plug now, and grows with what is requested; block is the unit.",

@@ -262,21 +262,34 @@ static void other_request_is_told(void **state)
 	assert_run("mem @/vmem0 1GiB", 1, "somebody else has asked for 128 MiB meanwhile");
 }
 
-static void *interrupt_soon(void *main_thread)
+/* As soon as the command heeds it. */
+static void *interrupt_waiting(void *main_thread)
 {
-	usleep(300000);
+	struct sigaction now;
+
+	do
+		usleep(1000);
+	while (sigaction(SIGINT, NULL, &now) || now.sa_handler == SIG_DFL);
 	pthread_kill(*(pthread_t *)main_thread, SIGINT);
 	return NULL;
 }
 
+static void assert_interrupted(const char *line, const char *text)
+{
+	pthread_t other, self = pthread_self();
+
+	signal(SIGINT, SIG_DFL);
+	pthread_create(&other, NULL, interrupt_waiting, &self);
+	assert_run(line, 130, text);
+	pthread_join(other, NULL);
+}
+
 static void interrupt_leaves_the_request(void **state)
 {
-	pthread_t soon, self = pthread_self();
-
 	stalled = true;
-	pthread_create(&soon, NULL, interrupt_soon, &self);
-	assert_run("mem @/vmem0 1GiB", 130, "the request of 1 GiB stands");
-	pthread_join(soon, NULL);
+	assert_interrupted("mem @/vmem0 1GiB", "vmem0: 0 plugged; the request of 1 GiB stands");
+	assert_interrupted("balloon @ 64MiB", "256 MiB left to the guest; the request of 64 MiB stands");
+	assert_int_equal(fake_balloon_requested, 192 * MiB);
 	assert_int_equal(fake_vmem[0].info.requested_bytes, GiB);
 }
 
