@@ -66,7 +66,7 @@ tmpdir() {
 # busy LABEL COMMAND...: runs COMMAND with its output in a log, and shows that it goes on: one moving line on a
 # terminal, a line every five seconds elsewhere. busy_note, if set, is a command that prints how far it is. A failure
 # ends the script (call it bare: after "||" a function given to it would go on past its own errors). Its time goes into
-# the file $SLUICE_TIMES, if set, for toolchain/test-times.
+# the file $SLUICE_TIMES, if set, for toolchain/reports/test-times.
 busy() {
 	local label=$1 start=$SECONDS t=0 rc=0 erase=''
 	shift

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: Apache-2.0
-# What this host is, and a Linux guest with one CPU and 256 MiB in it: the row that toolchain/hosts-table asks for, but
+# What this host is, and a Linux guest with one CPU and 256 MiB in it: the row that toolchain/reports/hosts-table asks for, but
 # for its name. The guest grows by 1 GiB, or by 256 MiB where the host has less than 2 GiB. With the environment of
 # tests/linux; 1, and no whole row, where a part of it was not seen.
 

@@ -7,7 +7,7 @@
 
 . "$(dirname "$0")/lib.bash"
 
-demo() { DEMO_BOOTARGS=$1 "$TOP/toolchain/demo-on-kvm"; }
+demo() { DEMO_BOOTARGS=$1 "$TOP/toolchain/hosts/demo-on-kvm"; }
 
 # misses WHAT BOOTARGS: the demonstration fails, and names WHAT among what was not seen.
 misses() {

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# A new user's arm64 machine: a minimal Debian 13, as toolchain/fresh has it unpacked, configured on the host's own disk and
+# A new user's arm64 machine: a minimal Debian 13, as toolchain/inputs/fresh has it unpacked, configured on the host's own disk and
 # entered by chroot, with the host's /dev/kvm, this checkout in /home/user/sluice, and apt's packages from the host's
 # network.
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# fio, iperf3 and socat for hosts and their guests, on the disk of toolchain/guest-io: a host that has it mounts it at
+# fio, iperf3 and socat for hosts and their guests, on the disk of toolchain/inputs/guest-io: a host that has it mounts it at
 # /opt/guest-io, and so does a guest that is given the same disk, the second of its disks or the first.
 
 io=/opt/guest-io

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The clock of an emulated host (toolchain/work-clock.c): how much of it passes while a CPU executes, and while all wait.
+ * The clock of an emulated host (toolchain/hosts/work-clock.c): how much of it passes while a CPU executes, and while all wait.
  * It takes the place of this program's own clock, and WORK_CLOCK in its environment is 5.
  */
-#include "toolchain/work-clock.c"
+#include "toolchain/hosts/work-clock.c"
 
 #include "tests/unit/helpers/unit.h"
 
