@@ -79,14 +79,14 @@ static int show(struct client *client, struct errors *errors)
 	char sizes[4][SIZE_TEXT];
 
 	if (query(client, errors, &balloon))
-		return 1;
+		return EXIT_WRONG;
 	columns_add(&columns, "memory\trequested\tleft\tgiven back");
 	columns_add(&columns, "%s\t%s\t%s\t%s", size_print(sizes[0], balloon.memory),
 		size_print(sizes[1], balloon.requested), size_print(sizes[2], balloon.actual),
 		size_print(sizes[3], balloon.given));
 	columns_print(&columns, "", stdout);
 	show_statistics(client, balloon.id, errors);
-	return 0;
+	return EXIT_OK;
 }
 
 static int query_left(struct follow *follow, struct client *client, uint64_t *ret_has,

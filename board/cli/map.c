@@ -8,6 +8,7 @@
 #include "board/cli/commandline.h"
 #include "board/text/columns.h"
 #include "board/text/errors.h"
+#include "board/text/exit-codes.h"
 #include "board/text/size.h"
 
 static const char *size_of(char buf[SIZE_TEXT], const json_t *object, const char *name)
@@ -107,7 +108,7 @@ static int show(struct client *client, const struct client_line *line, struct er
 {
 	json_t *map = client_call(client, "x-sluice-query-map", NULL, errors), *window;
 	size_t i, shown = 0;
-	int result = 0;
+	int result = EXIT_OK;
 
 	json_array_foreach(map, i, window)
 	{
@@ -118,7 +119,7 @@ static int show(struct client *client, const struct client_line *line, struct er
 		if (shown++)
 			putchar('\n');
 		if (!print_window(window))
-			result = 1;
+			result = EXIT_WRONG;
 	}
 	if (map && !shown)
 		error_add(errors, line->path, line->node, "%s",

@@ -32,6 +32,7 @@
 #include "devices/device.h"
 #include "hyp/base/log.h"
 #include "hyp/base/loop.h"
+#include "hyp/base/program.h"
 #include "hyp/base/util.h"
 #include "hyp/memory/addrspace.h"
 
@@ -327,6 +328,7 @@ static int serve(struct run *run, const struct host_limits *host, struct machine
 		loop_timer_arm(
 			run->loop, &run->deadline, run->options.timeout_sec * UINT64_C(1000));
 	machine_start(run->machine);
+	program_forget_code(); /* a start is most of it */
 	loop_run(run->loop);
 
 	switch (machine_state(run->machine)) {

@@ -38,7 +38,7 @@ static int show(struct client *client, const struct client_line *line, struct er
 		printf("%s can hold %" PRIu64 "; ", name_of(entry), client_number(entry, "slots"));
 	printf("%" PRIu64 " are free\n", client_number(answer, "free"));
 	json_decref(answer);
-	return 0;
+	return EXIT_OK;
 }
 
 int slots_command(int argc, char **argv)

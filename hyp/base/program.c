@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Programs that work beside this one; see program.h. */
+/* Programs; see program.h. */
 #include "hyp/base/program.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
+
+#include "hyp/base/util.h"
 
 bool program_find(const char *name, char *path, size_t size)
 {
@@ -20,4 +23,16 @@ bool program_find(const char *name, char *path, size_t size)
 			return true;
 	}
 	return false;
+}
+
+/* The linker's: where the program's first segment begins, and where its code ends. All between them is only read. */
+extern const char __executable_start[], etext[];
+
+void program_forget_code(void)
+{
+	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t start = align_down((uintptr_t)__executable_start, page);
+	uint64_t end = align_down((uintptr_t)etext, page);
+
+	(void)madvise((void *)(uintptr_t)start, end - start, MADV_DONTNEED);
 }

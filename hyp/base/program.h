@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Programs that work beside this one. */
+/* Programs that work beside this one, and this one. */
 #ifndef SLUICE_HYP_BASE_PROGRAM_H
 #define SLUICE_HYP_BASE_PROGRAM_H
 
@@ -8,5 +8,12 @@
 
 /* Finds a program in PATH. False if there is none; `path` is then undefined. */
 bool program_find(const char *name, char *path, size_t size);
+
+/*
+ * Unmaps the program's code and constants, most of which only a start needs. What is used later is mapped again at its
+ * first use, from the page cache; the rest is not resident, and the host can reclaim it first. A debugger's breakpoints
+ * are lost by that: set them afterwards.
+ */
+void program_forget_code(void);
 
 #endif
