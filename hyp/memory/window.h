@@ -84,7 +84,7 @@ int window_unplug_all(struct window *window);
  * vCPUs; until `ended` is called, in one of these turns, every other change is -EBUSY. NULL: always at once.
  */
 void window_unplug_in_turns(struct window *window, void (*ended)(void *opaque), void *opaque);
-/* Finishes that now. */
+/* Finishes such an unplug at once. */
 void window_finish_unplug(struct window *window);
 
 /* Discards the contents of plugged blocks, or of whole pages of them; they stay plugged. See backing_discard(). */
