@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a device is. A device model knows its registers and nothing of the machine around it: not
- * its address, not its interrupt number, not KVM, not libfdt. The board reads the device's node by
- * the class's property table, into the class's configuration struct, and hands both to `init`
- * with an environment: guest memory, event loop, interrupt line, a window where the node names one.
+ * What a device is. A device model knows its registers and nothing of the machine around it: not its address, not its
+ * interrupt number, not KVM, not libfdt. The board reads the device's node by the class's property table, into the
+ * class's configuration struct, and hands both to `init` with an environment: guest memory, event loop, interrupt line,
+ * and a window if the node names one.
  *
  * To add a device: its file with one `struct device_class`, a line in table.c and in meson.build,
  * its binding in dts/bindings/, its test. HACKING.md walks through one.
@@ -62,45 +62,45 @@ struct property {
 	bool required;
 	uint64_t min, max;	    /* of numbers, inclusive; both 0: any */
 	const char *const *choices; /* of PROPERTY_CHOICE, ended by NULL */
-	/* Names something of the host's that is no file: a tree from elsewhere may not have it. */
+	/* Names a host resource other than a file: not allowed in a tree from elsewhere. */
 	bool host;
 };
 
-/* Where a class's check says what is wrong: once for each error, by property. */
+/* Receives the errors of a class's check and probe, each with its property. */
 struct device_check {
 	void (*error)(struct device_check *check, const char *property, const char *format, ...)
 		__attribute__((format(printf, 3, 4)));
 	uint64_t host_page_bytes;
 	bool running; /* of a probe: the machine is about to run, and not only checked */
-	/* Set by a probe before it says that a file is not there: the board adds which folder it looked in. */
+	/* Set by a probe before it reports that a file is missing: the board adds the folder that was searched. */
 	bool missing;
 };
 
 /* What a class needs to know to describe its window. */
 struct window_limits {
 	uint64_t host_page_bytes;
-	/* The most slots it may have where the class chooses their number itself. */
+	/* The most slots it may have if the class chooses their number itself. */
 	unsigned max_slots;
 };
 
 /* What a device is given; all of it outlives the device. */
 struct device_env {
 	const char *id; /* its node's name */
-	/* A number of its own: the same each time that this machine starts on this host, for addresses and the like. */
+	/* Unique to the device, and the same at each start of this machine on this host: for addresses and the like. */
 	uint64_t identity;
 	struct loop *loop;
 	struct guestmem *mem;
 	struct irq_line *irq;
 	const struct virtio_transport *transport; /* of a virtio device */
-	/* Where a virtio device shows its own (hyp/kvm/registers.h); NULL: each read is an exit. */
+	/* Memory in which a virtio device shows its registers (hyp/kvm/registers.h); NULL: each read is an exit. */
 	uint8_t *registers;
 	struct window *window;	      /* of classes with a `window`, else NULL */
 	struct chardev *chardev;      /* of the console, else NULL */
 	struct chardev *const *ports; /* of classes with a property of ports, in its order */
-	bool system_suspend;	      /* the guest can suspend to memory and come back */
+	bool system_suspend;	      /* the guest can suspend to memory and resume */
 };
 
-/* What is to happen when the guest does not feed its watchdog. */
+/* What happens when the guest lets its watchdog expire. */
 enum watchdog_action { WATCHDOG_RESET, WATCHDOG_POWER_OFF, WATCHDOG_PAUSE, WATCHDOG_EVENT };
 
 enum device_kind { DEVICE_PLATFORM, DEVICE_VIRTIO };
@@ -116,28 +116,28 @@ struct device {
 };
 
 /*
- * What follows of a running device is used on the loop's thread, without its lock.
+ * All that follows is used on the loop's thread, without the device's lock.
  *
- * A value that it shows by a name: qom-get and qom-list. A table of them ends by one without a name.
+ * A value that qom-get and qom-list show by its name. A table ends with an entry without a name.
  */
 struct device_value {
 	const char *name;
 	const char *type; /* QEMU's word: "size" (bytes), "uint64", "bool" */
 	uint64_t (*get)(struct device *device, unsigned index);
 	unsigned index; /* which of those that `get` knows */
-	/* Of one that qom-set sets: 0, or -errno with what is wrong in words. NULL: it is read only. */
+	/* For qom-set: 0, or -errno with the reason in words. NULL: read only. */
 	int (*set)(struct device *device, uint64_t value, char *ret_why, size_t len);
 	uint64_t max;	     /* that `set` is called with; 0: any */
 	const char *expects; /* in words: "a size of 0 or more" */
-	bool guest_memory; /* how much the guest is asked to have: refused beyond what its boot memory carries */
+	bool guest_memory;   /* memory that the guest is asked to have: boot memory limits it */
 	const struct device_value *members; /* of a structure: it has neither get nor set */
 };
 
-/* The event that says that a device has changed; control.c sends it, at most once a second. */
+/* The event for a change of a device; control.c sends it, at most once a second. */
 enum device_event_kind {
 	EVENT_NONE,
 	EVENT_VALUE, /* "id", "qom-path", and the value by its name */
-	EVENT_LEFT,  /* "actual": what the value, of bytes, leaves of the guest's memory */
+	EVENT_LEFT,  /* "actual": the guest's memory less the value, in bytes */
 	EVENT_PORTS, /* one for each port that was opened or closed: "id", "open" */
 };
 struct device_event {
@@ -146,12 +146,12 @@ struct device_event {
 	const struct device_value *value;
 };
 
-/* What a device has in the guest's memory map that comes and goes: query-memory-devices. */
+/* The memory that a device plugs and unplugs, for query-memory-devices. */
 struct device_memory {
 	uint64_t gpa, region_bytes, block_bytes; /* fixed */
 	uint64_t usable_bytes, requested_bytes, plugged_bytes;
-	uint16_t node; /* 0 where the tree gives none */
-	/* Why the host did not do what the guest asked for last; NULL: it did. */
+	uint16_t node; /* NUMA node; 0 if the tree gives none */
+	/* Why the host refused the guest's last request; NULL: it did not. */
 	const char *refused;
 	struct window *window;
 };
@@ -160,11 +160,11 @@ struct device_memory {
 struct device_ports {
 	unsigned (*open)(struct device *device); /* bit 1 << N: the guest has its Nth open */
 	const char *(*name)(struct device *device, unsigned port);
-	/* The size of the terminal behind a port, in characters. False where it has no port of this name. */
+	/* The size of the terminal behind a port, in characters. False if there is no port of this name. */
 	bool (*set_size)(struct device *device, const char *port, uint16_t columns, uint16_t rows);
 };
 
-/* Calls `changed` when something has changed that the class's event is about. One watcher; NULL ends it. */
+/* Calls `changed` when something that the class's event reports has changed. One watcher; NULL ends it. */
 static inline void device_watch(
 	struct device *device, void (*changed)(struct device *device, void *opaque), void *opaque)
 {
@@ -172,7 +172,7 @@ static inline void device_watch(
 	device->opaque = opaque;
 }
 
-/* For the model: it has changed. */
+/* For the model to call after such a change. */
 static inline void device_changed(struct device *device)
 {
 	if (device->changed)
@@ -190,11 +190,11 @@ struct device_class {
 	const struct property *properties; /* ended by an entry without a name; NULL: none */
 	size_t config_bytes;
 
-	/* Fills what the tree left out, before the properties are read. May be NULL. */
+	/* Sets defaults, before the properties are read. May be NULL. */
 	void (*defaults)(void *config);
-	/* Rules between properties; those of one property stand in the table. May be NULL. */
+	/* Rules between properties; those of one property are in the table. May be NULL. */
 	void (*check)(const void *config, struct device_check *check);
-	/* Looks at what it will take of the host, files above all, before `init`. May be NULL. */
+	/* Before `init`: checks that the host resources it will use, files above all, can be opened. May be NULL. */
 	void (*probe)(const void *config, struct device_check *check);
 	/*
 	 * For a class that wants a window: fills all of it but `name`. The board may ask again with
@@ -203,9 +203,9 @@ struct device_class {
 	void (*window)(
 		const void *config, const struct window_limits *limits, struct window_config *ret);
 
-	/* Says what the guest sees of device_env.identity, as in "MAC 02:00:00:00:00:01"; or nothing. May be NULL. */
+	/* Writes what the guest sees of device_env.identity, as in "MAC 02:00:00:00:00:01"; or nothing. May be NULL. */
 	void (*identify)(const void *config, uint64_t identity, char *ret, size_t size);
-	/* How many workers of the host's kernel will serve it, whose tables of memory have a limit of their own. May be NULL. */
+	/* How many vhost workers will serve it, each with a memory table that has its own limit. May be NULL. */
 	unsigned (*vhost_workers)(const void *config);
 	/* Why a machine with sluice,nested cannot have it. NULL: it can. */
 	const char *not_nested;
@@ -219,28 +219,27 @@ struct device_class {
 	struct device_event event;
 	const struct device_ports *ports; /* NULL: none */
 	/*
-	 * Of a watchdog: calls `bite` whenever the guest has let its time pass, once a second at most. One watcher. NULL: it
-	 * is none.
+	 * For a watchdog: calls `bite` when the guest lets it expire, once a second at most. One watcher. NULL: none.
 	 */
 	void (*watchdog)(struct device *device,
 		void (*bite)(struct device *device, enum watchdog_action action, void *opaque),
 		void *opaque);
-	/* NULL: it has none. */
+	/* Describes its memory. NULL: it has none. */
 	void (*memory)(struct device *device, struct device_memory *ret);
-	/* The tables of guest memory kept for it (vhost.h): number `index`, or NULL. May be NULL. */
+	/* The listener for its memory table number `index` (vhost.h), or NULL. May be NULL. */
 	struct listener *(*listener)(struct device *device, unsigned index);
 	/* System reset: back to the state after `init`. vCPUs are parked, guest memory is new. */
 	void (*reset)(struct device *device);
 	/* Ends what is in flight, before the loop waits for the vCPUs. They may run. May be NULL. */
 	void (*drain)(struct device *device);
-	/* Before a reset or the end: stop what is under way in guest memory. May be NULL. */
+	/* Before a reset or the end: stops all access to guest memory. May be NULL. */
 	void (*quiesce)(struct device *device);
 	/*
-	 * The machine pauses, before what is in flight is drained and vCPUs are parked, or runs again: meanwhile the
-	 * guest's time stands still, and nothing begins in its memory. A reset ends it too. May be NULL.
+	 * The machine pauses, before requests in flight are drained and vCPUs are parked, or runs again. In a pause the
+	 * guest's time stops, and no access to its memory begins. A reset ends the pause too. May be NULL.
 	 */
 	void (*pause)(struct device *device, bool paused);
-	/* What is saved of it (state.h): its own, and then what it has in common with others; ended by NULL. */
+	/* What is saved of it (state.h): the model's own part, then the common one; ended by NULL. */
 	const struct state_part *state[3];
 	/* Frees what `init` allocated and opened, also if `init` failed halfway. */
 	void (*finish)(struct device *device);

@@ -180,7 +180,7 @@ int device_put_state(struct device *device, const uint8_t *records, size_t bytes
 	if (!candidate)
 		return -ENOMEM;
 	pthread_mutex_lock(&device->lock);
-	take(device); /* what is fixed is as it is now */
+	take(device); /* so that fixed fields have their current values */
 	memcpy(candidate, device, device->class->bytes);
 	err = read_records(candidate, records, bytes);
 	if (!err)

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * PL011, the UART, after Arm DDI 0183 (r1p4: FIFOs of 16). Time does not pass on this line: a
- * character is sent as soon as the back end takes it, and when input stops coming the receive
- * timeout is over at once, so that a FIFO below its trigger level interrupts too.
+ * PL011, the UART, after Arm DDI 0183 (r1p4: FIFOs of 16). Characters are sent without delay, as soon as the back end
+ * takes them. When input stops, the receive timeout is over at once, so that a FIFO below its trigger level interrupts
+ * too.
  *
- * Three liberties. A receive interrupt that was cleared (UARTICR) comes again a moment later while there is input:
- * a driver that empties the FIFO and clears it then would never hear of what came in between, and with a full FIFO
- * nothing could come after that. A moment later, since a driver may clear it first, and empty the FIFO in a thread
- * that does not run while it is interrupted. It sends whether or not it is enabled: early consoles count on firmware having
- * done that. And it takes input only once somebody looks for it, by unmasking a receive interrupt
- * or by polling UARTFR: what was typed or piped in before stays with the back end, where Linux'
- * driver, which empties the FIFO when it opens the port, would throw it away.
+ * Three deviations. First, a receive interrupt that was cleared (UARTICR) is raised again AGAIN_MS later while there is
+ * input: a driver that empties the FIFO and then clears the interrupt would miss input that came in between, and a full
+ * FIFO would then take no more. Not at once, since a driver may clear the interrupt first and empty the FIFO in a
+ * thread, which does not run while interrupts come. Second, it sends even if it is not enabled: early consoles rely on
+ * firmware having enabled it. Third, it takes input only once the guest unmasks a receive interrupt or polls UARTFR.
+ * Earlier input stays in the back end, since Linux' driver empties the FIFO when it opens the port, and would discard
+ * it.
  */
 #include "devices/arm/pl011.h"
 
@@ -48,7 +48,7 @@ enum {
 #define FR_RXFF 0x040
 #define FR_TXFE 0x080
 
-#define DR_OE  0x800 /* in DR; in RSR the error bits stand 8 lower */
+#define DR_OE  0x800 /* in DR; in RSR the error bits are 8 lower */
 #define RSR_OE 0x008
 
 #define LCR_H_FEN 0x10
@@ -65,7 +65,7 @@ enum {
 #define INT_ALL PRIMECELL_INTERRUPTS
 
 #define FIFO_DEPTH 16
-/* Reads of an idle FR in a row after which the guest is polling for input, not for room to send. */
+/* Reads of an idle FR in a row after which the guest counts as polling for input. */
 #define POLLED_READS 8
 /* From UARTICR to the next receive interrupt for the same input. */
 #define AGAIN_MS 2
@@ -88,7 +88,7 @@ struct pl011 {
 
 	struct pl011_state state;
 	struct loop *loop;
-	struct loop_task cleared; /* timers are the loop's: a vCPU posts this instead */
+	struct loop_task cleared; /* posted by vCPUs, since only the loop arms timers */
 	struct loop_timer again;
 	bool rx_refused; /* the back end waits for resume() */
 };
@@ -135,7 +135,7 @@ static unsigned tx_trigger(const struct pl011 *uart)
 	return uart->state.lcr_h & LCR_H_FEN ? trigger_level(uart->state.ifls) : 0;
 }
 
-/* True while input may come in: enabled, not looped back, and somebody looks for it. */
+/* True while input may come in: enabled, not looped back, and the guest asks for it. */
 static bool rx_open(const struct pl011 *uart)
 {
 	return (uart->state.cr & (CR_UARTEN | CR_RXE | CR_LBE)) == (CR_UARTEN | CR_RXE) &&
@@ -143,8 +143,8 @@ static bool rx_open(const struct pl011 *uart)
 }
 
 /*
- * Asks for the input that was refused. Below the trigger only: above it the guest has an
- * interrupt that makes it read on, and one refill of many characters costs less than many.
+ * Asks the back end for the input that was refused, but only below the trigger level: above it the interrupt makes the
+ * guest read more, and one large refill costs less than many small ones.
  */
 static void rx_resume(struct pl011 *uart)
 {
@@ -154,7 +154,7 @@ static void rx_resume(struct pl011 *uart)
 	uart->chardev->ops->resume(uart->chardev);
 }
 
-/* What there is to be read interrupts. */
+/* Raises the interrupts for the input in the FIFO. */
 static void rx_interrupt(struct pl011 *uart)
 {
 	if (uart->state.rx.count)
@@ -197,7 +197,7 @@ static void tx_loop_back(struct pl011 *uart)
 	uart->pl.state.ris |= INT_OE;
 }
 
-/* Sends what the back end takes. The interrupt stands for "fell to its trigger level by sending". */
+/* Sends what the back end takes. The interrupt means that sending lowered the FIFO to its trigger level. */
 static void tx_send(struct pl011 *uart)
 {
 	bool sent = false;
@@ -255,7 +255,7 @@ static void dr_write(struct primecell *pl, uint64_t offset, uint32_t value)
 
 	uart->state.idle_reads = 0;
 	if (uart->state.tx.count >= fifo_depth(uart))
-		return; /* TXFF says so */
+		return; /* lost: TXFF was set */
 	fifo_push(&uart->state.tx, value);
 	tx_send(uart);
 }
@@ -283,7 +283,7 @@ static void ecr_write(struct primecell *pl, uint64_t offset, uint32_t value)
 	pl011_of(pl)->state.rsr = 0;
 }
 
-/* What a FIFO holds survives FEN, whichever way it goes; the trigger levels change with it. */
+/* A change of FEN does not clear the FIFOs. The trigger levels change with it. */
 static void lcr_h_write(struct primecell *pl, uint64_t offset, uint32_t value)
 {
 	pl011_of(pl)->state.lcr_h = value;
@@ -416,7 +416,7 @@ static int pl011_init(struct device *device, const void *config, const struct de
 
 /* ---- Its state ---- */
 
-/* What the other end had of the old machine's is the new one's to ask for, and to hear of. */
+/* After a restore the back end is new: sends the FIFO's contents, and asks for input. */
 static void put_state(struct device *device)
 {
 	struct pl011 *uart = container_of(device, struct pl011, pl.device);

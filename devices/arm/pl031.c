@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * PL031, the real-time clock, after Arm DDI 0224. It counts the host's seconds since the epoch,
- * shifted by what the guest loaded, and always runs: RTCCR reads as started. The alarm is kept as
- * a host time, so that neither the host's clock being set back nor its sleeping loses it or makes
- * one up; the timer only says when to look.
+ * PL031, the real-time clock, after Arm DDI 0224. It counts the host's seconds since the epoch, shifted by what the
+ * guest loaded, and always runs: RTCCR reads as started. The alarm is stored as a time of guest_ms(), so that it is
+ * neither lost nor raised falsely if the host's clock is set or the host is suspended; the timer only triggers a check.
  */
 #include "devices/arm/pl031.h"
 
@@ -29,26 +28,26 @@ enum {
 #define CR_START  1
 #define INT_MATCH 1
 
-/* The host's clock may be set or sleep meanwhile: look at least this often. */
+/* The host may be suspended or its clock set: check at least this often. */
 #define LOOK_MS 60000
 
 struct pl031_state {
 	uint64_t alarm_ms; /* of guest_ms(), as the next */
-	uint64_t taken_ms; /* when the state was taken */
+	uint64_t taken_ms; /* when the state was saved */
 	uint32_t mr, lr, offset;
 	bool mr_set;	/* RTCMR was written */
-	bool alarm_set; /* a match is to come */
+	bool alarm_set; /* a match is pending */
 	uint8_t hole[2];
 };
 
 struct pl031 {
 	struct primecell pl;
 	struct loop *loop;
-	struct loop_task update; /* timers are the loop's: a vCPU posts this instead */
+	struct loop_task update; /* posted by vCPUs, since only the loop arms timers */
 	struct loop_timer timer;
 
 	struct pl031_state state;
-	uint64_t behind_ms; /* the host's clock, for as long as the state was stored */
+	uint64_t behind_ms; /* behind host_ms(), by the time the state was stored */
 };
 
 static struct pl031 *pl031_of(struct primecell *pl)
@@ -64,7 +63,7 @@ static uint64_t host_ms(void)
 	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
-/* The host's time, and the guest's of a machine that was stored: the alarm is as far off as it was. */
+/* The host's time less the time that the state was stored, so that a restored alarm is as far off as before. */
 static uint64_t guest_ms(const struct pl031 *rtc)
 {
 	return host_ms() - rtc->behind_ms;
@@ -139,7 +138,7 @@ static void lr_write(struct primecell *pl, uint64_t offset, uint32_t value)
 
 	rtc->state.lr = value;
 	rtc->state.offset += value - count(rtc);
-	/* Also where it has matched: the count may come to RTCMR once more (DDI 0224, 2.1). */
+	/* Also after a match: the count may reach RTCMR again (DDI 0224, 2.1). */
 	if (rtc->state.mr_set)
 		set_alarm(rtc);
 }

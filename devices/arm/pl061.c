@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * PL061, eight lines of GPIO, after Arm DDI 0190. What stands on the lines from outside is `in`:
- * buttons, pressed through pl061_pulse(). Interrupts come from lines that are inputs: edges are
- * remembered in `edges` until GPIOIC, levels hold for as long as they stand.
+ * PL061, eight lines of GPIO, after Arm DDI 0190. `in` is the level of each line from outside: buttons, pressed through
+ * pl061_pulse(). Only inputs interrupt: an edge is recorded in `edges` until GPIOIC, a level interrupts while it lasts.
  */
 #include "devices/arm/pl061.h"
 
@@ -29,18 +28,18 @@ enum {
 struct pl061;
 
 struct button {
-	struct loop_timer timer; /* armed while the line is high, and as long again */
+	struct loop_timer timer; /* armed while the line is high, and one pulse after */
 	struct pl061 *gpio;
 	unsigned line;
 };
 
 struct pl061_state {
-	uint32_t in, out, seen; /* seen: the lines when edges were last looked for */
+	uint32_t in, out, seen; /* seen: the lines when edges were last checked */
 	uint32_t dir, is, ibe, iev, afsel;
 	uint32_t edges;
-	uint32_t unread; /* lines whose rise interrupted the guest, until it looks */
+	uint32_t unread; /* lines whose rise interrupted the guest, until it reads */
 	/* The buttons': the loop's thread only. */
-	uint32_t presses[PL061_LINES]; /* that wait */
+	uint32_t presses[PL061_LINES]; /* presses that wait */
 	uint32_t held[PL061_LINES];    /* pulses that the line has been high for */
 };
 
@@ -67,7 +66,7 @@ static void pl061_settle(struct primecell *pl)
 	struct pl061 *gpio = pl061_of(pl);
 	uint32_t now = lines(gpio), changed = now ^ gpio->state.seen;
 
-	/* A change is an edge that counts if both do, or if it went where IEV says. */
+	/* A change counts as an edge if IBE is set, or if the line now has IEV's level. */
 	gpio->state.edges |= changed & ~gpio->state.dir & ~gpio->state.is &
 			     (gpio->state.ibe | ~(now ^ gpio->state.iev));
 	gpio->state.seen = now;
@@ -140,7 +139,7 @@ static void press(struct button *button)
 	loop_timer_arm(button->gpio->loop, &button->timer, PL061_PULSE_MS);
 }
 
-/* A guest that was interrupted looks some time after it, and is to find the line high then. */
+/* Whether the line must stay high: its rise interrupted the guest, which has not read it yet. */
 static bool is_awaited(struct button *button)
 {
 	struct pl061 *gpio = button->gpio;
@@ -156,7 +155,7 @@ static void button_fired(struct loop_timer *timer)
 {
 	struct button *button = container_of(timer, struct button, timer);
 
-	/* In a pause its guest cannot look: the line stays as it is, and for as long. */
+	/* In a pause the guest cannot read the line, which stays as it is. */
 	if (button->gpio->paused || is_awaited(button)) {
 		loop_timer_arm(button->gpio->loop, timer, PL061_PULSE_MS);
 	} else if (button->gpio->state.in & 1u << button->line) {
@@ -221,7 +220,7 @@ static int pl061_init(struct device *device, const void *config, const struct de
 
 /* ---- Its state ---- */
 
-/* A press that is under way goes on with a whole pulse. */
+/* A press in progress continues with a whole pulse. */
 static void put_state(struct device *device)
 {
 	struct pl061 *gpio = container_of(device, struct pl061, pl.device);

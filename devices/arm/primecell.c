@@ -93,7 +93,7 @@ void primecell_update(struct primecell *pl)
 		set_line(pl, !pl->irq_level);
 }
 
-/* Whatever the line was: its other end may be new, too. */
+/* Sets the line even if it has not changed: its other end may be new. */
 static void put_state(struct device *device)
 {
 	struct primecell *pl = container_of(device, struct primecell, device);

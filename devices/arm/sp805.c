@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * SP805, the watchdog, after Arm DDI 0270. It counts down twice from what was loaded: the first end
- * raises the interrupt, the second, if that was not cleared meanwhile, bites. What a bite does is the
- * board's concern, by the node's action. It counts the host's monotonic time less the time that the
- * machine was paused.
+ * SP805, the watchdog, after Arm DDI 0270. It counts down twice from WdogLoad: the first end raises the interrupt; the
+ * second bites, if the interrupt was not cleared. The board carries out the node's action. It counts the host's
+ * monotonic time less the time that the machine was paused.
  *
- * Two liberties. Any change of WdogControl starts the count anew, and so does the interrupt, which
- * the host's loop may have raised late: a guest never has less time than it was promised. And when it
- * has bitten it rests until it is fed, or loaded, again. The integration test registers read as zero.
+ * Two deviations. Any change of WdogControl restarts the count, and so does the interrupt, which the loop may raise
+ * late: a guest never has less time than it loaded. After a bite the count stops until the guest writes WdogIntClr or
+ * WdogLoad, or changes WdogControl. The integration test registers read as zero.
  */
 #include "devices/arm/sp805.h"
 
@@ -35,7 +34,7 @@ enum {
 #define UNLOCK	      0x1acce551
 
 #define NS_PER_MS 1000000
-/* A guest can make it bite as often as it likes; what hears of it shall not be flooded. */
+/* A guest can cause bites at any rate; this bounds how often they are reported. */
 #define BITES_APART_NS (1000 * UINT64_C(1000000))
 
 struct sp805_node {
@@ -46,9 +45,9 @@ struct sp805_state {
 	/* Of guest_ns(): */
 	uint64_t start_ns;  /* when the count was at `load` */
 	uint64_t bitten_ns; /* the last time; 0: never */
-	uint64_t taken_ns;  /* when the state was taken */
+	uint64_t taken_ns;  /* when the state was saved */
 	uint32_t load, control;
-	uint32_t value; /* where it stands while it does not count */
+	uint32_t value; /* WdogValue while it does not count */
 	bool locked, counts;
 	uint8_t hole[2];
 };
@@ -56,7 +55,7 @@ struct sp805_state {
 struct sp805 {
 	struct primecell pl;
 	struct loop *loop;
-	struct loop_task update; /* timers are the loop's: a vCPU posts this instead */
+	struct loop_task update; /* posted by vCPUs, since only the loop arms timers */
 	struct loop_timer timer;
 	const struct sp805_node *node;
 	void (*bite)(struct device *device, enum watchdog_action action, void *opaque);
@@ -65,7 +64,7 @@ struct sp805 {
 	struct sp805_state state;
 	bool paused;	    /* the machine is ... */
 	uint64_t paused_ns; /* ... since then, of guest_ns() */
-	uint64_t behind_ns; /* the host's clock, for as long as the state was stored */
+	uint64_t behind_ns; /* behind host_ns(), by the time the state was stored */
 };
 
 static struct sp805 *sp805_of(struct primecell *pl)
@@ -91,7 +90,7 @@ static uint64_t guest_ns(const struct sp805 *wdt)
 	return host_ns() - wdt->behind_ns;
 }
 
-/* Of so many counts; below 2^38 s. */
+/* The time that `counts` take; below 2^38 ns. */
 static uint64_t counts_ns(uint32_t counts)
 {
 	return counts * UINT64_C(1000000000) / PRIMECELL_CLOCK_HZ;
@@ -108,7 +107,7 @@ static uint32_t value(const struct sp805 *wdt)
 	return wdt->state.load - (uint32_t)(passed * (PRIMECELL_CLOCK_HZ / 1000000) / 1000);
 }
 
-/* From WdogLoad on, where it is enabled. */
+/* Restarts the count at WdogLoad, if enabled. */
 static void start(struct sp805 *wdt)
 {
 	wdt->state.counts = wdt->state.control & CONTROL_INTEN;
@@ -117,7 +116,7 @@ static void start(struct sp805 *wdt)
 	loop_post(wdt->loop, &wdt->update);
 }
 
-/* The count is at its end. Returns whether it bites. */
+/* The count has ended. Returns whether it bites. */
 static bool expire(struct sp805 *wdt)
 {
 	if (!(wdt->pl.state.ris & CONTROL_INTEN)) {
@@ -134,7 +133,7 @@ static bool expire(struct sp805 *wdt)
 	return true;
 }
 
-/* When the end of this count shows. */
+/* When this count ends: a bite at least BITES_APART_NS after the last one. */
 static uint64_t end_ns(const struct sp805 *wdt)
 {
 	uint64_t end = wdt->state.start_ns + counts_ns(wdt->state.load);
@@ -258,7 +257,7 @@ static void sp805_pause(struct device *device, bool paused)
 		wdt->state.start_ns += guest_ns(wdt) - wdt->paused_ns;
 	wdt->paused = paused;
 	pthread_mutex_unlock(&device->lock);
-	/* In a turn of its own: what it does when it bites may be another pause. */
+	/* In a turn of its own, since a bite may pause the machine again. */
 	loop_post(wdt->loop, &wdt->update);
 }
 
@@ -308,7 +307,7 @@ static void take_state(struct device *device)
 	wdt->state.taken_ns = wdt->paused ? wdt->paused_ns : guest_ns(wdt);
 }
 
-/* Nothing was after it was taken. */
+/* No time may be later than taken_ns. */
 static int check_state(const struct device *candidate)
 {
 	const struct sp805_state *state =
@@ -323,7 +322,7 @@ static void put_state(struct device *device)
 	struct sp805 *wdt = from_device(device);
 
 	wdt->behind_ns = host_ns() - wdt->state.taken_ns;
-	wdt->paused_ns = wdt->state.taken_ns; /* whether it is paused its machine says */
+	wdt->paused_ns = wdt->state.taken_ns; /* in case the machine is paused */
 	loop_post(wdt->loop, &wdt->update);
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A disk's file; see disk-file.h. Who uses it says so in QEMU's way, by shared locks on single bytes,
- * so that a writer is alone, and readers share it, with QEMU's among them. A block device that is
- * written is taken exclusively: not while it is mounted here.
+ * A disk's file; see disk-file.h. Uses are declared as QEMU does, by shared locks on single bytes: a writer excludes
+ * all others; readers share the file, also with QEMU. A block device to be written is opened exclusively, which fails
+ * while it is mounted here.
  */
 #include "devices/backend/disk-file.h"
 
@@ -19,13 +19,13 @@
 #include "hyp/base/util.h"
 
 #define SECTOR 512
-/* A process that was killed keeps its file until what it had under way has ended. */
+/* A killed process holds its locks until its requests in flight have ended. */
 #define LOCK_TRIES  100
 #define LOCK_TRY_NS 10000000
 
 /*
- * The bytes that QEMU's block/file-posix.c locks: one of each kind for those who use a file so, and
- * one for those who do not share it with such a use.
+ * The bytes that QEMU's block/file-posix.c locks: for each kind of use, one byte for processes with that use, and one
+ * for processes that do not allow it to others.
  */
 enum { CONSISTENT_READ = 1 << 0, WRITE = 1 << 1, RESIZE = 1 << 3, USES = 4 };
 #define BYTE_USED     100
@@ -62,8 +62,8 @@ static int fail(char *ret_why, size_t len, int err, const char *format, ...)
 }
 
 /*
- * What to do, as a command: none where a tree from elsewhere chose the name, which would then also choose the
- * file that a person changes.
+ * Adds a command that helps; not if a tree from elsewhere chose the name, since a person would run the command on that
+ * file.
  */
 static int fail_and_help(const struct disk_config *config, char *ret_why, size_t len, int err,
 	const char *help, const char *format, ...) __attribute__((format(printf, 6, 7)));
@@ -108,7 +108,7 @@ static int cannot_open(const struct disk_config *config, int err, char *why, siz
 	}
 }
 
-/* The locks that say it: 0, or -errno. */
+/* Sets or releases the locks of `uses`: 0, or -errno. */
 static int set_locks(int fd, int first, unsigned uses, short type)
 {
 	for (int i = 0; i < USES; i++) {
@@ -120,7 +120,7 @@ static int set_locks(int fd, int first, unsigned uses, short type)
 	return 0;
 }
 
-/* Whether another has said so of one of `uses`: 0, -EAGAIN, or another -errno. */
+/* 0; -EAGAIN if another process holds a lock of `uses`; or another -errno. */
 static int look_for_locks(int fd, int first, unsigned uses)
 {
 	for (int i = 0; i < USES; i++) {
@@ -136,7 +136,7 @@ static int look_for_locks(int fd, int first, unsigned uses)
 	return 0;
 }
 
-/* Said before others are looked at: of two that start at once, one sees the other. */
+/* Locks before it checks for others: of two processes that start at once, one sees the other. */
 static int try_lock(int fd, unsigned uses, unsigned unshared)
 {
 	int err = set_locks(fd, BYTE_USED, uses, F_RDLCK);
@@ -176,8 +176,8 @@ static int lock_file(const struct disk_config *config, int fd, char *why, size_t
 }
 
 /*
- * What O_DIRECT asks of offsets and buffers. Where the host does not say, a block of the file system's, but
- * no more than a page: what NFS, ZFS and others call a block is what they transfer best, up to some MiB.
+ * What O_DIRECT asks of offsets and buffers. If the kernel does not report it, a block of the file system, but at most
+ * a page: NFS, ZFS and others give their best transfer size as block, up to some MiB.
  */
 static void direct_limits(struct disk_file *file, const struct stat *stat)
 {
@@ -201,7 +201,7 @@ static void direct_limits(struct disk_file *file, const struct stat *stat)
 		file->align = SECTOR;
 }
 
-/* That it is a raw disk; fills its size. */
+/* Checks that it is a raw disk; fills in its size. */
 static int examine(const struct disk_config *config, const struct stat *stat,
 	struct disk_file *file, char *why, size_t len)
 {
@@ -217,7 +217,7 @@ static int examine(const struct disk_config *config, const struct stat *stat,
 	if (!end)
 		return fail_and_help(config, why, len, -EINVAL, "truncate -s 8G",
 			"%s is empty; 8 GiB take no space before they are written", path);
-	/* Whose bytes these are nobody knows: a guest's header may name any file of the host as what lies beneath it. */
+	/* A guest may have written the header, and such a header may name any host file as its backing file. */
 	for (size_t i = 0; i < ARRAY_SIZE(formats) && !config->raw; i++)
 		if (!memcmp(start + formats[i].offset, formats[i].magic, formats[i].len))
 			return fail(why, len, -EINVAL,
@@ -228,8 +228,8 @@ static int examine(const struct disk_config *config, const struct stat *stat,
 }
 
 /*
- * What the disk's size is, of a file of so many bytes. What is only read gets zeros up to a whole block; what is
- * written is not made longer behind its owner's back, and O_DIRECT writes whole blocks of the host's.
+ * Sets the disk's size for a file of `stored` bytes. A read-only disk is padded with zeros to a whole block. A disk
+ * that is written must have whole blocks, with O_DIRECT whole host blocks: its file is not extended unasked.
  */
 static int set_size(const struct disk_config *config, struct disk_file *file, uint64_t stored,
 	char *why, size_t len)
@@ -249,7 +249,7 @@ static int set_size(const struct disk_config *config, struct disk_file *file, ui
 	return 0;
 }
 
-/* How it is accessed from here on: it blocks, as io_uring fails what is not done at once otherwise. */
+/* Sets O_DIRECT, and clears O_NONBLOCK, with which io_uring would fail calls that have to wait. */
 static int set_mode(const struct disk_config *config, const struct stat *stat,
 	struct disk_file *file, char *why, size_t len)
 {
@@ -271,7 +271,7 @@ static int set_mode(const struct disk_config *config, const struct stat *stat,
 int disk_file_open(const struct disk_config *config, bool lock, struct disk_file *ret,
 	char *ret_why, size_t len)
 {
-	/* Not blocking, for what should not be here: a FIFO. Linux heeds O_EXCL of block devices only. */
+	/* O_NONBLOCK: a FIFO would block here. Without O_CREAT, Linux applies O_EXCL to block devices only. */
 	int mode = config->read_only ? O_RDONLY : O_RDWR | (lock ? O_EXCL : 0), err = 0;
 	struct disk_file file = {
 		.align = 1, .memory_align = 1, .info.block_bytes = config->block_bytes

@@ -26,7 +26,7 @@ struct threads {
 	pthread_t threads[THREADS];
 	unsigned count;
 	struct loop_task task;
-	struct disk_io *taken; /* of `done`, to be told in the next turn */
+	struct disk_io *taken; /* from `done`, for disk_io_done() in the next turn */
 
 	pthread_mutex_t lock; /* of what follows */
 	pthread_cond_t work, ended;
@@ -41,7 +41,7 @@ static void put(struct list *list, struct disk_io *io)
 	list->end = &io->next;
 }
 
-/* All of the list, which is empty then. */
+/* Empties the list; returns its first entry. */
 static struct disk_io *take_all(struct list *list)
 {
 	struct disk_io *first = list->first;
@@ -93,7 +93,7 @@ static void *run(void *opaque)
 	return NULL;
 }
 
-/* Whether a call has ended that is to be told. Asked to the end: what had ended before a task began to run posts no other. */
+/* Whether an ended call waits for disk_io_done(). Check until false: calls that end before the task post no other. */
 static bool any_taken(struct threads *threads)
 {
 	if (!threads->taken) {
@@ -104,7 +104,7 @@ static bool any_taken(struct threads *threads)
 	return threads->taken;
 }
 
-/* A turn's worth: what is told goes on with other calls, which threads may end as fast as this tells of them. */
+/* Passes ended calls on, for at most a turn: they start others, which the threads may end as fast. */
 static void tell(struct loop_task *task)
 {
 	struct threads *threads = container_of(task, struct threads, task);
@@ -182,7 +182,7 @@ static void threads_destroy(struct disk_engine *engine)
 	free(threads);
 }
 
-/* They take no signals: those are the loop's. */
+/* The threads block all signals, which are the loop's. */
 static int start_all(struct threads *threads)
 {
 	pthread_attr_t attributes;

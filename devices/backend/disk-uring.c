@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A disk's calls made by io_uring; see disk-engine.h. A seccomp filter does not see what goes through
- * a ring. So the ring is made with no more than a disk needs, four calls on one file, and then closed
- * to any change: nothing else can be had of it. Guest memory is never registered, as that would pin it.
+ * A disk's calls made by io_uring; see disk-engine.h. A seccomp filter does not see what goes through a ring. So the
+ * ring is restricted to what a disk needs, four calls on one file, and cannot be changed afterwards. Guest memory is
+ * never registered, as that would pin it.
  *
- * A completion comes as a signal does: any system call of the loop's thread may end with EINTR while
- * requests are in flight. (To have them wait until asked for, IORING_SETUP_DEFER_TASKRUN, loses some
- * where the ring is watched, with Linux 6.1.)
+ * A completion comes as a signal does: any system call of the loop's thread may end with EINTR while requests are in
+ * flight. (IORING_SETUP_DEFER_TASKRUN, which delays them until they are asked for, loses some with Linux 6.1 if epoll
+ * watches the ring.)
  */
 #include <errno.h>
 #include <liburing.h>
@@ -19,13 +19,13 @@
 #include "hyp/base/loop.h"
 #include "hyp/base/util.h"
 
-/* The kernel was short of something: when it is asked again. */
+/* The delay before a retry, if the kernel was short of a resource. */
 #define RETRY_MS 10
-/* A larger call goes to a thread of the kernel's, so that the loop does not stand while it copies ... */
+/* A larger call goes to a kernel thread, so that the loop does not wait while it copies ... */
 #define INLINE_MAX (64 * KiB)
 /*
- * ... but for what is read: to hand it over costs more than to copy it, and what is not in the page cache waits
- * elsewhere anyway. A write waits for more than that. So much the loop copies in a turn of its, small and large.
+ * ... except a read: handing it over costs more than the copy, and a read that misses the page cache does not wait here
+ * anyway. A write may wait for more. This bounds what the loop copies in one turn, in small and large calls.
  */
 #define COPY_MAX (4 * MiB)
 
@@ -120,7 +120,7 @@ static void uring_start(struct disk_engine *engine, struct disk_io *io)
 	io_uring_sqe_set_data(sqe, io);
 }
 
-/* A call that fails at once ends a submission, with the rest left. */
+/* io_uring_submit() stops at a call that fails at once; the next one submits the rest. */
 static void submit(struct uring *uring)
 {
 	while (io_uring_sq_ready(&uring->ring))
@@ -131,8 +131,8 @@ static void submit(struct uring *uring)
 }
 
 /*
- * What has ended, what followed of it included: nothing that ends at once waits for a turn of the loop. But
- * other threads may end calls as fast as this takes them, so the turn ends; the ring stays readable then.
+ * Takes completions, also of the calls that follow from them, so that calls which end at once wait for no further turn.
+ * Kernel threads may end calls as fast as this takes them, so it stops after a turn; the ring then stays readable.
  */
 static void take_completions(struct uring *uring)
 {
@@ -145,7 +145,7 @@ static void take_completions(struct uring *uring)
 		int result = cqe->res;
 
 		io_uring_cqe_seen(&uring->ring, cqe);
-		/* The kernel had no thread for it: nothing was done, and it is asked again. */
+		/* The kernel had no thread for it and did nothing: retry. */
 		if (result == -ECANCELED || result == -EAGAIN) {
 			uring_start(&uring->engine, io);
 			short_of = true;
@@ -157,7 +157,7 @@ static void take_completions(struct uring *uring)
 	}
 	if (short_of)
 		loop_timer_arm(uring->loop, &uring->retry, RETRY_MS);
-	else if (io_uring_cq_ready(&uring->ring)) /* the turn has ended: what followed until then */
+	else if (io_uring_cq_ready(&uring->ring)) /* the turn is over: submit what followed */
 		submit(uring);
 	uring->to_copy = 0;
 }

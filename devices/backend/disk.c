@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A disk's requests, each a row of system calls that an engine makes: what a call left undone is
- * asked for again, zeroes are made in the best way that the file takes, and what O_DIRECT would not
- * take goes through a buffer, which one request has at a time. See disk.h.
+ * A disk's requests, each a sequence of system calls that an engine makes; see disk.h. After a short transfer another
+ * call continues. Zeroes are written in the cheapest way that the file supports. Requests that are not aligned for
+ * O_DIRECT go through a buffer, one request at a time.
  *
- * O_DIRECT may ask for larger blocks than the guest's. Of a block of which a request changes a part, the whole
- * is read, changed and written; what others change of it meanwhile would be lost. So such a request begins when
- * no change of these blocks is in flight, and changes that come later wait in the row for the buffer.
+ * O_DIRECT may need larger blocks than the guest's. A request that changes a part of a block reads, changes and writes
+ * the whole block; another request's change of it meanwhile would be lost. So such a request begins once no change of
+ * these blocks is in flight, and later changes of them queue for the buffer.
  */
 #include "devices/backend/disk.h"
 
@@ -23,27 +23,27 @@
 #define BUFFER_BYTES (256 * KiB)
 #define ZERO_BYTES   (1 * MiB)
 #define CALL_BYTES                                                                                 \
-	(1 * MiB) /* that one call reads or writes at most: what is under way ends soon */
-/* Of one call of each request under way: a second and a half of an SD card. */
+	(1 * MiB) /* the most that one call reads or writes, so that each call ends soon */
+/* Sum of the current calls of all requests in flight: a second and a half of an SD card. */
 #define UNDER_WAY_BYTES (32 * MiB)
-/* What a request and each of its parts counts as at least there. */
+/* In that sum, the least that a request and each of its parts count. */
 #define PART_BYTES 4096
 
 struct disk {
 	struct disk_file file;
 	struct disk_engine *engine;
 	struct disk_config config;
-	bool lost;	    /* the host did not get to the disk what it had taken */
-	bool ending;	    /* what is in flight ends with the call that it is at */
+	bool lost;	    /* the host has lost written data: flushes fail */
+	bool ending;	    /* requests in flight end after their current call */
 	uint64_t under_way; /* bytes, as weigh() has them */
 
 	uint8_t *buffer; /* of a disk with O_DIRECT */
 	struct disk_request *has_buffer, *want_buffer, **want_end;
 	struct disk_request
-		*changes; /* in flight, without the buffer; where part of a block can be changed */
+		*changes; /* in flight, without the buffer; only if a part of a block can change */
 };
 
-/* Never written; read from, it is the page of zeroes that all processes share. */
+/* Never written, so that reads find the zero page that all processes share. */
 static uint8_t zeroes[ZERO_BYTES] __attribute__((aligned(DISK_ALIGN_MAX)));
 
 int disk_probe(const struct disk_config *config, bool lock, char *ret_why, size_t len)
@@ -83,7 +83,7 @@ int disk_open(const struct disk_config *config, struct loop *loop, struct disk *
 	err = disk_file_open(config, true, &disk->file, why, sizeof(why));
 	if (err)
 		goto free_disk;
-	/* Not touched, and so no memory, before it is used. */
+	/* The buffer takes no memory before its first use. */
 	err = config->direct ? -posix_memalign((void **)&disk->buffer, DISK_ALIGN_MAX, BUFFER_BYTES)
 			     : 0;
 	if (!err)
@@ -133,7 +133,7 @@ int disk_resize(struct disk *disk, uint64_t bytes, char *ret_why, size_t len)
 
 /* ---- One request ---- */
 
-/* How zeroes come about, and what a discard tries: one after the other, until the file takes one. */
+/* Ways to write zeroes, tried in this order until the file supports one. A discard tries only the first. */
 enum { WAY_PUNCH, WAY_ZERO, WAY_WRITE };
 
 static void call(struct disk_request *request, enum disk_call what)
@@ -163,7 +163,7 @@ static void take_parts(struct disk_request *request)
 	io->iov_count = 1;
 }
 
-/* How far in a block of the host's the request is, and whether it now changes a part of one. */
+/* The request's offset in a host block; and whether its next call changes only a part of a block. */
 static uint64_t skipped(const struct disk_request *request)
 {
 	return request->bounced ? request->offset % request->disk->file.align : 0;
@@ -189,7 +189,7 @@ static void copy_to(const struct disk_request *request, uint8_t *to, uint64_t le
 	}
 }
 
-/* By the buffer: whole blocks, or the one of which a part is changed, which is read first. */
+/* Transfers through the buffer: whole blocks, or one block of which a part changes, which is read first. */
 static void bounce(struct disk_request *request)
 {
 	uint64_t align = request->disk->file.align, skip = skipped(request);
@@ -263,7 +263,7 @@ static bool is_partial(const struct disk_request *request)
 	       (request->offset | request->bytes) % request->disk->file.align;
 }
 
-/* Whether `partial` changes blocks of which `other` changes some. */
+/* Whether `other` changes one of the blocks that `partial` writes whole. */
 static bool collide(const struct disk_request *partial, const struct disk_request *other)
 {
 	uint64_t align = partial->disk->file.align;
@@ -288,7 +288,7 @@ static void begin_change(struct disk *disk, struct disk_request *request)
 	disk->changes = request;
 }
 
-/* Who waited for it and for no other begins. */
+/* Begins the buffer's holder if this was the last change that it waited for. */
 static void end_change(struct disk *disk, struct disk_request *request)
 {
 	struct disk_request *waits = disk->has_buffer;
@@ -300,7 +300,7 @@ static void end_change(struct disk *disk, struct disk_request *request)
 		go_on(waits);
 }
 
-/* Its turn with the buffer. */
+/* Gives the request the buffer. It begins once no change of its blocks is in flight. */
 static void begin_bounced(struct disk *disk, struct disk_request *request)
 {
 	disk->has_buffer = request;
@@ -364,7 +364,7 @@ static bool needs_buffer(const struct disk *disk, const struct disk_request *req
 	       (request->op != DISK_READ && collides_with_holder(disk, request));
 }
 
-/* A hint: of the host's blocks only whole ones. There may be none, for which it is asked all the same. */
+/* A discard is a hint, and covers only whole host blocks. If there are none, an empty call ends the request. */
 static void discard_whole_blocks(struct disk_request *request)
 {
 	uint64_t align = request->disk->file.align, end = request->offset + request->bytes;
@@ -374,7 +374,7 @@ static void discard_whole_blocks(struct disk_request *request)
 	request->bytes = end > request->offset ? end - request->offset : 0;
 }
 
-/* A request has one call at a time in the kernel. Many small parts are as much as few large ones. */
+/* Bytes of the request's one call in the kernel. Many small parts count as much as few large ones. */
 static uint32_t weigh(const struct disk_request *request)
 {
 	uint64_t bytes = request->bytes < CALL_BYTES ? request->bytes : CALL_BYTES;
@@ -436,9 +436,9 @@ void disk_wait(struct disk *disk, bool ending)
 	disk->ending = false;
 }
 
-/* ---- What comes of a call ---- */
+/* ---- Results of calls ---- */
 
-/* So much of the request is done: what was read, `skip` bytes into the buffer, goes where it belongs. */
+/* `len` more bytes of the request are done. Read data is copied from `skip` bytes into the buffer to its parts. */
 static void take(struct disk_request *request, uint64_t skip, uint64_t len)
 {
 	const uint8_t *from = request->bounced ? request->disk->buffer + skip : NULL;
@@ -463,7 +463,7 @@ static void take(struct disk_request *request, uint64_t skip, uint64_t len)
 	}
 }
 
-/* What is beyond the end of a file that is only read: less than a block. */
+/* Fills the part beyond the end of a read-only file: less than a block. */
 static void read_zeroes(struct disk_request *request)
 {
 	for (; request->bytes; request->bytes -= request->iov++->iov_len)
@@ -503,14 +503,14 @@ static int after_fallocate(struct disk_request *request, int result)
 		request->way++;
 		return 0;
 	}
-	/* A discard is a hint, and is done with where the file takes none. */
+	/* A discard is a hint: it succeeds if the file does not support it. */
 	if (result && !refused)
 		return result;
 	take(request, 0, request->io.bytes);
 	return 0;
 }
 
-/* The kernel tells once that it lost what it had taken, and then no more: it stays lost here. */
+/* The kernel reports lost writes only once, so the disk stays `lost`. */
 static int after_flush(struct disk_request *request, int result)
 {
 	struct disk *disk = request->disk;

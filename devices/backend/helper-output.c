@@ -33,7 +33,7 @@ static void tell(struct helper_output *output)
 	output->len = 0;
 }
 
-/* One read a call: who prints without end does not keep the loop. */
+/* One read per call, so that a process that prints without end does not block the loop. */
 static void ready(struct loop_fd *watch, uint32_t events)
 {
 	struct helper_output *output = container_of(watch, struct helper_output, watch);
@@ -43,7 +43,7 @@ static void ready(struct loop_fd *watch, uint32_t events)
 	for (ssize_t i = 0; i < n; i++) {
 		if (buf[i] == '\n' || output->len == LINE_MAX_BYTES)
 			tell(output);
-		/* It goes to a terminal. */
+		/* No control characters: the log may go to a terminal. */
 		if (buf[i] != '\n')
 			output->line[output->len++] = (unsigned char)buf[i] < ' ' || buf[i] == 0x7f
 							      ? '?'

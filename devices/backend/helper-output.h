@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Logs what a child process prints, line by line, each with its name and its device's in front: on a shared terminal
- * nobody could tell whose lines they are. Reading never blocks.
+ * Logs what a child process prints, line by line, each with its name and its device's in front, so that a reader of a
+ * shared terminal sees whose lines they are. Reading never blocks.
  */
 #ifndef SLUICE_DEVICES_BACKEND_HELPER_OUTPUT_H
 #define SLUICE_DEVICES_BACKEND_HELPER_OUTPUT_H

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * passt; see passt.h. Both ways the socket is a stream of Ethernet frames, each behind its length in
- * 4 bytes, the highest first. A frame is sent from where it is; where the socket takes a part of it, the
- * rest is kept. One that comes is read together with the next one's length and no further: what else
- * has come is still in the socket, where the loop sees it.
+ * passt; see passt.h. Both ways the socket is a stream of Ethernet frames, each after its length in 4 bytes,
+ * big-endian. A frame is sent straight from guest memory; if the socket takes only a part, the rest is copied to `out`.
+ * A frame is received together with the next one's length and no further: more data stays in the socket, where epoll
+ * reports it.
  */
 #include "devices/backend/passt.h"
 
@@ -27,11 +27,11 @@
 
 #define LENGTH	 4
 #define SHORTEST 14    /* an Ethernet header */
-#define SENT_MAX 65535 /* passt gives up at a longer one, as at a shorter one */
+#define SENT_MAX 65535 /* passt ends at a longer frame, or one below SHORTEST */
 #define READ_MAX (NETDEV_FRAME_MAX - NETDEV_HEADER)
 #define CHILD_FD 3
 
-/* From its end to its next start, twice as long each time; and when it has run so long that all is well again. */
+/* The pause before a restart, doubled each time up to the maximum; a run of STEADY_MS resets it. */
 #define PAUSE_MS     1000
 #define PAUSE_MAX_MS 60000
 #define STEADY_MS    60000
@@ -48,23 +48,23 @@ struct passt {
 	pid_t pid;
 	bool listening; /* a frame is waited for */
 	bool broken;	/* what came is no frame: nothing more is read */
-	bool logged;	/* that it runs again */
-	unsigned ends;	/* since it last ran for long */
+	bool logged;	/* its restart */
+	unsigned ends;	/* since its last run of STEADY_MS */
 	uint64_t started_ms;
 	uint32_t in_len, out_at, out_len;
 	uint8_t in[LENGTH + READ_MAX +
-		   LENGTH];		/* what has come of a frame, and of the next one's length */
-	uint8_t out[LENGTH + SENT_MAX]; /* from out_at to out_len it has yet to take */
+		   LENGTH];		/* received part of a frame, and of the next one's length */
+	uint8_t out[LENGTH + SENT_MAX]; /* [out_at, out_len) is not yet sent */
 };
 
 static void watch(struct passt *passt)
 {
-	if (passt->watch.loop) /* else it has ended */
+	if (passt->watch.loop) /* else passt has ended */
 		loop_fd_set_events(&passt->watch,
 			(passt->listening ? EPOLLIN : 0) | (passt->out_len ? EPOLLOUT : 0));
 }
 
-/* Its exit status, where it had ended by itself. */
+/* Kills passt. Returns its wait status: its own if it had ended by itself. */
 static int end(int fd, pid_t pid)
 {
 	int status = 0;
@@ -86,7 +86,7 @@ static bool flush(struct passt *passt)
 		if (n < 0 && errno == EAGAIN)
 			return false;
 		if (n < 0 && errno != EINTR)
-			break; /* it has ended, as the loop will see too */
+			break; /* passt has ended, which epoll reports too */
 		passt->out_at += n > 0 ? (uint32_t)n : 0;
 	}
 	passt->out_at = passt->out_len = 0;
@@ -129,7 +129,7 @@ static void ready(struct loop_fd *loop_fd, uint32_t events)
 	if (events & (EPOLLHUP | EPOLLERR)) {
 		has_ended(passt);
 		client->lost(client);
-		client->writable(client); /* who waited for room waits no more */
+		client->writable(client); /* frames that wait for room are now dropped */
 		return;
 	}
 	if (events & EPOLLOUT && flush(passt)) {
@@ -140,7 +140,7 @@ static void ready(struct loop_fd *loop_fd, uint32_t events)
 		client->readable(client);
 }
 
-/* Ends it where it cannot be watched. */
+/* Ends passt if its socket cannot be watched. */
 static int take_on(struct passt *passt, int fd, pid_t pid)
 {
 	int err;
@@ -149,7 +149,7 @@ static int take_on(struct passt *passt, int fd, pid_t pid)
 	passt->broken = false;
 	passt->started_ms = loop_now_ms();
 	passt->watch = (struct loop_fd){ .fd = fd, .ready = ready, .name = passt->id };
-	/* Room for more frames, as much as the host lets anyone have; without it they wait more often. */
+	/* The largest send buffer that the host allows; with a small one frames wait more often. */
 	(void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &(int){ INT_MAX / 2 }, sizeof(int));
 	err = loop_fd_add(passt->loop, &passt->watch);
 	if (err)
@@ -178,7 +178,7 @@ static void start_again(struct loop_timer *timer)
 	passt->netdev.client->found(passt->netdev.client);
 }
 
-/* What the socket did not take, all but the first `sent` bytes; it goes when there is room. */
+/* Copies all but the first `sent` bytes to `out`; flush() sends them when the socket has room. */
 static void keep_rest(struct passt *passt, const struct iovec *parts, unsigned count, size_t sent)
 {
 	for (unsigned i = 0; i < count; i++) {
@@ -193,7 +193,7 @@ static void keep_rest(struct passt *passt, const struct iovec *parts, unsigned c
 		watch(passt);
 }
 
-/* Each frame in a call of its own: Debian 12's passt resets connections where one call sends several. */
+/* Each frame in a call of its own: Debian 12's passt resets connections if one call sends several. */
 static int passt_send(struct netdev *netdev, const struct iovec *iov, unsigned count)
 {
 	struct passt *passt = container_of(netdev, struct passt, netdev);
@@ -225,8 +225,8 @@ static int passt_send(struct netdev *netdev, const struct iovec *iov, unsigned c
 		sent = sendmsg(passt->watch.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 	while (sent < 0 && errno == EINTR);
 	if (sent < 0 && errno != EAGAIN && errno != EFAULT)
-		return 0; /* it has ended, as the loop will see too */
-	/* What the host cannot provide of the guest's memory it says where we touch it. */
+		return 0; /* passt has ended, which epoll reports too */
+	/* EFAULT: the host cannot provide the guest's memory. The copy then raises SIGBUS, which is reported. */
 	keep_rest(passt, parts, used, sent < 0 ? 0 : (size_t)sent);
 	return 0;
 }
@@ -243,7 +243,7 @@ static int passt_receive(struct netdev *netdev, void *buf, size_t size)
 			memcpy(&len, passt->in, LENGTH);
 			len = ntohl(len);
 			if (len < SHORTEST || len > READ_MAX || NETDEV_HEADER + len > size) {
-				/* Where the next one begins is not known: the loop sees the end. */
+				/* The next frame's start is unknown. epoll reports the shutdown as the end. */
 				log_print(LOG_WARNING, "%s: passt sent a frame of %u bytes",
 					passt->id, len);
 				passt->broken = true;
@@ -264,7 +264,7 @@ static int passt_receive(struct netdev *netdev, void *buf, size_t size)
 		if (n > 0) {
 			passt->in_len += (uint32_t)n;
 		} else if (!n) {
-			/* It says no more: that is its end, which the loop is told when both sides say so. */
+			/* passt closed its side. Once we close ours too, epoll reports the end. */
 			passt->broken = true;
 			shutdown(passt->watch.fd, SHUT_RDWR);
 		} else if (errno != EINTR) {
@@ -282,7 +282,7 @@ static void passt_listen(struct netdev *netdev, bool on)
 	watch(passt);
 }
 
-/* It has none. */
+/* passt has no offloads. */
 static void passt_set_offloads(struct netdev *netdev, uint64_t features)
 {
 }
@@ -319,7 +319,7 @@ static bool port(const char **at)
 	return number <= 65535;
 }
 
-/* Past "ADDRESS/" where there is one. False: what stands before the slash is none. */
+/* Skips "ADDRESS/" if present. False: the text before the slash is no address. */
 static bool address(const char **at)
 {
 	const char *slash = *at + strcspn(*at, "/,");
@@ -351,7 +351,7 @@ bool passt_forwards(const char *spec)
 	return !*spec && addresses <= PASST_ADDRESSES_MAX;
 }
 
-/* passt takes the ports of one address in an option: cuts `spec` into such. */
+/* passt takes an option for each address: `spec` cut into these. */
 struct forwards {
 	char *copy;
 	const char *specs[1 + PASST_ADDRESSES_MAX];
@@ -437,7 +437,7 @@ int passt_start(const struct passt_config *config, int *ret_fd, pid_t *ret_pid)
 	sigemptyset(&ignored);
 	sigaddset(&ignored, SIGPIPE);
 	posix_spawnattr_init(&attr);
-	/* A session of its own: a terminal's signals are the machine's, whose guest has its time then. */
+	/* A session of its own: terminal signals go to the machine alone, whose guest then has time to shut down. */
 	posix_spawnattr_setflags(
 		&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
 	posix_spawnattr_setsigmask(&attr, &none);

@@ -27,7 +27,7 @@ static const struct {
 	{ VIRTIO_NET_F_GUEST_ECN, TUN_F_TSO_ECN },
 };
 
-/* What it takes from any driver. */
+/* What the tap takes from every driver. */
 #define SENDS                                                                                      \
 	(1ull << VIRTIO_NET_F_CSUM | 1ull << VIRTIO_NET_F_HOST_TSO4 |                              \
 		1ull << VIRTIO_NET_F_HOST_TSO6 | 1ull << VIRTIO_NET_F_HOST_ECN)
@@ -51,7 +51,7 @@ static void ready(struct loop_fd *loop_fd, uint32_t events)
 	struct tap *tap = container_of(loop_fd, struct tap, watch);
 	bool gone = events & EPOLLERR && !(events & (EPOLLIN | EPOLLOUT));
 
-	/* The interface was deleted: nothing comes any more, and what is sent, from now on, is lost. */
+	/* The interface was deleted: no frame comes any more, and those that are sent are lost. */
 	if (gone)
 		loop_fd_remove(loop_fd);
 	if ((gone || events & EPOLLOUT) && tap->blocked) {
@@ -71,7 +71,7 @@ static int tap_send(struct netdev *netdev, const struct iovec *iov, unsigned cou
 	do
 		n = writev(tap->watch.fd, iov, (int)count);
 	while (n < 0 && errno == EINTR);
-	/* The rest is a frame that the kernel does not take, or an interface that is down. */
+	/* Other errors: the kernel rejects the frame, or the interface is down. The frame is dropped. */
 	if (n >= 0 || errno != EAGAIN)
 		return 0;
 	tap->blocked = true;
@@ -108,12 +108,12 @@ static void tap_set_offloads(struct netdev *netdev, uint64_t features)
 	for (size_t i = 0; i < ARRAY_SIZE(offloads); i++)
 		if (features >> offloads[i].feature & 1)
 			flags |= offloads[i].offload;
-	/* Refused, as segments without checksums are, frames come with nothing left to do. */
+	/* If the kernel refuses them, as segmentation without checksums, frames come without offloads. */
 	if (ioctl(tap->watch.fd, TUNSETOFFLOAD, flags))
 		(void)ioctl(tap->watch.fd, TUNSETOFFLOAD, 0);
 }
 
-/* What the interface still had for a queue that leaves is lost. */
+/* Frames that the interface holds for a queue that is detached are lost. */
 static int tap_set_active(struct netdev *netdev, bool active)
 {
 	struct tap *tap = container_of(netdev, struct tap, netdev);
@@ -132,7 +132,7 @@ static int tap_set_active(struct netdev *netdev, bool active)
 			(void)ioctl(tap->watch.fd, TUNSETQUEUE, &request);
 		return err;
 	}
-	/* One that takes no part would be told as an error, over and over. */
+	/* epoll would report EPOLLERR continuously for a detached queue. */
 	loop_fd_remove(&tap->watch);
 	tap->listening = tap->blocked = false;
 	tap->watch.events = 0;
@@ -157,7 +157,7 @@ static const struct netdev_ops tap_ops = {
 	.destroy = tap_destroy,
 };
 
-/* Frames with virtio's header, and as they go over a wire until a driver says what it takes. */
+/* Frames with virtio's header, and without offloads until a driver negotiates them. */
 static int prepare(int fd)
 {
 	int header = NETDEV_HEADER;

@@ -32,7 +32,7 @@ void balloon_pages_reset(struct balloon_pages *pages)
 	balloon_pages_init(pages, pages->mem);
 }
 
-/* The bits of a range, made when they are needed first: zeros, and no memory until they are written. */
+/* The bits of a range, mapped at first use: zeros, and no memory until written. NULL if the host refuses. */
 static uint64_t *bits_of(struct balloon_pages *pages, size_t index)
 {
 	void *map;
@@ -51,7 +51,7 @@ static bool is_in(const uint64_t *bits, uint64_t page)
 	return bits[page / 64] >> page % 64 & 1;
 }
 
-/* Whether all of the host's page at `offset` into a range is in. */
+/* Whether all parts of the host page at `offset` into a range are in. */
 static bool is_whole(const struct balloon_pages *pages, const uint64_t *bits, uint64_t offset,
 	uint64_t range_size)
 {
@@ -64,7 +64,7 @@ static bool is_whole(const struct balloon_pages *pages, const uint64_t *bits, ui
 	return page == end;
 }
 
-/* Bytes of [from, to), whole pages of the host's, that count as given back. */
+/* Bytes of whole host pages in [from, to) that count as freed. */
 static uint64_t given(const struct balloon_pages *pages, const uint64_t *bits, uint64_t from,
 	uint64_t to, uint64_t range_size)
 {
@@ -84,7 +84,7 @@ static void mark(uint64_t *bits, uint64_t from, uint64_t to, bool in)
 	}
 }
 
-/* [from, to) of a range; `bits` are the range's. */
+/* [from, to) are offsets into the range; `bits` are the range's. */
 static void put_in(struct balloon_pages *pages, const struct guestmem_range *range, uint64_t *bits,
 	uint64_t from, uint64_t to, bool remember)
 {
@@ -101,12 +101,12 @@ static void put_in(struct balloon_pages *pages, const struct guestmem_range *ran
 	last = end = align_up(to, host_page);
 	before = given(pages, bits, first, last, range->size);
 	mark(bits, from, to, true);
-	/* Of the host's pages in between all is in. */
+	/* Only the first and the last host page may be partly in. */
 	if (!is_whole(pages, bits, start, range->size))
 		start += host_page;
 	if (start < end && !is_whole(pages, bits, end - host_page, range->size))
 		end -= host_page;
-	/* Pinned, or huge pages: it stays the guest's. */
+	/* Refused (pinned memory, huge pages): the guest retains the memory. */
 	if (start < end && guestmem_discard(pages->mem, range->gpa + start, end - start))
 		mark(bits, start, end, false);
 	pages->given_bytes += given(pages, bits, first, last, range->size) - before;
@@ -123,7 +123,7 @@ static void take_out(struct balloon_pages *pages, const struct guestmem_range *r
 	pages->given_bytes -= before - given(pages, bits, first, last, range->size);
 }
 
-/* Calls one of the two for what lies in each range and is memory that the guest has. */
+/* Calls put_in() or take_out() for the part in each range that is the guest's memory. */
 static void for_each_part(
 	struct balloon_pages *pages, uint64_t gpa, uint64_t size, bool in, bool remember)
 {
@@ -137,7 +137,7 @@ static void for_each_part(
 		if (from >= to || !guestmem_read_at(pages->mem, range->gpa + from, to - from))
 			continue;
 		bits = bits_of(pages, i);
-		if (!bits && in) /* no memory to remember it */
+		if (!bits && in) /* no memory for the bits */
 			(void)guestmem_discard(pages->mem, range->gpa + from, to - from);
 		else if (bits && in)
 			put_in(pages, range, bits, from, to, remember);

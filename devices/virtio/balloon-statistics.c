@@ -10,7 +10,7 @@
 #include "hyp/memory/guestmem.h"
 #include "hyp/memory/window.h"
 
-/* Tags that are not known may stand between; a driver with many more is not listened to. */
+/* More entries than there are tags: unknown ones may be among them. Entries beyond this are ignored. */
 #define ENTRIES_MAX 32
 
 /* As on the wire. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a guest tells of its memory (virtio 1.2, 5.5.6.3). */
+/* A guest's memory statistics (virtio 1.2, 5.5.6.3). */
 #ifndef SLUICE_DEVICES_VIRTIO_BALLOON_STATISTICS_H
 #define SLUICE_DEVICES_VIRTIO_BALLOON_STATISTICS_H
 
@@ -14,14 +14,14 @@ struct virtq_chain;
 
 struct balloon_statistics {
 	uint64_t value
-		[BALLOON_STATISTICS]; /* bytes or events; BALLOON_STATISTIC_UNKNOWN: not told */
+		[BALLOON_STATISTICS]; /* bytes or events; BALLOON_STATISTIC_UNKNOWN: not reported */
 	uint64_t updated_sec;	      /* when, by the host's clock; 0: never */
 	uint64_t plugged_bytes;	      /* of all windows, at that time */
 };
 
 /* Nothing is known. */
 void balloon_statistics_reset(struct balloon_statistics *statistics);
-/* Takes what the driver's buffer says, all of it anew; tags that are not known, and what is beyond them all, are left out. */
+/* Replaces all values by those in the driver's buffer. Unknown tags and surplus entries are ignored. */
 void balloon_statistics_read(struct balloon_statistics *statistics, const struct guestmem *mem,
 	const struct virtq_chain *chain);
 

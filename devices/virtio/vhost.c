@@ -19,7 +19,7 @@
 #include "hyp/kvm/irq.h"
 #include "hyp/memory/guestmem.h"
 
-#define REGIONS_DEFAULT 64 /* of the module, which may not be loaded yet */
+#define REGIONS_DEFAULT 64 /* the module's default, if it is not loaded yet */
 #define TABLE_STEP	64
 #define OWNER_TRIES	20
 
@@ -60,10 +60,7 @@ int vhost_probe(
 
 /* ---- The table of memory: a listener ---- */
 
-/*
- * The kernel swaps tables while it holds each ring's lock: when the call is back, nothing of what the
- * former had is being touched.
- */
+/* The kernel swaps tables with each ring's lock held: after the call the worker touches nothing by the old table. */
 static int tell_table(struct vhost *vhost)
 {
 	return vhost_ioctl(vhost, VHOST_SET_MEM_TABLE, vhost->table);
@@ -116,7 +113,7 @@ static int close_slot(struct listener *listener, const struct memory_slot *slot)
 	return err;
 }
 
-/* The rings were stopped before (quiesce), so the table is nobody's meanwhile. */
+/* The rings were stopped before (quiesce), so the worker uses no table. */
 static void forget(struct listener *listener)
 {
 	struct vhost *vhost = container_of(listener, struct vhost, listener);
@@ -132,7 +129,7 @@ static struct virtq *ring_queue(const struct vhost *vhost, unsigned ring)
 	return &vhost->config.device->state.queues[vhost->config.first + ring];
 }
 
-/* The worker reaches the rings by our addresses, for which the gate answers now, and the mapping later. */
+/* The worker uses our addresses of the rings: the gate checks them now, later only the mapping protects. */
 static int find_ring(const struct vhost *vhost, unsigned ring, struct vhost_vring_addr *ret)
 {
 	const struct guestmem *mem = vhost->config.device->env->mem;
@@ -201,7 +198,7 @@ void vhost_start(struct vhost *vhost, unsigned ring)
 		return;
 	}
 	vhost->running[ring] = true;
-	/* What the driver has offered before; of others too, which may have been stopped with this one. */
+	/* For chains available before; of all rings, since others may have been stopped with this one. */
 	for (unsigned i = 0; i < vhost->config.ring_count; i++)
 		(void)!eventfd_write(vhost->kick_fd[i], 1);
 }
@@ -214,15 +211,15 @@ void vhost_stop(struct vhost *vhost, unsigned ring)
 	if (!vhost->running[ring])
 		return;
 	vhost->running[ring] = false;
-	/* It waits for what the worker is at. Neither call can fail for a ring that runs. */
+	/* Waits for the worker's current chain. Neither call can fail for a running ring. */
 	CHECK(!vhost->config.set_running(vhost, ring, false));
 	CHECK(!vhost_ioctl(vhost, VHOST_GET_VRING_BASE, &base));
-	/* All that it took it has given back, and told. */
+	/* The worker has returned all chains that it took, and signalled them. */
 	queue = ring_queue(vhost, ring);
 	queue->next_avail = queue->next_used = queue->notified_used = (uint16_t)base.num;
 }
 
-/* The worker has met something that is no ring, or is not in its table; it would try again with each kick. */
+/* The worker found a broken ring or an address not in its table, and would again at each kick: stop all rings. */
 static void ring_failed(struct loop_fd *watch, uint32_t events)
 {
 	struct vhost *vhost = container_of(watch, struct vhost, failed);
@@ -250,7 +247,7 @@ static const struct listener_ops listener_ops = {
 	.forget = forget,
 };
 
-/* Makes the worker. From Linux 6.4 on a pending signal may be told as ENOMEM (vhost_task_create()). */
+/* Makes the worker. From Linux 6.4 on a pending signal may yield ENOMEM (vhost_task_create()). */
 static int set_owner(int fd)
 {
 	int err = 0;

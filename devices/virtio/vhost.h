@@ -5,18 +5,18 @@
  * its own, and interrupts by the line's eventfd. The worker bypasses the gate. It is confined instead by the table,
  * which has the open slots and nothing else (this is a listener), and by our mapping, which protects unplugged blocks.
  *
- * The doorbells are the worker's. The loop learns of DRIVER_OK by a notification of its own, and the device
- * sets its rings up in `serve`. A driver's reset stops them in its vCPU (`halt`), and so does a network card's
- * cable that is pulled: Sluice drops what is on the wire or in a ring before they run again. The transport does
- * not see the worker's interrupts, so InterruptStatus says "used buffer" for as long as such a device runs. A
- * network card's rings have 1024 entries, as QEMU's: the worker copies until it finds no buffer, and must then
- * be notified of the next one, which happened often with 256 (16 frames of 64 KiB). Rings of that length need
- * no indirect tables, which cost guest and worker more than they save. Workers are threads of this process from
- * Linux 6.4 on, before that the kernel's own in this process's cgroup.
+ * The worker owns the doorbells. At DRIVER_OK the core kicks each queue, and the device sets its rings up in `serve`. A
+ * driver's reset stops them on its vCPU's thread (`halt`). Pulling a network card's cable stops them too; Sluice drops
+ * the frames in the tap and the rings before they run again. The transport does not see the worker's interrupts, so
+ * InterruptStatus says "used buffer" for as long as such a device runs. A network card's rings have 1024 entries, as
+ * QEMU's: the worker copies until it finds no buffer, and must then be notified of the next one, which happened often
+ * with 256 (16 frames of 64 KiB). Rings of that length need no indirect tables, which cost guest and worker more than
+ * they save. Workers are threads of this process from Linux 6.4 on, before that the kernel's own in this process's
+ * cgroup.
  *
- * What the worker writes is not in the log of guestmem.h, so that none can be kept while there is a worker. For that it
- * would need VHOST_F_LOG_ALL among its features, a log by VHOST_SET_LOG_BASE (a bit for 4 KiB, by guest address, from 0
- * on), and of each ring VHOST_VRING_F_LOG with the used ring's guest address, as it reaches that by ours.
+ * The worker's writes are not in the log of guestmem.h, so guestmem_log_start() fails while there is a worker. Logging
+ * them would take VHOST_F_LOG_ALL among the features, a log by VHOST_SET_LOG_BASE (a bit for 4 KiB of guest addresses
+ * from 0 on), and for each ring VHOST_VRING_F_LOG with the used ring's guest address, since the worker has only ours.
  *
  * One struct is one worker and its rings, which are `ring_count` queues of the device from `first` on.
  * Created, stopped for good and destroyed on the loop's thread.

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * virtio-balloon (virtio 1.2, 5.5) with statistics and free page reporting. What the guest puts into the
- * balloon (balloon-pages.h) or reports as free is discarded, as far as the gate allows that and in whole pages
- * of the host's. To take a page out again is to use it. A driver that lies harms its own memory alone.
+ * virtio-balloon (virtio 1.2, 5.5) with statistics and free page reporting. Pages that the guest puts into the balloon
+ * (balloon-pages.h) or reports as free are discarded: whole host pages only, and only if the gate allows it. The guest
+ * takes a page out by using it. A driver that lies harms its own memory alone.
  *
- * A guest short of memory takes pages out though more are asked for (deflate on OOM), and would be asked for
- * them again at once, for ever: so what it is told to hold is what it holds, until a while later.
+ * A guest short of memory takes pages out even while it is asked for more (deflate on OOM). So that it is not asked for
+ * them again at once, num_pages is set to what it holds, and the request is repeated after a delay.
  *
- * A chain may name much; it is worked off in steps, and where a turn of the loop ends before it does, it
- * is put back and gone on with in the next.
+ * A chain may name many pages. It is served in steps; if the turn of the loop ends before the chain does, the chain is
+ * put back and continued in the next turn.
  */
 #include "devices/virtio/virtio-balloon.h"
 
@@ -23,24 +23,24 @@
 #include "hyp/base/util.h"
 #include "hyp/memory/guestmem.h"
 
-/* Newer than the headers of some. */
+/* Newer than some kernels' headers. */
 #ifndef VIRTIO_BALLOON_F_REPORTING
 #define VIRTIO_BALLOON_F_REPORTING 5
 #endif
 
 /*
- * 5.5.2: reporting's is queue 4, behind those for statistics and hints, of which this device has none of the latter.
- * Drivers that close gaps, Linux' among them, take the next one that is free. So all behind the others are.
+ * 5.5.2: reporting is queue 4, behind statistics and hints. This device has no hints, and drivers that leave no gaps,
+ * Linux among them, use queue 3 or 2 for reporting. So every queue behind the others is taken as reporting.
  */
 enum { INFLATE, DEFLATE, STATISTICS, REPORTING, QUEUES = 5 };
 
-#define STEP_PAGES   32		/* of the balloon's: each may be a call of its own */
-#define STEP_BYTES   (16 * MiB) /* of what is reported */
+#define STEP_PAGES   32		/* of 4 KiB: each may cost one call to the host */
+#define STEP_BYTES   (16 * MiB) /* of a reported segment */
 #define PAGE_SHIFT   VIRTIO_BALLOON_PFN_SHIFT
-#define AGAIN_MS     5000 /* after a guest took pages out: first, and at most */
+#define AGAIN_MS     5000 /* delay of the repeated request: at first, and at most */
 #define AGAIN_MAX_MS 60000
 
-/* Pages that were read of a list, in order; those before `next` are done. */
+/* Page numbers read from a chain, sorted; those before `next` are done. */
 struct step {
 	uint32_t pages[STEP_PAGES];
 	unsigned next, count;
@@ -48,14 +48,14 @@ struct step {
 
 struct virtio_balloon_state {
 	struct virtio_balloon_config config;
-	uint32_t requested;	/* pages; config.num_pages is less while a guest is left alone */
-	uint32_t again_ms;	/* after which it is asked again */
-	uint32_t again_left_ms; /* until that, of a state that was taken; 0: it is not left alone */
-	uint32_t interval_sec;	/* between statistics; 0: none are asked for */
-	uint32_t done[QUEUES];	/* bytes of the chain that was put back */
-	uint16_t held_head;   /* of a buffer of statistics' chain, to be given back for the next, */
-	bool held;	      /* if there is one */
-	bool short_of_memory; /* the guest took pages out */
+	uint32_t requested;	/* pages; config.num_pages is less until `again` fires */
+	uint32_t again_ms;	/* the next delay */
+	uint32_t again_left_ms; /* until `again` fires; set when the state is saved; 0: not armed */
+	uint32_t interval_sec;	/* between statistics; 0: only one at the driver's start */
+	uint32_t done[QUEUES];	/* bytes done of a chain that was put back */
+	uint16_t held_head;	/* of the statistics buffer that the device holds */
+	bool held;		/* a buffer is held */
+	bool short_of_memory;	/* the guest took pages out */
 };
 
 struct virtio_balloon {
@@ -63,10 +63,10 @@ struct virtio_balloon {
 	struct virtio_balloon_state state;
 	struct balloon_pages pages;
 	struct loop_timer again;
-	struct step steps[STATISTICS]; /* of chains of INFLATE and DEFLATE that were put back */
+	struct step steps[STATISTICS]; /* of INFLATE and DEFLATE chains that were put back */
 	struct balloon_statistics statistics;
 	struct loop_timer interval;
-	uint32_t reported; /* of config.actual, to the watcher */
+	uint32_t reported; /* config.actual as last reported to the watcher */
 };
 
 static struct virtio_balloon *from_device(struct device *device)
@@ -74,7 +74,7 @@ static struct virtio_balloon *from_device(struct device *device)
 	return container_of(device, struct virtio_balloon, virtio.base);
 }
 
-/* What the gate refuses is not given back. */
+/* If the gate refuses, the guest retains the memory. */
 static void discard(struct virtio_balloon *balloon, uint64_t gpa, uint64_t size)
 {
 	(void)guestmem_discard(balloon->virtio.env->mem, gpa, size);
@@ -96,7 +96,7 @@ static unsigned kind_of(const struct virtio_balloon *balloon, unsigned index)
 	return index < STATISTICS || (index == STATISTICS && has_statistics) ? index : REPORTING;
 }
 
-/* The next run: one call, and whole pages of a host with larger ones. */
+/* Passes on the next run of adjacent pages as one range, which covers whole pages of a host with larger ones. */
 static void next_run(struct virtio_balloon *balloon, unsigned queue)
 {
 	bool remember = balloon->virtio.state.driver_features &
@@ -114,7 +114,7 @@ static void next_run(struct virtio_balloon *balloon, unsigned queue)
 		balloon_pages_deflate(&balloon->pages, gpa, size);
 }
 
-/* Reads what comes after `done`. False at the end of the list, or where it cannot be read. */
+/* Reads the chain from byte `done` on. False at its end, or if it cannot be read. */
 static bool read_step(struct virtio_balloon *balloon, struct step *step,
 	const struct virtq_chain *chain, uint32_t done)
 {
@@ -130,8 +130,8 @@ static bool read_step(struct virtio_balloon *balloon, struct step *step,
 }
 
 /*
- * These two: false where the turn ended first. It is looked at after each call to the host: before one,
- * the gate compares with all that disks have pinned.
+ * These two return false if the turn ends before the chain does. They check after each call to the host, since the gate
+ * searches all pins of disks for each.
  */
 
 static bool change(struct virtio_balloon *balloon, unsigned queue, const struct virtq_chain *chain,
@@ -181,7 +181,7 @@ static bool serve_chain(
 	return true;
 }
 
-/* ---- Statistics: the driver's one buffer is kept, and given back when others are wanted (5.5.6.3) ---- */
+/* ---- Statistics: the device holds the driver's one buffer, and returns it to ask for new ones (5.5.6.3) ---- */
 
 static void give_buffer_back(struct virtio_balloon *balloon)
 {
@@ -192,7 +192,7 @@ static void give_buffer_back(struct virtio_balloon *balloon)
 
 static void take_statistics(struct virtio_balloon *balloon, const struct virtq_chain *chain)
 {
-	give_buffer_back(balloon); /* it has more than one */
+	give_buffer_back(balloon); /* a driver with more than one buffer */
 	balloon_statistics_read(&balloon->statistics, balloon->virtio.env->mem, chain);
 	balloon->state.held = true;
 	balloon->state.held_head = chain->head;
@@ -222,11 +222,11 @@ static void ask_for(struct virtio_balloon *balloon, uint32_t pages)
 	virtio_config_changed(&balloon->virtio);
 }
 
-/* With the lock: a guest that took pages out is left alone for a while, and longer the next time. */
+/* With the lock: after a guest took pages out, delays the request; the delay doubles each time. */
 static void leave_alone(struct virtio_balloon *balloon)
 {
 	if (balloon->state.config.actual >= balloon->state.requested)
-		balloon->state.again_ms = AGAIN_MS; /* it holds what it is to hold */
+		balloon->state.again_ms = AGAIN_MS; /* the guest has complied */
 	if (!balloon->state.short_of_memory)
 		return;
 	balloon->state.short_of_memory = false;
@@ -246,7 +246,7 @@ static void on_again(struct loop_timer *timer)
 	pthread_mutex_unlock(&balloon->virtio.base.lock);
 }
 
-/* Tells the watcher, without the lock. */
+/* Notifies the watcher, without the lock. */
 static void tell(struct virtio_balloon *balloon)
 {
 	uint32_t actual = __atomic_load_n(&balloon->state.config.actual, __ATOMIC_RELAXED);
@@ -281,7 +281,7 @@ static void serve(struct virtio_device *virtio, unsigned index)
 	tell(balloon);
 }
 
-/* On a vCPU's thread, as is the next; the watcher is told in the next turn. */
+/* On a vCPU's thread, as write_config(). The kick has serve() notify the watcher on the loop. */
 static void set_actual(struct virtio_balloon *balloon, uint32_t pages)
 {
 	__atomic_store_n(&balloon->state.config.actual, pages, __ATOMIC_RELAXED);
@@ -301,7 +301,7 @@ static void write_config(
 	set_actual(balloon, pages);
 }
 
-/* Its balloon goes with a driver. */
+/* A driver reset empties the balloon. */
 static void forget_driver(struct virtio_device *virtio)
 {
 	struct virtio_balloon *balloon = container_of(virtio, struct virtio_balloon, virtio);
@@ -312,7 +312,7 @@ static void forget_driver(struct virtio_device *virtio)
 	balloon_pages_reset(&balloon->pages);
 	balloon_statistics_reset(&balloon->statistics);
 	balloon->state.held = balloon->state.short_of_memory = false;
-	balloon->state.config.num_pages = balloon->state.requested; /* of the next driver */
+	balloon->state.config.num_pages = balloon->state.requested; /* for the next driver */
 	set_actual(balloon, 0);
 }
 
@@ -450,7 +450,7 @@ static const struct device_value values[] = {
 	{ "x-sluice-requested", "size", get_value, REQUESTED, set_requested,
 		.expects = "a size of 0 or more" },
 	{ "x-sluice-given-back", "size", get_value, GIVEN },
-	/* What it said to have available, and what all windows had then. */
+	/* The guest's available memory, and what all windows had plugged at that time. */
 	{ "x-sluice-guest-available", "size", get_statistic, VIRTIO_BALLOON_S_AVAIL },
 	{ "x-sluice-guest-plugged", "size", get_statistic, PLUGGED },
 	{ "guest-stats", "guest statistics", .members = guest_stats },
@@ -484,7 +484,7 @@ static const struct virtio_class virtio_class = {
 	.features = VIRTIO_FEATURE(VIRTIO_BALLOON_F_MUST_TELL_HOST) |
 		    VIRTIO_FEATURE(VIRTIO_BALLOON_F_STATS_VQ) |
 		    VIRTIO_FEATURE(VIRTIO_BALLOON_F_REPORTING),
-	/* What follows these two belongs to features that this device has not. */
+	/* The fields behind num_pages and actual belong to features that this device lacks. */
 	.config_bytes = offsetof(struct virtio_balloon_config, free_page_hint_cmd_id),
 	.serve = serve,
 	.reset = forget_driver,
@@ -510,7 +510,7 @@ static int virtio_balloon_init(
 	return err;
 }
 
-/* The request stays. */
+/* The requested size is unchanged. */
 static void virtio_balloon_reset(struct device *device)
 {
 	virtio_system_reset(&from_device(device)->virtio);
@@ -526,8 +526,8 @@ static void virtio_balloon_finish(struct device *device)
 }
 
 /*
- * ---- Its state. Which pages are in (balloon-pages.h) is not yet part of it: those count as the guest's until it
- * names them again. Statistics come with the next interval. ----
+ * ---- Its state. It lacks the set of pages in the balloon (balloon-pages.h): after a restore they count as the guest's
+ * until the guest names them again. Statistics come with the next interval. ----
  */
 
 static void take_state(struct device *device)
@@ -585,7 +585,7 @@ const struct device_class virtio_balloon_class = {
 	.properties = properties,
 	.config_bytes = sizeof(struct virtio_balloon_node),
 	.defaults = defaults,
-	.single = true, /* a second would give back what the first has, and the other way round */
+	.single = true, /* two would discard each other's pages */
 	.init = virtio_balloon_init,
 	.reset = virtio_balloon_reset,
 	.pause = virtio_pause,

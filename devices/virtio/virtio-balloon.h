@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A memory balloon (virtio 1.2, 5.5): pages that the guest does not use go back to the host. */
+/* A memory balloon (virtio 1.2, 5.5): the host frees pages that the guest does not use. */
 #ifndef SLUICE_DEVICES_VIRTIO_VIRTIO_BALLOON_H
 #define SLUICE_DEVICES_VIRTIO_VIRTIO_BALLOON_H
 
@@ -22,10 +22,10 @@ struct virtio_balloon_node {
 void virtio_balloon_request(struct device *device, uint64_t bytes);
 uint64_t virtio_balloon_requested(struct device *device);
 uint64_t virtio_balloon_actual(struct device *device);
-/* How much of the latter went back to the host: in whole pages of the host's. */
+/* How much of the latter the host has freed, in whole host pages. */
 uint64_t virtio_balloon_given(struct device *device);
 
-/* What the guest told last; and how often it is asked, 0: once, when its driver starts. */
+/* The guest's last statistics; and how often it is asked for them, 0: once, when its driver starts. */
 void virtio_balloon_statistics(struct device *device, struct balloon_statistics *ret);
 unsigned virtio_balloon_interval(struct device *device);
 #define VIRTIO_BALLOON_INTERVAL_MAX 86400

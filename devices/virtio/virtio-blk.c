@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * virtio-blk (virtio 1.2, 5.2): requests that are checked, and then made of the disk (devices/backend/disk.h)
- * straight from and into guest memory, which is pinned meanwhile. A request that makes no sense gets
- * its error status, and touches nothing; one without a place for a status is given back as it came.
+ * virtio-blk (virtio 1.2, 5.2): checks each request and passes it to the disk (devices/backend/disk.h), which transfers
+ * straight to and from guest memory. The memory is pinned meanwhile. An invalid request gets an error status and
+ * touches nothing; one without room for a status is returned unchanged.
  *
- * A driver that does not flush (it took no VIRTIO_BLK_F_FLUSH) hears of a write when it is on the disk.
+ * Without VIRTIO_BLK_F_FLUSH a write completes only when it is on the disk.
  */
 #include "devices/virtio/virtio-blk.h"
 
@@ -22,20 +22,20 @@
 #include "hyp/memory/guestmem.h"
 
 #define SECTOR	   512
-#define QUEUE_SIZE VIRTQ_SEGMENTS_MAX /* a request may take as many, seg_max says */
-/* Linux takes as many as it has CPUs; more than these few does not help one thread that serves all. */
+#define QUEUE_SIZE VIRTQ_SEGMENTS_MAX /* a request may have as many segments, see seg_max */
+/* Linux uses one for each CPU. One thread serves all queues, so more do not help. */
 #define QUEUES_DEFAULT 4
 #define QUEUES_MAX     8
-/* What guests align their partitions and file systems to; the host's own would be another on each host. */
+/* Guests align partitions and file systems to it. A constant, so that it is the same on every host. */
 #define PHYSICAL_DEFAULT 4096
-/* Of one discard or write of zeroes; Linux splits larger ones. */
+/* RANGE_MAX_BYTES: one discard or write of zeroes; Linux splits larger ones. */
 #define SEAMS_MAX	16 /* between ranges of memory, in one request */
 #define PARTS_MAX	(QUEUE_SIZE + SEAMS_MAX)
 #define RANGE_MAX_BYTES (1 * GiB)
 
 struct virtio_blk_node {
 	struct host_path file;
-	const char *serial; /* NULL: the id */
+	const char *serial; /* NULL: the device's id */
 	uint32_t queues;
 	uint32_t format;	    /* FORMAT_RAW, FORMAT_UNSAID */
 	uint32_t discard;	    /* an index into `switches` */
@@ -43,7 +43,7 @@ struct virtio_blk_node {
 	bool read_only, direct;
 };
 
-/* Both are the disk's, and here when the state was taken. */
+/* Copies of the disk's values, set when the state is saved. */
 struct virtio_blk_state {
 	uint64_t disk_bytes;
 	bool lost;
@@ -52,14 +52,14 @@ struct virtio_blk_state {
 
 struct virtio_blk {
 	struct virtio_device virtio;
-	struct virtio_class class; /* with its number of queues */
+	struct virtio_class class; /* virtio_class with the node's number of queues */
 	struct disk *disk;
 	bool read_only;
-	char serial[VIRTIO_BLK_ID_BYTES]; /* zeroes behind it if there is room */
-	struct virtio_blk_config config;  /* all of it is the node's and the disk's */
+	char serial[VIRTIO_BLK_ID_BYTES]; /* padded with zeros */
+	struct virtio_blk_config config;  /* filled from the node and the disk */
 	struct virtio_blk_state state;
-	struct iovec parts[PARTS_MAX]; /* of the request that is being checked */
-	unsigned held; /* queues that wait until the disk is not full any more, as bits */
+	struct iovec parts[PARTS_MAX]; /* of the request being checked */
+	unsigned held;		       /* queues that wait for a full disk, as bits */
 	struct log_limit complaints;
 };
 
@@ -71,7 +71,7 @@ struct request {
 	unsigned queue;
 	uint16_t head;
 	uint32_t writable_bytes;
-	struct iovec parts[]; /* the data's, and the status's: as many as there are */
+	struct iovec parts[]; /* data, then the status */
 };
 
 static struct virtio_blk *from_device(struct device *device)
@@ -91,7 +91,7 @@ static uint8_t status_of(int err)
 	return !err ? VIRTIO_BLK_S_OK : err == -ENOTSUP ? VIRTIO_BLK_S_UNSUPP : VIRTIO_BLK_S_IOERR;
 }
 
-/* What waited in its rings goes on. */
+/* Serves the queues that waited for a full disk. */
 static void kick_held(struct virtio_blk *blk)
 {
 	if (disk_is_full(blk->disk))
@@ -108,7 +108,7 @@ static void done(struct disk_request *disk, int err)
 	struct virtio_blk *blk = request->blk;
 	uint8_t *status = request->pin.parts[request->pin.count - 1].iov_base;
 
-	if (err && err != -ECANCELED) /* the end, which is no fault of the host's */
+	if (err && err != -ECANCELED) /* -ECANCELED: by wait_for_disk() */
 		log_limited(&blk->complaints, LOG_ERROR, "%s: the host failed a request: %s",
 			blk->virtio.base.id, strerror(-err));
 	*status = status_of(err);
@@ -120,7 +120,7 @@ static void done(struct disk_request *disk, int err)
 	kick_held(blk);
 }
 
-/* ---- Its parts in guest memory ---- */
+/* ---- A request's parts in guest memory ---- */
 
 /* The last writable byte (5.2.6), or NULL. */
 static uint8_t *find_status(const struct virtio_blk *blk, const struct virtq_chain *chain)
@@ -136,8 +136,8 @@ static uint8_t *find_status(const struct virtio_blk *blk, const struct virtq_cha
 }
 
 /*
- * `bytes` of the segments from `segment` on, `skip` bytes in: into blk->parts. How many parts, or -EFAULT
- * where one is not memory.
+ * Maps `bytes` of the segments, from `skip` bytes into `segment` on, into blk->parts. Returns how many parts, or
+ * -EFAULT if one is not memory.
  */
 static int map(struct virtio_blk *blk, const struct virtq_segment *segment, uint64_t skip,
 	uint64_t bytes, enum guestmem_use use)
@@ -166,7 +166,7 @@ static int map(struct virtio_blk *blk, const struct virtq_segment *segment, uint
 	return count;
 }
 
-/* ---- Requests (5.2.6). Each fills what the disk is asked; 0, or what is wrong. ---- */
+/* ---- Requests (5.2.6). Each function fills the disk's request; 0, or -errno if it is invalid. ---- */
 
 static int check_range(const struct virtio_blk *blk, uint64_t sector, uint64_t bytes)
 {
@@ -223,11 +223,11 @@ static int clear(struct virtio_blk *blk, struct disk_request *disk, const struct
 		return -ENOTSUP;
 	if (blk->read_only)
 		return -EROFS;
-	/* One range, as the configuration says. */
+	/* One range: max_discard_seg and max_write_zeroes_seg are 1. */
 	if (chain->readable_bytes != sizeof(all) ||
 		virtq_chain_read(chain, blk->virtio.env->mem, &all, sizeof(all)))
 		return -EINVAL;
-	/* 5.2.6.2: reserved flags, and one that means nothing to a discard. */
+	/* 5.2.6.2: no reserved flags, and UNMAP only for zeroes. */
 	if (all.range.flags & ~(discard ? 0u : VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP))
 		return -ENOTSUP;
 	bytes = (uint64_t)all.range.num_sectors * SECTOR;
@@ -250,7 +250,7 @@ static const struct {
 	{ VIRTIO_BLK_T_WRITE_ZEROES, clear },
 };
 
-/* Makes the request and gets it under way; -errno where there is nothing to get under way. */
+/* Starts the request; -errno if it is invalid or there is no memory for it. */
 static int start(struct virtio_blk *blk, unsigned queue, const struct virtq_chain *chain,
 	const struct virtio_blk_outhdr *header, uint8_t *status)
 {
@@ -325,7 +325,7 @@ static void serve_chain(struct virtio_blk *blk, unsigned queue, const struct vir
 	virtio_push(&blk->virtio, queue, chain->head, err ? 0 : chain->writable_bytes);
 }
 
-/* False: the queue waits for the end of a request, which kicks it. What is not under way stays in the ring. */
+/* False: the disk is full. Chains stay in the ring until the end of a request kicks the queue. */
 static bool has_room(struct virtio_blk *blk, unsigned queue)
 {
 	if (!disk_is_full(blk->disk))
@@ -334,7 +334,7 @@ static bool has_room(struct virtio_blk *blk, unsigned queue)
 	return false;
 }
 
-/* Only once all that came while the disk was busy with the others is done does the driver have to notify. */
+/* Also serves chains that arrive meanwhile, before it asks the driver for a notification. */
 static void serve(struct virtio_device *virtio, unsigned index)
 {
 	struct virtio_blk *blk = container_of(virtio, struct virtio_blk, virtio);
@@ -450,7 +450,7 @@ static void fill_config(struct virtio_blk_config *config, const struct disk_info
 
 	*config = (struct virtio_blk_config){
 		.capacity = info->bytes / SECTOR,
-		.seg_max = QUEUE_SIZE - 2, /* besides header and status */
+		.seg_max = QUEUE_SIZE - 2, /* without header and status */
 		.blk_size = node->logical,
 		.physical_block_exp = (uint8_t)__builtin_ctz(factor),
 		.min_io_size = (uint16_t)factor,
@@ -517,7 +517,7 @@ static uint64_t get_bytes(struct device *device, unsigned index)
 }
 
 static const struct device_value values[] = {
-	/* Set to 0 it becomes what the disk's file or device has. */
+	/* 0: the size that the disk's file or device has now. */
 	{ "x-sluice-size", "size", get_bytes, 0, virtio_blk_resize,
 		.expects = "a size of 0 or more" },
 	{ 0 },

@@ -7,7 +7,7 @@
 
 extern const struct device_class virtio_blk_class;
 
-/* As disk_resize(); a driver that runs is told. Both on the loop's thread. */
+/* As disk_resize(); a running driver gets a configuration interrupt. Both on the loop's thread. */
 int virtio_blk_resize(struct device *device, uint64_t bytes, char *ret_why, size_t len);
 uint64_t virtio_blk_bytes(struct device *device);
 

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * virtio-console (virtio 1.2, 5.3) with several ports, each a pair of queues and a chardev. What a
- * chardev does not take now stays in the guest's ring, the first chain of it in part, until it says
- * that it is writable; what it offers waits with it until the guest has opened the port and has buffers.
+ * virtio-console (virtio 1.2, 5.3) with several ports, each a pair of queues and a chardev. Output that a chardev
+ * refuses stays in the guest's ring, the first chain partly sent, until the chardev calls writable(). Input waits in
+ * the chardev until the guest has opened the port and offers buffers.
  *
- * The first port may be a terminal of the guest's (hvc). Linux waits for it with interrupts off, so
- * what the host does not take of that one is lost.
+ * The first port may be the guest's terminal (hvc). Linux waits for it with interrupts off, so output that its chardev
+ * refuses is dropped.
  *
- * All on the event loop's thread but for a driver's reset.
+ * Everything runs on the event loop's thread, except a driver's reset.
  */
 #include "devices/virtio/virtio-console.h"
 
@@ -21,7 +21,7 @@
 #include "devices/virtio/virtio.h"
 #include "hyp/base/util.h"
 
-/* 5.3.2. A port's queues: to the guest, and the one behind it from the guest. */
+/* 5.3.2. A port has a queue to the guest, and behind it one from the guest. */
 enum { CONTROL_TO_GUEST = 2, CONTROL_FROM_GUEST = 3 };
 #define QUEUES(ports) (2 * (ports) + 2)
 _Static_assert(QUEUES(DEVICE_PORTS_MAX) <= VIRTIO_QUEUES_MAX, "queues for all ports");
@@ -35,9 +35,9 @@ enum { MESSAGE_ADD, MESSAGE_TERMINAL, MESSAGE_SIZE, MESSAGE_NAME, MESSAGE_OPEN, 
 
 struct port_state {
 	uint32_t pending; /* messages, bits */
-	uint32_t sent;	  /* bytes of the first chain that waits */
-	bool ready;	  /* the driver has it */
-	bool open;	  /* in the guest */
+	uint32_t sent;	  /* bytes sent of the first chain in the ring */
+	bool ready;	  /* the driver has sent PORT_READY */
+	bool open;	  /* the guest has opened it (PORT_OPEN) */
 	uint8_t hole[2];
 };
 
@@ -51,17 +51,17 @@ struct port {
 	struct chardev_client client;
 	struct chardev *chardev;
 	const char *name;
-	struct port_state *state; /* in the console's */
+	struct port_state *state; /* in console->state */
 };
 
 struct virtio_console {
 	struct virtio_device virtio;
-	struct virtio_class class; /* with its number of queues */
+	struct virtio_class class; /* virtio_class with the node's number of queues */
 	struct virtio_console_state state;
 	bool has_terminal;
 	unsigned port_count;
 	struct port ports[DEVICE_PORTS_MAX];
-	unsigned reported_open; /* to the watcher, bits */
+	unsigned reported_open; /* as last reported to the watcher, bits */
 };
 
 static struct virtio_console *from_device(struct device *device)
@@ -89,14 +89,14 @@ static bool is_terminal(const struct port *port)
 	return !is_multiport(port->console) || (port->console->has_terminal && !index_of(port));
 }
 
-/* The driver hears of its size, which is the first port's. */
+/* Whether the driver learns the terminal's size: only the first port has one. */
 static bool has_size(const struct port *port)
 {
 	return port->console->has_terminal && !index_of(port) &&
 	       port->console->virtio.state.driver_features & VIRTIO_FEATURE(VIRTIO_CONSOLE_F_SIZE);
 }
 
-/* A terminal, and the only port of a driver that knows no others, is not said to be open. */
+/* No PORT_OPEN comes for a terminal, nor for the only port of a driver without MULTIPORT. */
 static bool is_open(const struct port *port)
 {
 	if (!is_multiport(port->console))
@@ -116,7 +116,7 @@ unsigned virtio_console_open_ports(struct device *device)
 	return open;
 }
 
-/* Tells the watcher, without the lock. */
+/* Notifies the watcher, without the lock. */
 static void tell(struct virtio_console *console)
 {
 	unsigned open = virtio_console_open_ports(&console->virtio.base);
@@ -162,7 +162,7 @@ static uint32_t write_message(
 	return virtq_chain_write(chain, port->console->virtio.env->mem, message, len) ? 0 : len;
 }
 
-/* As many as the driver has buffers for. What has changed twice is one message, with what is true when it is written. */
+/* Sends as many pending messages as the driver has buffers for. Each carries the state at the time it is written. */
 static void send_messages(struct virtio_console *console)
 {
 	struct virtio_device *virtio = &console->virtio;
@@ -265,7 +265,7 @@ static size_t receive(struct chardev_client *client, const uint8_t *buf, size_t 
 	return taken;
 }
 
-/* False: it is to wait, as the turn is over (*room is 0) or the chardev takes no more. */
+/* False: put the chain back. The turn is over (*room is 0), or the chardev is full. */
 static bool send_chain(struct port *port, const struct virtq_chain *chain, size_t *room)
 {
 	struct chardev *chardev = port->chardev;
@@ -280,7 +280,7 @@ static bool send_chain(struct port *port, const struct virtq_chain *chain, size_
 			return false;
 		if (virtq_chain_read_at(
 			    chain, port->console->virtio.env->mem, port->state->sent, buf, len))
-			break; /* not in memory: the rest is nothing that could be sent */
+			break; /* not in memory: the rest cannot be sent */
 		n = chardev->ops->write(chardev, buf, len);
 		if (n < len && is_terminal(port))
 			n = len;
@@ -341,7 +341,7 @@ static void serve(struct virtio_device *virtio, unsigned queue)
 	tell(console);
 }
 
-/* On a vCPU's thread, so that the watcher is told in the next turn. */
+/* On a vCPU's thread. The kick has serve() notify the watcher on the loop. */
 static void forget_driver(struct virtio_device *virtio)
 {
 	struct virtio_console *console = container_of(virtio, struct virtio_console, virtio);
@@ -399,7 +399,7 @@ static const struct property properties[] = {
 
 static const struct virtio_class virtio_class = {
 	.device_id = VIRTIO_ID_CONSOLE,
-	.queue_size_max = 32, /* Linux fills those to the guest with a page each */
+	.queue_size_max = 32, /* Linux gives each buffer of a receive queue a page */
 	.features = VIRTIO_FEATURE(VIRTIO_CONSOLE_F_MULTIPORT),
 	.config_bytes = sizeof(struct virtio_console_config),
 	.serve = serve,

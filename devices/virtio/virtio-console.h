@@ -13,8 +13,8 @@ extern const struct device_class virtio_console_class;
 unsigned virtio_console_open_ports(struct device *device);
 const char *virtio_console_port_name(struct device *device, unsigned port);
 /*
- * How large the terminal at the other end of a port is, in characters: the guest is told of a terminal's (5.3.4,
- * 5.3.6.2), and of no other port's. False where the device has no port of this name.
+ * Sets the size of the terminal at the other end of a port, in characters. Only a terminal port's size is passed to the
+ * guest (5.3.4, 5.3.6.2). False if the device has no port of this name.
  */
 bool virtio_console_set_size(
 	struct device *device, const char *port, uint16_t columns, uint16_t rows);

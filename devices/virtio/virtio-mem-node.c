@@ -9,7 +9,7 @@
 
 #define SLOT_UNIT    (128 * MiB)
 #define MEMSLOTS_MAX 1024
-/* Slots above this are large enough for the page tables that reads as zero would cost. */
+/* In slots above this, page tables for reads as zero would cost too much. */
 #define STRAY_ZERO_MAX (1 * GiB)
 
 uint64_t virtio_mem_slot_bytes(
@@ -26,7 +26,7 @@ uint64_t virtio_mem_slot_bytes(
 	return slot;
 }
 
-/* The default block stands here alone: the huge page, but 2 MiB where that is 512 MiB (64K pages). */
+/* The default block, defined only here: the huge page, but 2 MiB if that is 512 MiB (64K pages). */
 static uint64_t block_bytes(const struct virtio_mem_node *node, uint64_t host_page_bytes)
 {
 	if (node->block_size)
@@ -69,7 +69,7 @@ void virtio_mem_check(const void *config, struct device_check *check)
 		check->error(check, "mergeable",
 			"the host merges equal pages of backing = \"anonymous\" alone: leave one of the two out");
 	if (!size)
-		return; /* missing, which the table has told */
+		return; /* missing: the property table has reported it */
 	if (!is_aligned(node->region.gpa, block) || !is_aligned(size, block))
 		check->error(check, "memory-region",
 			"window 0x%" PRIx64 "+0x%" PRIx64 " is not made of blocks of 0x%" PRIx64,

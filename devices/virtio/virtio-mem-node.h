@@ -10,7 +10,7 @@ struct virtio_mem_node {
 	uint64_t block_size; /* 0: by the host's page */
 	uint64_t slot_size;  /* 0: by memslots */
 	uint64_t requested_size;
-	uint32_t memslots;    /* 0: chosen */
+	uint32_t memslots;    /* 0: chosen by the slot limit */
 	uint32_t stray_reads; /* enum stray_reads, or VIRTIO_MEM_UNSET: by the slot */
 	uint32_t numa_node;   /* or VIRTIO_MEM_UNSET */
 	uint32_t backing;     /* enum backing_kind */

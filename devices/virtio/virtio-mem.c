@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * virtio-mem (virtio 1.2, 5.15): the guest asks to plug and unplug blocks of a window, the host
- * says how much it may have. What a block's state means for memory is the window's concern
- * (hyp/memory/window.h), what the tree says of it virtio-mem-node.c's; here requests are judged and sizes
- * kept.
+ * virtio-mem (virtio 1.2, 5.15): the guest asks to plug and unplug blocks of a window, and the host sets how much it
+ * may have. This file checks requests and maintains the sizes. The window (hyp/memory/window.h) changes the memory;
+ * virtio-mem-node.c checks the node.
  *
- * Everything happens on the event loop's thread but for the driver's register accesses, which only
- * read what is here. So the lock is taken to change the configuration space, not to read it.
+ * Everything runs on the event loop's thread, except the driver's register accesses, which only read the configuration
+ * space. So the lock is taken to change the configuration space, not to read it.
  */
 #include "devices/virtio/virtio-mem.h"
 
@@ -30,14 +29,14 @@
 #define VIRTIO_MEM_F_PERSISTENT_SUSPEND 2
 #endif
 
-/* How far the usable part goes beyond the request: twice the largest memory block of a guest. */
+/* How far the usable part extends beyond the request: twice the largest memory block of a Linux guest. */
 #define USABLE_AHEAD (1 * GiB)
-/* After BUSY Linux waits 50 s or more, unless told that the configuration has changed. */
+/* After BUSY Linux waits 50 s or more, unless a configuration interrupt comes. */
 #define BUSY_HINT_MS 5000
 
 struct virtio_mem_state {
 	struct virtio_mem_config config; /* as the driver sees it */
-	bool busy; /* busy_hint is armed; true only of a state that was taken */
+	bool busy;			 /* busy_hint is armed; set when the state is saved */
 	uint8_t hole[7];
 };
 
@@ -46,10 +45,10 @@ struct virtio_mem {
 	struct window *window;
 	struct virtio_mem_state state;
 	uint64_t told_plugged;
-	/* The request that the window carries out over turns of the loop; others wait in the ring. */
+	/* The request that the window carries out over several turns; others wait in the ring. */
 	struct virtq_chain going;
 	const struct request *going_request; /* NULL: none */
-	/* Armed while the last answer to a (un)plug request was BUSY and there is more to do. */
+	/* Armed while the last answer to a plug or unplug request was BUSY. */
 	struct loop_timer busy_hint;
 	struct log_limit complaints;
 };
@@ -72,7 +71,7 @@ static uint64_t usable_target(const struct virtio_mem *mem, uint64_t requested)
 	return align_up(requested + USABLE_AHEAD, block);
 }
 
-/* Takes over what may have changed; true if it did. With the lock. */
+/* Updates the sizes; true if one has changed. With the lock. */
 static bool set_sizes(struct virtio_mem *mem, uint64_t requested, uint64_t usable)
 {
 	uint64_t plugged = window_plugged_bytes(mem->window);
@@ -87,7 +86,7 @@ static bool set_sizes(struct virtio_mem *mem, uint64_t requested, uint64_t usabl
 	return true;
 }
 
-/* Tells the watcher, without the lock. */
+/* Notifies the watcher, without the lock. */
 static void tell(struct virtio_mem *mem)
 {
 	if (mem->told_plugged == mem->state.config.plugged_size)
@@ -102,13 +101,13 @@ struct verdict {
 	uint16_t type;	 /* VIRTIO_MEM_RESP_* */
 	uint16_t state;	 /* of a STATE request */
 	const char *why; /* of an error, for the log */
-	bool later;	 /* there is none yet: it is to be judged again in another turn */
-	bool going;	 /* there is none yet: it is an ACK when the window has come to its end */
+	bool later;	 /* no answer yet: check the request again in another turn */
+	bool going;	 /* no answer yet: ACK when the window has finished */
 };
 
 #define ERROR(reason) ((struct verdict){ .type = VIRTIO_MEM_RESP_ERROR, .why = (reason) })
 
-/* What the window's -errno means to the guest: nothing has changed, try again. */
+/* The answer for a result of the window. BUSY: nothing has changed, and the guest may try again. */
 static struct verdict ack_or_busy(int err)
 {
 	return (struct verdict){ .type = err ? VIRTIO_MEM_RESP_BUSY : VIRTIO_MEM_RESP_ACK,
@@ -121,7 +120,7 @@ struct blocks {
 	uint64_t offset, size;
 };
 
-/* NULL, or what is wrong with the range: it has to lie in the usable part, and not be empty. */
+/* NULL, or what is wrong with the range: it must not be empty and must lie in the usable part. */
 static const char *check_blocks(
 	const struct virtio_mem *mem, const struct virtio_mem_req *req, struct blocks *ret)
 {
@@ -154,7 +153,7 @@ static struct verdict plug(struct virtio_mem *mem, const struct blocks *blocks)
 	return ack_or_busy(window_plug(mem->window, blocks->offset, blocks->size));
 }
 
-/* Another device's requests are under way there: they end first. */
+/* Whether another device's requests in flight use the memory. */
 static bool in_use(const struct virtio_mem *mem, uint64_t gpa, uint64_t size)
 {
 	return guestmem_pinned(mem->virtio.env->mem, gpa, size);
@@ -177,7 +176,7 @@ static void shrink_usable(struct virtio_mem *mem)
 		virtio_config_changed_silently(&mem->virtio);
 }
 
-/* Also the one request that lets the usable part shrink, and that silently (5.15.6.4). */
+/* The only request after which the usable part shrinks, without an interrupt (5.15.6.4). */
 static struct verdict unplug_all(struct virtio_mem *mem, const struct blocks *blocks)
 {
 	int err = in_use(mem, mem->state.config.addr, mem->state.config.region_size)
@@ -250,7 +249,7 @@ static struct verdict answer(struct virtio_mem *mem, const struct virtio_mem_req
 	return verdict;
 }
 
-/* How many bytes were written: none where the response lay in what the request has just unplugged. */
+/* Returns how many bytes were written: 0 if the request has just unplugged the response's memory. */
 static uint32_t respond(
 	struct virtio_mem *mem, const struct virtq_chain *chain, uint16_t type, uint16_t state)
 {
@@ -261,8 +260,8 @@ static uint32_t respond(
 }
 
 /*
- * How many bytes were written to the chain; false where it is to be put back. A request or a response that is too
- * short or not in memory is not carried out: the driver must be able to hear of what was done.
+ * False: put the chain back. Nothing is done if the request or the response is too short or not in memory, since the
+ * driver could not learn the result.
  */
 static bool serve_chain(
 	struct virtio_mem *mem, const struct virtq_chain *chain, uint32_t *ret_written)
@@ -281,12 +280,12 @@ static bool serve_chain(
 	verdict = answer(mem, &req);
 	if (verdict.later)
 		return false;
-	/* Of one that goes on, nothing is said before its end. */
+	/* A request that takes several turns is answered by unplug_ended(). */
 	*ret_written = verdict.going ? 0 : respond(mem, chain, verdict.type, verdict.state);
 	return true;
 }
 
-/* The window has come to its end with what it had going. */
+/* The window has finished the request that took several turns. */
 static void unplug_ended(void *opaque)
 {
 	struct virtio_mem *mem = opaque;
@@ -299,7 +298,7 @@ static void unplug_ended(void *opaque)
 	note_answer(mem, VIRTIO_MEM_RESP_ACK);
 	virtio_end(virtio, 0, mem->going.head, respond(mem, &mem->going, VIRTIO_MEM_RESP_ACK, 0));
 	pthread_mutex_unlock(&virtio->base.lock);
-	virtio_kick(virtio, 0); /* what waits in the ring */
+	virtio_kick(virtio, 0); /* requests that wait in the ring */
 	tell(mem);
 }
 
@@ -333,7 +332,7 @@ static void wait_for_unplug(struct virtio_device *virtio)
 	window_finish_unplug(container_of(virtio, struct virtio_mem, virtio)->window);
 }
 
-/* The driver may try again now, if it still runs and wants to. */
+/* Interrupts a driver that was answered BUSY, so that it tries again now. */
 static void hint_after_busy(struct loop_timer *timer)
 {
 	struct virtio_mem *mem = container_of(timer, struct virtio_mem, busy_hint);
@@ -377,12 +376,12 @@ int virtio_mem_request(struct device *device, uint64_t bytes)
 		return -ERANGE;
 	target = usable_target(mem, bytes);
 	pthread_mutex_lock(&device->lock);
-	/* What is asked for again is news to a driver that has given up for some minutes (Linux's retries). */
+	/* The same request again also interrupts: Linux may have given up for some minutes. */
 	if (set_sizes(mem, bytes, target > usable ? target : usable) ||
 		mem->state.config.plugged_size != bytes)
 		virtio_config_changed(&mem->virtio);
 	pthread_mutex_unlock(&device->lock);
-	window_forget_refused(mem->window); /* it was of another request */
+	window_forget_refused(mem->window); /* that was for the old request */
 	return 0;
 }
 
@@ -461,7 +460,7 @@ static int virtio_mem_init(struct device *device, const void *config, const stru
 	mem->told_plugged = mem->state.config.plugged_size;
 	if (numa)
 		features |= VIRTIO_FEATURE(VIRTIO_MEM_F_ACPI_PXM);
-	if (env->system_suspend) /* what is plugged stays so while the guest sleeps (5.15.6.2) */
+	if (env->system_suspend) /* blocks stay plugged during suspend (5.15.6.2) */
 		features |= VIRTIO_FEATURE(VIRTIO_MEM_F_PERSISTENT_SUSPEND);
 	window_unplug_in_turns(mem->window, unplug_ended, mem);
 	return virtio_init(&mem->virtio, &virtio_class, env, features, &mem->state.config);
@@ -472,7 +471,7 @@ static void virtio_mem_drain(struct device *device)
 	virtio_drain(&from_device(device)->virtio);
 }
 
-/* From here on no request is served, until a driver sets the device up anew: the window may go. */
+/* Afterwards no request is served until a driver sets the device up again: the window may be detached. */
 static void virtio_mem_quiesce(struct device *device)
 {
 	struct virtio_mem *mem = from_device(device);
@@ -482,8 +481,8 @@ static void virtio_mem_quiesce(struct device *device)
 }
 
 /*
- * The board has detached the window before, so that everything is unplugged. The request stays and
- * the usable part is computed anew.
+ * The board has detached the window before, so everything is unplugged. The requested size is unchanged; the usable
+ * part is computed again.
  */
 static void virtio_mem_reset(struct device *device)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The MMIO transport; see virtio-mmio.h. Registers are 32 bits wide and stand in one table (virtio
- * 1.2, 4.2.2): most are a constant or a field, some are a function. What the table lacks, and what
- * is accessed with another width, reads as zero and ignores writes. Called with the lock held.
+ * The MMIO transport; see virtio-mmio.h. Registers are 32 bits wide and listed in one table (virtio 1.2, 4.2.2): most
+ * are a constant or a field, some are a function. A register that the table lacks, or an access of another width, reads
+ * as zero and ignores writes. Called with the lock held.
  */
 #include "devices/virtio/virtio-mmio.h"
 
@@ -22,17 +22,17 @@
 #define VENDOR 0x43554c53 /* "SLUC" */
 
 struct mmio_register {
-	/* A register of the selected queue: where QueueSel is out of range it does not exist. */
+	/* A register of the selected queue; absent if QueueSel is out of range. */
 	bool per_queue;
 	/* A plain field: a uint32_t at `field` in the queue, if per_queue, else in the state. */
 	bool readable, writable;
 	size_t field;
 	uint32_t (*read)(const struct virtio_device *device, const struct virtq *queue);
 	void (*write)(struct virtio_device *device, struct virtq *queue, uint32_t value);
-	uint32_t constant; /* what it reads as, if none of the above says otherwise */
+	uint32_t constant; /* read if neither `readable` nor `read` is set */
 };
 
-/* Bits 0 to 31, 32 to 63, and none beyond. */
+/* Bits 0 to 31 or 32 to 63; 0 for another selector. */
 static uint32_t half(uint64_t value, uint32_t selector)
 {
 	return selector < 2 ? value >> (32 * selector) : 0;
@@ -62,7 +62,7 @@ static uint32_t read_queue_size_max(const struct virtio_device *device, const st
 	return device->class->queue_size_max;
 }
 
-/* 4.2.2.2: it is in use until what is in flight has ended. */
+/* 4.2.2.2: the queue is in use while chains are in flight. */
 static uint32_t read_queue_ready(const struct virtio_device *device, const struct virtq *queue)
 {
 	return queue->ready || device->in_flight[queue - device->state.queues];
@@ -74,12 +74,12 @@ static void write_queue_ready(struct virtio_device *device, struct virtq *queue,
 
 	if (value & 1)
 		virtio_start_queue(
-			device, index); /* refused, QueueReady goes on reading as it did */
+			device, index); /* if it is refused, the QueueReady register is unchanged */
 	else
 		virtio_stop_queue(device, index);
 }
 
-/* The one notification that is not a selected queue's: its value names the queue. */
+/* Not per_queue: the value names the queue, not QueueSel. */
 static void write_queue_notify(struct virtio_device *device, struct virtq *queue, uint32_t value)
 {
 	if (value < device->class->queue_count)
@@ -87,9 +87,8 @@ static void write_queue_notify(struct virtio_device *device, struct virtq *queue
 }
 
 /*
- * KVM swallows an acknowledgement of used buffers alone (init()), so once set that bit stays.
- * Who serves queues elsewhere signals the line and no more, so a used buffer is always possible; a
- * driver that finds none goes on.
+ * KVM consumes an acknowledgement of used buffers alone (init()), so the bit stays once set. A back end in the kernel
+ * signals the line and never sets the bit, so it then reads as set; a driver that finds no used buffer continues.
  */
 static uint32_t read_interrupt_status(const struct virtio_device *device, const struct virtq *queue)
 {
@@ -140,7 +139,7 @@ static const struct mmio_register registers[VIRTIO_MMIO_CONFIG / 4] = {
 	AT(QUEUE_AVAIL_HIGH) = { .writable = true, HIGH(avail_gpa) },
 	AT(QUEUE_USED_LOW) = { .writable = true, QUEUE(used_gpa) },
 	AT(QUEUE_USED_HIGH) = { .writable = true, HIGH(used_gpa) },
-	/* There is no shared memory region, whatever SHMSel says: all ones. */
+	/* All ones: no shared memory region, whatever SHMSel is. */
 	AT(SHM_LEN_LOW) = { .constant = UINT32_MAX },
 	AT(SHM_LEN_HIGH) = { .constant = UINT32_MAX },
 	AT(SHM_BASE_LOW) = { .constant = UINT32_MAX },
@@ -148,7 +147,7 @@ static const struct mmio_register registers[VIRTIO_MMIO_CONFIG / 4] = {
 	AT(CONFIG_GENERATION) = { .readable = true, STATE(config_generation) },
 };
 
-/* The one check of the driver's queue selector: false where there is no such queue. */
+/* The one check of the driver's queue selector. */
 static bool selects_queue(const struct virtio_device *device)
 {
 	return device->state.queue_sel < device->class->queue_count;
@@ -191,7 +190,7 @@ static void write_register(struct virtio_device *device, unsigned index, uint32_
 		*(uint32_t *)(fields + reg->field) = value;
 }
 
-/* Beyond the space there are zeros. */
+/* Reads beyond the space return zeros. */
 static void access_config(struct virtio_device *device, struct mmio_access *access)
 {
 	uint64_t offset = access->offset - VIRTIO_MMIO_CONFIG, size = device->class->config_bytes;
@@ -221,8 +220,9 @@ static void show(const struct virtio_device *device)
 	if (config_bytes)
 		memcpy(config, device->config, config_bytes);
 	/*
-	 * Who began to read before it changes, or ends after, finds another generation (2.5.1). Who does both within
-	 * it may have half of it; the interrupt that follows makes it look again.
+	 * A driver whose read overlaps the start or the end of the change sees two generations (2.5.1), and reads
+	 * again. One that reads wholly within the change may see half of it; the interrupt that follows makes it read
+	 * again.
 	 */
 	between = device->state.config_generation - 1;
 	if (memcmp(at + VIRTIO_MMIO_CONFIG, config, config_bytes))
@@ -267,7 +267,7 @@ void virtio_mmio_placeholders(struct mmio_region *region)
 
 	region->name = "virtio-mmio";
 	region->access = access_placeholder;
-	region->lock = &lock; /* there is nothing to guard */
+	region->lock = &lock; /* placeholders have no state */
 }
 
 void virtio_mmio_show_placeholder(uint8_t *at)
@@ -287,7 +287,7 @@ static int init(struct virtio_device *device)
 		device->doorbells[i] = (struct mmio_doorbell){ .offset = VIRTIO_MMIO_QUEUE_NOTIFY,
 			.value = i,
 			.fd = device->kicks[i].watch.fd };
-	/* Nobody reads it: an exit to user space less for each interrupt. */
+	/* The eventfd is never read: it saves an exit to user space for each interrupt. */
 	device->doorbells[count] = (struct mmio_doorbell){
 		.offset = VIRTIO_MMIO_INTERRUPT_ACK, .value = VIRTIO_USED_BUFFER, .fd = fd
 	};

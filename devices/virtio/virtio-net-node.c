@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A network card's node: its properties, the rules between them, and what it names of the host. */
+/* A network card's node: its properties, the rules between them, and the host resources that it names. */
 #include "devices/virtio/virtio-net-node.h"
 
 #include <errno.h>
@@ -121,7 +121,7 @@ int virtio_net_open(
 	return err ? err : tap_create(fd, env->loop, ret);
 }
 
-/* What stands against having something of the host's, by errno; the last entry for all else. */
+/* Why a host resource cannot be opened, by errno; the last entry is for all others. */
 struct reason {
 	int err;
 	const char *says;

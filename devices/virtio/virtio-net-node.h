@@ -16,7 +16,7 @@ struct virtio_net_node {
 	const char *forward_tcp, *forward_udp;
 	uint8_t mac[6];
 	uint32_t mtu;
-	uint32_t speed; /* Mbit/s; 0: it is not said */
+	uint32_t speed; /* Mbit/s; 0: not reported */
 	uint32_t queue_pairs;
 	bool vhost;
 };

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * virtio-net (virtio 1.2, 5.1): pairs of a receive and a transmit queue, of which the driver uses as
- * many as it says (one, to begin with), and where there are several a queue to say so. Frames that
- * the guest sends go to the host from where they are; those that come are read into a buffer of ours,
- * as their length is not known before, and copied into as many of the guest's as they take. A frame
- * that has no place yet is kept, and no other is read until the driver has offered more. With vhost
- * the host's kernel does all that (vhost.h).
+ * virtio-net (virtio 1.2, 5.1): pairs of a receive and a transmit queue. The driver uses the first pair, and sets
+ * another number through the control queue if the card has several. Frames that the guest sends go to the back end
+ * straight from guest memory. A frame that the back end receives is read into pair->frame, since its length is not
+ * known before, and copied into as many receive buffers as it needs. While there are too few buffers it stays in
+ * pair->frame, and no other frame is read. With vhost the host's kernel does all that (vhost.h).
  *
  * All on the event loop's thread.
  */
@@ -32,16 +31,16 @@
 
 enum { RECEIVE, TRANSMIT, QUEUES }; /* of each pair */
 
-#define STALE_MAX  1024 /* frames that a tap may have kept: more than its queue's usual length */
+#define STALE_MAX  1024 /* frames that a tap may hold: more than its usual queue length */
 #define MERGED_MAX 64	/* buffers for one frame; with smaller ones only shorter frames come */
 
-/* Pairs and offloads change under the lock of all the host's interfaces (RTNL): for a driver so often at most. */
+/* Changing pairs or offloads takes the lock of all the host's interfaces (RTNL): at most CHANGES in CHANGES_MS. */
 #define CHANGES	   8
 #define CHANGES_MS 1000
 
 #define FULL_DUPLEX 1 /* 5.1.4 */
 
-/* Descriptors of a queue. The kernel's come and go 64 at a time, and a frame of 64 KiB takes 16 or more. */
+/* Descriptors of a queue. The vhost worker uses 64 at a time, and a frame of 64 KiB takes 16 or more. */
 #define RING	   256
 #define VHOST_RING 1024
 
@@ -52,29 +51,29 @@ struct pair {
 	unsigned receive, transmit; /* its queues */
 	struct netdev_client client;
 	struct netdev *netdev;
-	struct vhost vhost; /* zero where the kernel does not serve it */
+	struct vhost vhost; /* zero if the kernel does not serve the pair */
 	int held;	    /* bytes of a frame in `frame` that waits for buffers; 0: none */
 	uint8_t frame[NETDEV_FRAME_MAX];
 };
 
-/* A frame that waits for buffers is none of it: it is lost, as any may be. */
+/* A frame that waits for buffers is not saved: a network may lose frames. */
 struct virtio_net_state {
 	uint8_t mac[6]; /* of config */
-	bool pulled;	/* who owns it pulled the cable */
-	uint8_t active; /* pairs in use, of a state that was taken */
+	bool pulled;	/* the machine's owner pulled the cable */
+	uint8_t active; /* pairs in use; set when the state is saved */
 };
 
 struct virtio_net {
 	struct virtio_device virtio;
 	struct virtio_class class;
 	struct virtio_net_config config; /* as the driver sees it */
-	uint64_t offloads;		 /* that the netdev was told */
-	unsigned driver_runs;		 /* the driver that `active` and `offloads` are of */
+	uint64_t offloads;		 /* last given to the netdev */
+	unsigned driver_runs;		 /* virtio.runs when `active` and `offloads` were set */
 	struct virtq_chain first, chain;
 	struct virtio_net_state state;
-	bool lost;		/* the netdev has ended: the cable is out as if it were pulled */
-	unsigned count, active; /* pairs there are, and in use: the first so many */
-	unsigned changes;	/* of their number and of offloads, since the timer was armed */
+	bool lost;		/* the back end has ended: the link is down */
+	unsigned count, active; /* pairs in all; the first `active` are in use */
+	unsigned changes;	/* of active and offloads since changes_end was armed */
 	struct loop_timer changes_end;
 	struct pair *pairs; /* `count` of them */
 };
@@ -82,8 +81,8 @@ struct virtio_net {
 /* ---- Frames to the guest (5.1.6.3, 5.1.6.4) ---- */
 
 /*
- * Fills one chain with the next bytes; how many it took, 0 where it is none that can be received into.
- * The header is written last, by deliver(), once the number of buffers is known.
+ * Fills one chain with the next bytes. Returns how many; 0 if the chain is not a receive buffer. The header is written
+ * last, by deliver(), once the number of buffers is known.
  */
 static uint32_t fill(const struct pair *pair, const struct virtq_chain *chain, int at)
 {
@@ -97,7 +96,7 @@ static uint32_t fill(const struct pair *pair, const struct virtq_chain *chain, i
 											   : len;
 }
 
-/* False: it keeps the frame, as there are too few buffers now. */
+/* False: there are too few buffers now, and the frame stays in pair->frame. */
 static bool deliver(struct pair *pair)
 {
 	struct virtio_net *net = pair->net;
@@ -111,7 +110,7 @@ static bool deliver(struct pair *pair)
 		struct virtq_chain *chain = count ? &net->chain : &net->first;
 
 		if (!virtio_pop(virtio, pair->receive, chain)) {
-			/* All that the driver can have offered, and too small for this frame: it is lost. */
+			/* A whole ring of buffers is too small for this frame: drop it. */
 			bool never = count && count == virtio->state.queues[pair->receive].size;
 
 			virtio_unpop(virtio, pair->receive, count);
@@ -125,14 +124,14 @@ static bool deliver(struct pair *pair)
 			good = false;
 	}
 	if (!good) {
-		/* The frame is lost, and the buffers are given back empty. */
+		/* The frame is lost, and the buffers are returned empty. */
 		for (unsigned i = 0; i < count; i++)
 			used[i].written = 0;
 	} else if (count > 1) {
 		header->num_buffers = (uint16_t)count;
 		(void)virtq_chain_write(&net->first, virtio->env->mem, header, sizeof(*header));
 	}
-	/* At once, so that the driver finds all of the frame. */
+	/* All in one step, so that the driver never sees a part of the frame. */
 	virtio_push_many(virtio, pair->receive, used, count);
 	return true;
 }
@@ -142,7 +141,7 @@ static void receive(struct pair *pair)
 	struct virtio_net *net = pair->net;
 	const struct netdev_ops *ops = pair->netdev->ops;
 	struct virtio_net_hdr_v1 *header = (void *)pair->frame;
-	bool room = !net->virtio.paused; /* what comes waits for us outside */
+	bool room = !net->virtio.paused; /* frames wait in the back end */
 
 	for (unsigned frames = 0; room && frames < net->virtio.class->queue_size_max; frames++) {
 		if (!pair->held) {
@@ -153,19 +152,19 @@ static void receive(struct pair *pair)
 			pair->held = n;
 			header->num_buffers = 1;
 		}
-		/* With the cable out it goes nowhere. */
+		/* With the cable out the frame is dropped. */
 		room = !(net->config.status & VIRTIO_NET_S_LINK_UP) || deliver(pair);
 		if (room)
 			pair->held = 0;
 	}
-	/* Without room, the driver's next notification goes on, or the end of the pause. */
+	/* Without room, the driver's next notification or the end of the pause calls this again. */
 	ops->listen(pair->netdev, room);
 	virtio_interrupt(&net->virtio, pair->receive);
 }
 
 /* ---- Frames from the guest (5.1.6.2) ---- */
 
-/* -EAGAIN: it has to wait. What is no frame is dropped. */
+/* -EAGAIN: the back end is full. A chain that is not a frame is dropped. */
 static int send_chain(const struct pair *pair, const struct virtq_chain *chain)
 {
 	const struct virtio_net *net = pair->net;
@@ -194,7 +193,7 @@ static void transmit(struct pair *pair)
 	struct virtq_chain *chain = &pair->net->chain;
 	const bool up = pair->net->config.status & VIRTIO_NET_S_LINK_UP;
 
-	/* With the cable out it goes nowhere, whatever it is. */
+	/* With the cable out everything is dropped, frame or not. */
 	if (!up)
 		virtio_drop(virtio, pair->transmit);
 	while (up && virtio_pop(virtio, pair->transmit, chain)) {
@@ -209,7 +208,7 @@ static void transmit(struct pair *pair)
 
 /* ---- Pairs (5.1.6.5.5) ---- */
 
-/* False where the host does not let some of them go to work: then there are as many as before. */
+/* False if the host refuses to attach a pair; those attached before it stay. */
 static bool use_pairs(struct virtio_net *net, unsigned count)
 {
 	for (; net->active < count; net->active++) {
@@ -217,7 +216,7 @@ static bool use_pairs(struct virtio_net *net, unsigned count)
 
 		if (pair->netdev->ops->set_active(pair->netdev, true))
 			return false;
-		/* Both have to look at what the driver has offered meanwhile. */
+		/* The driver may have made buffers available meanwhile. */
 		virtio_kick(&net->virtio, pair->receive);
 		virtio_kick(&net->virtio, pair->transmit);
 	}
@@ -232,7 +231,7 @@ static bool use_pairs(struct virtio_net *net, unsigned count)
 	return true;
 }
 
-/* False: not now; all queues are served again when it may. */
+/* False: too many changes; changes_end() serves all queues again. */
 static bool may_change(struct virtio_net *net)
 {
 	if (net->changes == CHANGES)
@@ -251,7 +250,7 @@ static void changes_end(struct loop_timer *timer)
 		virtio_kick(&net->virtio, i);
 }
 
-/* Only the driver's number of pairs can be set. */
+/* The one command: how many pairs the driver uses. */
 static void control(struct virtio_net *net, unsigned index)
 {
 	struct {
@@ -285,7 +284,7 @@ static void control(struct virtio_net *net, unsigned index)
 	virtio_interrupt(&net->virtio, index);
 }
 
-/* Nobody listens now. */
+/* Drops the frames that the back end holds. Its `readable` is off. */
 static void lose_stale(struct pair *pair)
 {
 	struct netdev *netdev = pair->netdev;
@@ -299,8 +298,8 @@ static void lose_stale(struct pair *pair)
 /* ---- Serving ---- */
 
 /*
- * A driver begins with one pair; and the features that concern what may be sent to it are settled.
- * False: not yet, and nothing is served before.
+ * Adapts to the driver: a new one begins with one pair, and its offload features go to the back end. False:
+ * may_change() refuses for now, and no queue is served.
  */
 static bool take_driver(struct virtio_net *net)
 {
@@ -313,12 +312,12 @@ static bool take_driver(struct virtio_net *net)
 	}
 	if (features == net->offloads)
 		return true;
-	netdev->ops->listen(netdev, false); /* whoever is served says so again */
+	netdev->ops->listen(netdev, false); /* receive() turns it on again */
 	if (!may_change(net))
 		return false;
 	net->offloads = features;
 	netdev->ops->set_offloads(netdev, features);
-	lose_stale(&net->pairs[0]); /* made for what another driver took (5.1.6.4) */
+	lose_stale(&net->pairs[0]); /* in the form of the old offloads (5.1.6.4) */
 	virtio_kick(&net->virtio, net->pairs[0].receive);
 	return true;
 }
@@ -328,7 +327,7 @@ static void serve_pair(struct pair *pair, unsigned ring)
 	const bool up = pair->net->config.status & VIRTIO_NET_S_LINK_UP;
 
 	if (pair->net->class.halt && (up || ring == RECEIVE)) {
-		/* Without a cable the kernel has nothing to do. */
+		/* With the cable out the ring stays stopped. */
 		if (up)
 			vhost_start(&pair->vhost, ring);
 	} else if (ring == RECEIVE) {
@@ -346,7 +345,7 @@ static void serve(struct virtio_device *virtio, unsigned index)
 	pthread_mutex_lock(&virtio->base.lock);
 	if (!take_driver(net))
 		goto out;
-	/* 5.1.2: where it comes depends on whether the driver knows of the other pairs. */
+	/* 5.1.2: without MQ the control queue follows the first pair. */
 	control_index = QUEUES * (HAS(net, VIRTIO_NET_F_MQ) ? net->count : 1);
 	if (index == control_index)
 		control(net, index);
@@ -390,11 +389,11 @@ static void update_link(struct virtio_net *net)
 	uint16_t status = link_status(net);
 	bool up = status;
 
-	if (net->virtio.paused) /* virtio_net_pause() does it */
+	if (net->virtio.paused) /* virtio_net_pause() calls this again */
 		return;
 	pthread_mutex_lock(&net->virtio.base.lock);
 	if (net->config.status != status) {
-		/* Of the kernel's: what it left on the wire and in the rings while the cable was out is lost. */
+		/* With vhost: drops what gathered in the tap and in the transmit rings while the cable was out. */
 		for (unsigned i = 0; net->class.halt && up && i < net->active; i++) {
 			lose_stale(&net->pairs[i]);
 			transmit(&net->pairs[i]);
@@ -418,7 +417,7 @@ void virtio_net_set_link(struct device *device, bool up)
 	update_link(net);
 }
 
-/* The cable's changes in a pause come after it, and before what the queues then do. */
+/* A link change during a pause takes effect at its end, before the queues are served. */
 static void virtio_net_pause(struct device *device, bool paused)
 {
 	virtio_pause(device, paused);
@@ -459,7 +458,7 @@ static void found(struct netdev_client *client)
 
 /* ---- The class ---- */
 
-/* The node's address, or one made of the card's identity. */
+/* The node's MAC address, or one made from the card's identity. */
 static void address_of(const struct virtio_net_node *node, uint64_t identity, uint8_t ret[6])
 {
 	static const uint8_t none[6];
@@ -469,7 +468,7 @@ static void address_of(const struct virtio_net_node *node, uint64_t identity, ui
 		return;
 	}
 	memcpy(ret, &identity, 6);
-	ret[0] = (ret[0] & ~1) | 2; /* one station's, administered locally */
+	ret[0] = (ret[0] & ~1) | 2; /* unicast, locally administered */
 }
 
 static void identify(const void *config, uint64_t identity, char *ret, size_t size)
@@ -580,10 +579,10 @@ static int virtio_net_init(struct device *device, const void *config, const stru
 	if (node->vhost) {
 		net->class.halt = halt;
 		net->class.queue_size_max = VHOST_RING;
-		/* There is room without: a table to be made and looked up for each frame is the slower way. */
+		/* The ring is large enough without indirect tables, which cost time for each frame. */
 		net->class.without_features = VIRTIO_FEATURE(VIRTIO_RING_F_INDIRECT_DESC);
 	}
-	/* The queue of control would be where a worker's is, for a driver that knows of no pairs. */
+	/* CTRL_VQ without MQ would put the control queue where a worker's ring is (5.1.2). */
 	if (node->vhost && net->count > 1)
 		net->class.joined_features = features;
 	if (node->speed) {
@@ -617,7 +616,7 @@ static void virtio_net_quiesce(struct device *device)
 	for (unsigned i = 0; i < net->active; i++)
 		net->pairs[i].netdev->ops->listen(net->pairs[i].netdev, false);
 	virtio_system_reset(&net->virtio);
-	/* What has come for this guest, and in the form that it could take, is not for the next. */
+	/* The next guest gets neither this one's frames nor its offloads. */
 	take_driver(net);
 	lose_stale(&net->pairs[0]);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * virtio-rng (virtio 1.2, 5.4): one queue of writable buffers, which are filled from getrandom(2).
- * A buffer may be filled in part (5.4.6.1), so no chain costs more than CHAIN_BYTES and no turn
- * more than a small ring of them. The bytes pass through a buffer of our own: the kernel would
- * answer EFAULT for guest memory that the host cannot provide, where a copy says so.
+ * virtio-rng (virtio 1.2, 5.4): one queue of writable buffers, which are filled from getrandom(2). A buffer may be
+ * filled in part (5.4.6.1), so a chain costs at most CHAIN_BYTES and a turn at most a small ring of them. The bytes
+ * pass through a buffer of ours: if the host cannot provide guest memory, getrandom() would return EFAULT, but a copy
+ * raises SIGBUS, which is reported.
  */
 #include "devices/virtio/virtio-rng.h"
 
@@ -18,17 +18,17 @@
 
 #define CHAIN_BYTES 4096
 
-/* Returns how many bytes were written: none where a segment of them is not in memory. */
+/* Returns how many bytes were written: 0 if a segment is not in memory. */
 static uint32_t serve_chain(const struct virtio_device *virtio, const struct virtq_chain *chain)
 {
 	uint32_t len = chain->writable_bytes < CHAIN_BYTES ? chain->writable_bytes : CHAIN_BYTES;
 	uint8_t buf[CHAIN_BYTES];
-	/* Waits for nothing: the guest's seeds were made so before. A signal may make it less. */
+	/* Does not block: getrandom() has made the guest's seeds before. A signal may make it return less. */
 	ssize_t got = getrandom(buf, len, 0);
 
 	if (got > 0 && virtq_chain_write(chain, virtio->env->mem, buf, got))
 		got = 0;
-	explicit_bzero(buf, sizeof(buf)); /* they are the guest's alone */
+	explicit_bzero(buf, sizeof(buf)); /* the bytes are the guest's secret */
 	return got > 0 ? got : 0;
 }
 

@@ -22,7 +22,7 @@ struct virtio_transport {
 
 	/* Called with device->lock held: */
 
-	/* What the driver reads of the device may have changed. */
+	/* Registers or configuration space may have changed: updates a page that the driver reads without an exit. */
 	void (*show)(const struct virtio_device *device);
 	/* Interrupts the driver, whose device runs. */
 	void (*interrupt)(struct virtio_device *device, enum virtio_cause cause);

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * virtio-vsock (virtio 1.2, 5.10): stream and packet sockets between host and guest without a network.
- * The host's kernel serves the two queues that carry them (vhost.h); the third, of events, has none
- * to tell, since a machine keeps its context id.
+ * virtio-vsock (virtio 1.2, 5.10): stream and packet sockets between host and guest without a network. The host's
+ * kernel serves the two data queues (vhost.h). The event queue is unused, since a machine's context id never changes.
  */
 #include "devices/virtio/virtio-vsock.h"
 
@@ -31,7 +30,7 @@ enum { RECEIVE, TRANSMIT, EVENTS, QUEUES };
 
 #define VHOST_VSOCK "/dev/vhost-vsock"
 
-/* Ids below are the hypervisor's, the machine's own and the host's (5.10.4). */
+/* Lower ids are reserved: hypervisor, local and host (5.10.4). */
 #define CID_MIN (VMADDR_CID_HOST + 1)
 #define CID_MAX (VMADDR_CID_ANY - 1)
 
@@ -41,7 +40,7 @@ struct virtio_vsock_node {
 
 struct virtio_vsock {
 	struct virtio_device virtio;
-	struct virtio_vsock_config state; /* all that it has of its own is the machine's */
+	struct virtio_vsock_config state; /* guest_cid, as the node has it */
 	struct vhost vhost;
 };
 
@@ -163,7 +162,7 @@ static void virtio_vsock_quiesce(struct device *device)
 	virtio_system_reset(container_of(device, struct virtio_device, base));
 }
 
-/* A probe of a tree with this cid, as by `sluice check`, has it for a moment. */
+/* Retries: probe() of another process, as in `sluice check`, claims the cid for a moment. */
 static int claim_cid(const struct virtio_vsock *vsock)
 {
 	const struct timespec pause = { .tv_nsec = CLAIM_TRY_NS };
@@ -176,7 +175,7 @@ static int claim_cid(const struct virtio_vsock *vsock)
 	return err;
 }
 
-/* The kernel resets connections where their context id is nobody's: when its worker ends. */
+/* A new worker, since the kernel resets connections only once no worker has their context id. */
 static void virtio_vsock_reset(struct device *device)
 {
 	struct virtio_vsock *vsock = container_of(device, struct virtio_vsock, virtio.base);

@@ -36,7 +36,7 @@ static bool raise_interrupt(struct virtio_device *device, enum virtio_cause caus
 
 void virtio_config_changed_silently(struct virtio_device *device)
 {
-	device->state.config_generation += 2; /* the one between is the transport's */
+	device->state.config_generation += 2; /* odd while the transport shows the change */
 	show(device);
 }
 
@@ -57,7 +57,7 @@ void virtio_needs_reset(struct virtio_device *device, const char *why)
 
 void virtio_kick(struct virtio_device *device, unsigned index)
 {
-	/* Fails only when the count is at its maximum, and then the loop will see it anyway. */
+	/* Fails only if the count is at its maximum, and then the loop sees it anyway. */
 	(void)!eventfd_write(device->kicks[index].watch.fd, 1);
 }
 
@@ -91,7 +91,7 @@ static void kick_ready(struct loop_fd *watch, uint32_t events)
 	device->class->serve(device, kick - device->kicks);
 }
 
-/* Feature negotiation's verdict (2.2): a part of what was offered, and all that is needed. */
+/* Feature negotiation (2.2): no bit that was not offered, every required one, and all or none of the joined ones. */
 static bool features_fit(const struct virtio_device *device)
 {
 	uint64_t required = VIRTIO_FEATURE(VIRTIO_F_VERSION_1) | device->class->required_features;
@@ -101,7 +101,7 @@ static bool features_fit(const struct virtio_device *device)
 	       (!(taken & joined) || (taken & joined) == joined);
 }
 
-/* Who else serves the queue lets go of it. */
+/* Stops a back end in the kernel that serves the queue. */
 static void halt(struct virtio_device *device, unsigned index)
 {
 	if (device->class->halt)
@@ -126,7 +126,7 @@ static void driver_reset(struct virtio_device *device)
 
 void virtio_take_features(struct virtio_device *device, uint64_t which, uint64_t features)
 {
-	/* 3.1.1: settled with FEATURES_OK. */
+	/* 3.1.1: fixed once FEATURES_OK is set. */
 	if (device->state.status & VIRTIO_CONFIG_S_FEATURES_OK)
 		return;
 	device->state.driver_features &= ~which;
@@ -142,7 +142,7 @@ void virtio_start_queue(struct virtio_device *device, unsigned index)
 		return;
 	if (!virtq_start(queue, device->class->queue_size_max, device->state.driver_features) &&
 		device->state.status & VIRTIO_CONFIG_S_DRIVER_OK)
-		virtio_kick(device, index); /* who serves it may not have heard of it */
+		virtio_kick(device, index); /* chains may be available already */
 }
 
 void virtio_stop_queue(struct virtio_device *device, unsigned index)
@@ -182,7 +182,7 @@ void virtio_write_status(struct virtio_device *device, uint32_t status)
 			continue;
 		device->state.status |= bit;
 	}
-	/* Buffers may have been made available before the device was allowed to look. */
+	/* Buffers may have been made available before DRIVER_OK, when the device must not use them. */
 	if (device->state.status & ~before & VIRTIO_CONFIG_S_DRIVER_OK)
 		for (unsigned i = 0; i < device->class->queue_count; i++)
 			virtio_kick(device, i);
@@ -229,7 +229,7 @@ void virtio_drop(struct virtio_device *device, unsigned index)
 	if (count < 0)
 		virtio_needs_reset(device, "its available ring makes no sense");
 	else if (count)
-		virtio_kick(device, index); /* what came meanwhile */
+		virtio_kick(device, index); /* for chains that came meanwhile */
 }
 
 void virtio_unpop(struct virtio_device *device, unsigned index, unsigned count)
@@ -283,7 +283,7 @@ void virtio_end(struct virtio_device *device, unsigned index, uint16_t head, uin
 	if (device->in_flight[index])
 		return;
 	if (!device->state.queues[index].ready)
-		show(device); /* the driver that stops the queue reads until it is not ready */
+		show(device); /* a driver that stops the queue polls QueueReady until it is 0 */
 	pthread_cond_broadcast(&device->drained);
 }
 
@@ -302,7 +302,7 @@ void virtio_pause(struct device *base, bool paused)
 	pthread_mutex_unlock(&base->lock);
 }
 
-/* Only the loop begins and ends them, and it is here: the count needs no lock. */
+/* Only the loop's thread begins and ends chains, and this runs on it: the count needs no lock. */
 void virtio_drain(struct virtio_device *device)
 {
 	while (device->all_in_flight)
@@ -344,7 +344,7 @@ static int init_kick(struct virtio_device *device, unsigned index)
 	return 0;
 }
 
-/* Whether they have used buffers since: for a driver that takes the interrupt as a level (hyp/kvm/vm.h). */
+/* Whether the back end has used buffers since the last call: for a driver that takes a level (hyp/kvm/vm.h). */
 static bool used_elsewhere(struct irq_line *line)
 {
 	struct virtio_device *device = line->owner;
@@ -401,7 +401,7 @@ void virtio_finish(struct virtio_device *device)
 
 /* ---- Its state ---- */
 
-/* Who else serves a queue says how far it came, and goes on in the next turn. */
+/* halt() reads back how far the kernel came in each queue; the kick restarts the queue in the next turn. */
 static void take_state(struct device *base)
 {
 	struct virtio_device *device = container_of(base, struct virtio_device, base);

@@ -5,9 +5,9 @@
  * serves its queues with virtio_pop() and virtio_push(). How the driver reaches it is the
  * transport's concern (virtio-transport.h), of which virtio-mmio.c is one.
  *
- * Threads and the lock: the driver's register accesses come on vCPU threads with device->lock
- * held. `serve` is called on the event loop's thread without it, and takes it around everything
- * here. A driver's reset may come whenever the lock is free; virtio_pop() then finds nothing.
+ * Threads and the lock: the driver's register accesses come on vCPU threads with device->lock held. `serve` is called
+ * on the event loop's thread without it, and takes it around everything here. A driver's reset may come whenever the
+ * lock is free; virtio_pop() then returns false.
  *
  * A device may answer a chain later: virtio_begin() once it has popped it, and virtio_end(). While chains are in
  * flight a driver's reset blocks its vCPU, with the lock released, since nothing may touch the driver's memory
@@ -35,7 +35,7 @@ struct virtio_class {
 	/* Device feature bits (in addition to the core's), and those that the driver must take. */
 	uint64_t features, required_features;
 	uint64_t joined_features;  /* of these the driver takes all or none */
-	uint64_t without_features; /* the core's that this device does not offer */
+	uint64_t without_features; /* core features that this device does not offer */
 	size_t config_bytes;	   /* of the configuration space */
 	/* The driver has notified queue `index`: pop, answer, and virtio_interrupt() at the end. */
 	void (*serve)(struct virtio_device *device, unsigned index);
@@ -80,26 +80,26 @@ struct virtio_device {
 
 	/* Chains in flight, of each queue and of all; and how many resets are waiting until there are none. */
 	unsigned in_flight[VIRTIO_QUEUES_MAX], all_in_flight, resets;
-	unsigned runs; /* incremented at each reset: another value is another driver */
-	bool paused;   /* no chain is taken, by the kernel neither */
+	unsigned runs; /* incremented at each reset: a new value means a new driver */
+	bool paused;   /* no chain is taken, by the device or the kernel */
 	pthread_cond_t drained;
 
 	struct virtio_kick kicks[VIRTIO_QUEUES_MAX];
 	struct mmio_doorbell doorbells[VIRTIO_QUEUES_MAX + 1]; /* and the transport's own */
-	unsigned budget;       /* chains virtio_pop() may still give in this call of `serve` */
-	uint64_t turn_ends_ms; /* nor does it give any after this */
+	unsigned budget;       /* chains virtio_pop() may still return in this turn */
+	uint64_t turn_ends_ms; /* virtio_pop() returns none after this */
 	struct log_limit complaints;
-	bool external_backend; /* the kernel serves and interrupts: there may be a used buffer at any time */
-	uint32_t used_then; /* sum of the used rings' indices at the last check */
+	bool external_backend; /* the kernel serves and interrupts */
+	uint32_t used_then;    /* sum of the used rings' indices at the last check */
 };
 
 /*
- * For a model's `init`: `features` are those of this one beyond the class's, `config` is the configuration space, which
- * the model keeps. Its region is the transport's. 0 or -errno, and virtio_finish() either way.
+ * For a model's `init`: `features` are this device's beyond the class's; `config` is the configuration space, which the
+ * model owns. The transport fills base.region. 0 or -errno; call virtio_finish() either way.
  */
 int virtio_init(struct virtio_device *device, const struct virtio_class *class,
 	const struct device_env *env, uint64_t features, const void *config);
-/* Before queues are served for another reason than a notification: bounds the turn, as for one. */
+/* Call it before serving queues without a notification: bounds the turn, as a notification does. */
 void virtio_begin_turn(struct virtio_device *device);
 bool virtio_turn_is_over(const struct virtio_device *device);
 /* `serve` is called for queue `index` in a later turn, as by a notification. Any thread. */
@@ -124,24 +124,24 @@ void virtio_pause(struct device *device, bool paused);
 bool virtio_queue_runs(const struct virtio_device *device, unsigned index);
 
 /*
- * Takes the next chain of queue `index`. False if there is none or the device does not run. One call of `serve` gets at
- * most queue_size_max chains, the next call the rest, so that no guest holds the loop. While as many chains as the ring
- * has are in flight it gets none.
+ * Takes the next chain of queue `index`. False if there is none or the device does not run. One turn gets at most
+ * queue_size_max chains, later turns the rest, so that no guest blocks the loop. None while as many chains as the ring
+ * has entries are in flight.
  */
 bool virtio_pop(struct virtio_device *device, unsigned index, struct virtq_chain *ret);
 /* Returns the chains that are available now, unread and without an interrupt: at most the ring's size. */
 void virtio_drop(struct virtio_device *device, unsigned index);
-/* Whether there is a next one. Unlike virtio_pop() it does not ask for a notification if there is none. */
+/* Whether a chain is available. Unlike virtio_pop(), it does not ask for a notification if there is none. */
 bool virtio_waits(const struct virtio_device *device, unsigned index);
 void virtio_push(struct virtio_device *device, unsigned index, uint16_t head, uint32_t written);
 /* virtio_push_many(): as virtq_push_many(). virtio_unpop() makes the chains popped last available again. */
 void virtio_push_many(struct virtio_device *device, unsigned index, const struct virtq_used *used,
 	unsigned count);
 void virtio_unpop(struct virtio_device *device, unsigned index, unsigned count);
-/* The chain popped last is in flight. virtio_end() pushes it, interrupts, and wakes what waited for it. */
+/* The chain popped last is in flight. virtio_end() pushes it, interrupts, and wakes a reset that waits. */
 void virtio_begin(struct virtio_device *device, unsigned index);
 void virtio_end(struct virtio_device *device, unsigned index, uint16_t head, uint32_t written);
-/* Interrupts the driver if it wants to hear of what was pushed. */
+/* Interrupts the driver if it wants an interrupt for what was pushed. */
 void virtio_interrupt(struct virtio_device *device, unsigned index);
 
 /*
@@ -158,7 +158,7 @@ void virtio_needs_reset(struct virtio_device *device, const char *why);
 extern const struct state_part virtio_state;
 
 /* For the transport. */
-/* The driver takes those of `features` that are in `which`, and of `which` no others, until FEATURES_OK. */
+/* Sets the driver's feature bits in `which` to those of `features`; ignored once FEATURES_OK is set. */
 void virtio_take_features(struct virtio_device *device, uint64_t which, uint64_t features);
 /* The driver has set the queue up. If the setup is invalid, the queue is not ready afterwards. */
 void virtio_start_queue(struct virtio_device *device, unsigned index);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Split virtqueues; see virtq.h. The pattern throughout: ask the gate for the few bytes wanted,
- * load or store them once, and keep no pointer.
+ * Split virtqueues; see virtq.h. The pattern throughout: ask the gate for the few bytes wanted, load or store them
+ * once, and store no pointer.
  */
 #include "devices/virtio/virtq.h"
 
@@ -44,7 +44,7 @@ static uint64_t avail_event_gpa(const struct virtq *queue)
 	return queue->used_gpa + RING_START + sizeof(struct vring_used_elem) * queue->size;
 }
 
-/* Both are aligned: the rings are (virtq_start), and the gate keeps alignment. */
+/* The address is aligned: the rings are (virtq_start), and the gate preserves alignment. */
 static int load_u16(const struct guestmem *mem, uint64_t gpa, uint16_t *ret)
 {
 	const uint16_t *at = guestmem_read_at(mem, gpa, sizeof(*at));
@@ -99,7 +99,7 @@ int virtq_start(struct virtq *queue, uint32_t size_max, uint64_t features)
 	return 0;
 }
 
-/* How many chains wait. More than the ring holds is nothing a driver can mean. */
+/* How many chains are available. More than the ring holds: it is broken. */
 static int count_available(const struct virtq *queue, const struct guestmem *mem, uint16_t *ret)
 {
 	uint16_t idx, count;
@@ -118,7 +118,7 @@ static int add_segment(struct virtq_chain *chain, const struct vring_desc *desc)
 {
 	uint64_t total = (uint64_t)chain->readable_bytes + chain->writable_bytes + desc->len;
 
-	/* Nothing forbids one without bytes, and drivers queue them: a flush with empty data. It is not there. */
+	/* Skip an empty descriptor: nothing forbids one, and drivers queue them, for a flush with empty data. */
 	if (!desc->len)
 		return 0;
 	/* 2.7.4: fewer than 2^32 bytes in all; 2.7.4.2: writable ones come last. */
@@ -139,9 +139,9 @@ static int add_segment(struct virtq_chain *chain, const struct vring_desc *desc)
 }
 
 /*
- * Follows a chain through a table of `entries` descriptors from `index` on. A chain that takes
- * more steps than its table has entries is a loop. The one indirect descriptor that may end a
- * chain in the ring is left in *ret_indirect for the caller. -EFAULT: the table is not in memory.
+ * Follows a chain through a table of `entries` descriptors from `index` on. A chain with more steps than entries is a
+ * loop. An indirect descriptor, which may end a chain in the ring, goes to *ret_indirect. -EFAULT: the table is not in
+ * memory.
  */
 static int walk_table(const struct guestmem *mem, uint64_t table_gpa, uint32_t entries,
 	uint32_t index, struct virtq_chain *chain, struct vring_desc *ret_indirect)
@@ -186,7 +186,7 @@ static int read_chain(
 	err = walk_table(
 		mem, indirect.addr, indirect.len / sizeof(struct vring_desc), 0, chain, NULL);
 	if (err == -EFAULT) {
-		/* The ring is sound, this one request is not. */
+		/* The ring is sound, but this request is not: return it without segments. */
 		chain->readable = chain->writable = 0;
 		chain->readable_bytes = chain->writable_bytes = 0;
 		err = 0;
@@ -209,15 +209,14 @@ bool virtq_waits(const struct virtq *queue, const struct guestmem *mem)
 	return count_available(queue, mem, &waiting) || waiting;
 }
 
-/* As count_available(); where there is none, the driver has been asked to notify about the next one. */
+/* As count_available(); if there is none, also asks the driver to notify about the next one. */
 static int look_for_available(struct virtq *queue, const struct guestmem *mem, uint16_t *ret)
 {
 	int err = count_available(queue, mem, ret);
 
 	if (err || *ret || !queue->event_idx)
 		return err;
-	/* 2.7.10.1: ask for a notification of the next chain, then look again, as it may
-	 * have come meanwhile. The fence orders the store before the load. */
+	/* 2.7.10.1: ask for a notification, then check again. The fence orders the store before the load. */
 	err = store_u16(mem, avail_event_gpa(queue), queue->next_avail);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	return err ? err : count_available(queue, mem, ret);
@@ -291,7 +290,7 @@ int virtq_wants_interrupt(struct virtq *queue, const struct guestmem *mem)
 	if (notified == queue->next_used)
 		return 0;
 	queue->notified_used = queue->next_used;
-	/* The used idx must be out before we look whether the driver waits for it (2.7.8.2). */
+	/* The store of the used idx must come before the load of what the driver waits for (2.7.8.2). */
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 	err = load_u16(mem,
 		queue->event_idx ? used_event_gpa(queue) : queue->avail_gpa + RING_FLAGS, &value);

@@ -25,8 +25,8 @@ struct guestmem;
 struct virtq {
 	uint64_t desc_gpa, avail_gpa, used_gpa;
 	uint32_t size;		/* descriptors, a power of two while ready */
-	uint16_t next_avail;	/* the available ring's next entry to take */
-	uint16_t next_used;	/* what the used ring's idx is */
+	uint16_t next_avail;	/* the available ring's next entry to pop */
+	uint16_t next_used;	/* the used ring's idx */
 	uint16_t notified_used; /* next_used when an interrupt was last decided on */
 	bool ready;
 	bool event_idx, indirect; /* negotiated */
@@ -57,8 +57,8 @@ struct virtq_chain {
 int virtq_start(struct virtq *queue, uint32_t size_max, uint64_t features);
 
 /*
- * Whether a queue that is ready, and none of whose chains is anybody's but the driver's or kept by the device, is one
- * that a device with these can have come to. Its rings are judged when they are used.
+ * Whether a restored queue, ready and with no chain in flight, is valid for a device with these. Its rings are checked
+ * when they are used.
  */
 bool virtq_is_sound(const struct virtq *queue, uint32_t size_max, uint64_t features);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Files by names that may not lead everywhere; see host-path.h. */
+/* Opens host files, by names that may be confined to a folder; see host-path.h. */
 #include "hyp/base/host-path.h"
 
 #include <errno.h>
@@ -14,7 +14,7 @@
 
 #include "hyp/base/util.h"
 
-#define TRIES 100 /* openat2() gives EAGAIN where files are renamed meanwhile */
+#define TRIES 100 /* openat2() gives EAGAIN if files are renamed meanwhile */
 
 static int open_beneath(int folder, const char *name, int flags, mode_t mode)
 {
@@ -48,9 +48,9 @@ static int refuse_special(int fd)
 }
 
 /*
- * Opening a device node can already do something. So the file is found first without being opened, and opened only once
- * it is known to be plain, by its descriptor: another file of that name is not what was looked at. A file that was
- * not there is made by O_EXCL, as no other can be plain for certain.
+ * Opening a device node can already have effects. So the file is found with O_PATH, checked, and then opened through
+ * that descriptor, since another file may have its name by then. A file that does not exist is created with O_EXCL,
+ * since only a new file is certain to be plain.
  */
 static int open_plain(int folder, const char *name, int flags, mode_t mode)
 {

@@ -18,19 +18,19 @@
 #include "hyp/base/util.h"
 
 #define TASKS_A_TURN 64
-/* When handlers have taken so long, what comes first is looked at again: not each time, as it is a call. */
+/* `first` watches are checked once handlers have taken this long, not after each, since a check is a system call. */
 #define LOOK_US 1000
 
 struct loop {
-	int epoll_fd; /* of all: of `first_fd` too, which makes it return when something comes first */
-	int first_fd; /* another epoll */
+	int epoll_fd; /* of all; first_fd is in it, so that it returns for these too */
+	int first_fd; /* an epoll of `first` watches */
 	int wake_fd;
 	atomic_bool stopped;
 	struct loop_timer *timers; /* sorted by deadline */
 	unsigned watches;	   /* descriptors that are added */
 
-	uint64_t now_us;  /* when the handler ended that ran last, or epoll_wait() */
-	uint64_t busy_us; /* that handlers took since first_fd was looked at */
+	uint64_t now_us;  /* when the last handler or epoll_wait() ended */
+	uint64_t busy_us; /* that handlers took since first_fd was checked */
 	struct loop_report report;
 
 	pthread_mutex_t lock; /* the list of tasks and their `queued` */
@@ -160,7 +160,7 @@ void loop_timer_arm(struct loop *loop, struct loop_timer *timer, uint64_t ms)
 	timer->loop = loop;
 }
 
-/* A handler has ended. It may have freed what it belongs to, so the caller kept the name. */
+/* Accounts for a handler that has ended. It may have freed its owner, so the caller saved the name. */
 static void end_turn(struct loop *loop, const char *name)
 {
 	uint64_t now = now_us(), took = now - loop->now_us;
@@ -192,7 +192,7 @@ static void serve(struct loop *loop, const struct epoll_event *event)
 	end_turn(loop, name);
 }
 
-/* What comes first, for a turn at most: clients that ask without end do not keep the guest either. */
+/* Serves `first` watches, for a turn at most, so that clients that ask without end do not block the guest. */
 static void serve_first(struct loop *loop)
 {
 	uint64_t ends_us = loop->now_us + LOOP_TURN_MS * 1000;
@@ -204,7 +204,7 @@ static void serve_first(struct loop *loop)
 	loop->busy_us = 0;
 }
 
-/* To be called after each other handler, with no event in hand: its watch may be gone afterwards. */
+/* Called after each other handler, with no event pending, since a handler may remove its watch. */
 static void look_at_first(struct loop *loop)
 {
 	if (loop->busy_us >= LOOK_US)
@@ -263,7 +263,7 @@ static struct loop_task *take_task(struct loop *loop)
 	return task;
 }
 
-/* A turn's worth; who posts faster than that does not keep the loop. */
+/* At most TASKS_A_TURN, so that a thread that posts faster does not block the loop. */
 static void run_tasks(struct loop *loop)
 {
 	for (int i = 0; i < TASKS_A_TURN && !atomic_load(&loop->stopped); i++) {

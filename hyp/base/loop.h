@@ -5,10 +5,10 @@
  * runs). Built on epoll and one eventfd. Objects are embedded in their owners; the loop never
  * allocates for them.
  *
- * A guest can keep each of its queues ready for ever. So descriptors of the machine's owner (control socket,
- * signals) have an epoll of their own, which the loop checks once the other handlers have taken a millisecond.
- * The owner waits for that and for one handler, however many are ready. Handlers have names; the loop records
- * the one that took longest.
+ * A guest can make each of its queues ready without end. So descriptors of the machine's owner (control socket,
+ * signals) have an epoll of their own, which the loop checks once the other handlers have taken a millisecond. The
+ * owner waits for that and for one handler, however many are ready. Handlers have names; the loop records the one that
+ * took longest.
  */
 #ifndef SLUICE_HYP_BASE_LOOP_H
 #define SLUICE_HYP_BASE_LOOP_H

@@ -97,7 +97,7 @@ int gic_init(struct vm *vm)
 		vm->its_fd, KVM_DEV_ARM_VGIC_GRP_CTRL, KVM_DEV_ARM_VGIC_CTRL_INIT, NULL);
 }
 
-/* After so many ends of the interrupt who set the line was heard. */
+/* After this many ends of interrupt the guest has taken the last signal. */
 #define ENDS_TO_HEAR 2
 
 static void signal_edge(struct irq_pin *pin)
@@ -119,8 +119,8 @@ static void set_edge(struct irq_line *line, bool level)
 }
 
 /*
- * KVM has let the line go down. The interrupt that ended was perhaps taken before the line was set, and so perhaps was
- * the next one that ends, since this may be late. The one after that is taken later.
+ * KVM has lowered the line. The guest may have taken the ended interrupt before the line was last set, and the next one
+ * too, since this handler may run late. It takes the one after that later.
  */
 static void guest_ended(struct loop_fd *watch, uint32_t events)
 {
@@ -200,7 +200,7 @@ int irq_pin_connect(struct irq_pin *pin, struct vm *vm)
 		pin->vm_fd = vm->fd;
 		return 0;
 	}
-	/* What was meant for the VM before, or was its. */
+	/* Drops signals from or for the previous VM. */
 	n = read(pin->line.event_fd, &count, sizeof(count));
 	n = read(pin->ended.fd, &count, sizeof(count));
 	(void)n;

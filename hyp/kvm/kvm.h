@@ -43,7 +43,7 @@ int kvm_ioctl_value(int fd, unsigned long request, unsigned long value);
  */
 int kvm_open(void);
 
-/* KVM_CHECK_EXTENSION of a KVM or VM descriptor; what the kernel does not know is 0. */
+/* KVM_CHECK_EXTENSION of a KVM or VM descriptor; 0 if the kernel does not know it. */
 int kvm_extension(int fd, unsigned capability);
 
 /* Features that a vCPU may have if the host has them. */

@@ -20,7 +20,7 @@ int registers_create(struct registers *registers, uint64_t gpa, uint64_t size)
 	if (!hva)
 		return -ENOMEM;
 	memset(hva, 0, size);
-	/* To fail to bring it back would look like the guest's fault. Not all hosts let us. */
+	/* A page that cannot be swapped in would look like the guest's fault. Not all hosts permit mlock(). */
 	(void)mlock(hva, size);
 	*registers = (struct registers){ .gpa = gpa, .size = size, .hva = hva };
 	return 0;
@@ -45,8 +45,8 @@ int registers_map(const struct registers *registers, struct vm *vm, unsigned slo
 }
 
 /*
- * A guest reads them as device memory, past the caches, unless the processor has FEAT_S2FWB: what
- * this side writes through them has to be cleaned (Arm ARM, B2.8: mismatched memory attributes).
+ * Without FEAT_S2FWB the guest reads this memory as device memory, bypassing the caches that we write through. So each
+ * write is cleaned to memory (Arm ARM, B2.8: mismatched memory attributes).
  */
 static void clean(const void *at)
 {

@@ -24,7 +24,7 @@ void vm_adopt(struct vm *vm, int kvm_fd, int fd)
 	struct kvm_enable_cap suspend = { .cap = KVM_CAP_ARM_SYSTEM_SUSPEND };
 
 	*vm = (struct vm){ .kvm_fd = kvm_fd, .fd = fd, .gic_fd = -1, .its_fd = -1 };
-	/* What a kernel does not know it refuses: then stray pairs have no address, and nothing sleeps. */
+	/* An older kernel refuses these: then stray pairs have no address, or the guest cannot suspend. */
 	kvm_ioctl(fd, KVM_ENABLE_CAP, &nisv);
 	kvm_ioctl(fd, KVM_ENABLE_CAP, &suspend);
 }

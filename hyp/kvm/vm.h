@@ -62,9 +62,9 @@ int gic_init(struct vm *vm);
  *
  * The guest's tree says "edge", but a driver without a tree may leave the GIC at its reset state, a level. A pulse
  * would be over before that guest takes it. So edge lines stay high until the guest's end of interrupt, which KVM
- * reports by an eventfd. A signal that came meanwhile may have been lost, so the line is then raised again: twice
- * after it was last set, since the loop may learn late of an end, when the guest has taken the next interrupt, into
- * which a signal then merges. For a device whose queues others serve, the used rings' indices say whether there was
+ * reports by an eventfd. A signal that came meanwhile may have been lost, so the line is then raised again: twice after
+ * it was last set, since the loop may learn late of an end, when the guest has taken the next interrupt, into which a
+ * signal then merges. For a device that a back end in the kernel serves, the used rings' indices show whether there was
  * one. An interrupt that the guest takes as an edge has no such end, costs nothing, and each signal is one interrupt.
  */
 struct irq_pin {

@@ -17,7 +17,7 @@
 
 #define ANONYMOUS (MAP_PRIVATE | MAP_ANONYMOUS)
 
-static bool dumped; /* guests' memory, too */
+static bool dumped; /* core files contain guest memory */
 
 /* A page of the second level: a table of page / 8 entries (Arm ARM, D8: 2, 32 and 512 MiB). */
 static uint64_t huge_page_bytes(void)
@@ -40,7 +40,7 @@ int addrspace_reserve(uint64_t gpa, uint64_t size, uint64_t align, int protectio
 	err = kvm_seam->map(NULL, size + align, protection, ANONYMOUS, -1, 0, &at);
 	if (err)
 		return err;
-	/* More than is needed; the ends are given back. */
+	/* Unmap the surplus at both ends. */
 	skip = (gpa - (uintptr_t)at) & (align - 1);
 	if (skip)
 		kvm_seam->unmap(at, skip);
@@ -56,7 +56,7 @@ int addrspace_discard(uint8_t *hva, uint64_t size, int protection)
 	return kvm_seam->map(hva, size, protection, ANONYMOUS, -1, 0, NULL);
 }
 
-/* Whether any page is there, if only zeros that were read. To ask is cheaper than to discard: KVM is not told. */
+/* Whether any page is present, even of zeros that were only read. Cheaper than a discard, which would notify KVM. */
 static bool is_touched(uint8_t *hva, uint64_t size)
 {
 	uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), part;
@@ -99,7 +99,7 @@ int addrspace_allocate(uint64_t gpa, uint64_t size, uint8_t **ret)
 
 int addrspace_make_writable(uint8_t *hva, uint64_t size)
 {
-	/* Zeros that were read hold small pages of the zero page; without them it can be huge ones. */
+	/* Drop small pages of zeros that were read: they would prevent huge pages. */
 	if (is_touched(hva, size))
 		kvm_seam->advise(hva, size, MADV_DONTNEED);
 	return make_writable(hva, size);

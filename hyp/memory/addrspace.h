@@ -16,15 +16,14 @@
  */
 int addrspace_reserve(uint64_t gpa, uint64_t size, uint64_t align, int protection, uint8_t **ret);
 
-/* Memory that is writable from the start, as addrspace_make_writable() makes it; of it nothing is touched, so nothing is asked. */
+/* Reserves memory that is writable from the start, as addrspace_make_writable() makes it. */
 int addrspace_allocate(uint64_t gpa, uint64_t size, uint8_t **ret);
 
 /*
- * Puts fresh pages that nobody can write over [hva, hva+size) in one step (mmap over it): what was
- * there is gone, its commit charge and page tables too. `protection` is PROT_READ or PROT_NONE,
- * and for these alone the step is safe: for writable memory Linux before 6.12 unmaps first and
- * then asks for the charge, and a refusal leaves a hole behind (seen on 6.1: the next mapping of
- * the process lands in it, within the guest's reach). On -errno nothing has changed.
+ * Maps fresh pages without write access over [hva, hva+size) in one step. The old contents are gone, with their commit
+ * charge and page tables. `protection` is PROT_READ or PROT_NONE; only for these is the step safe: for writable memory
+ * Linux before 6.12 unmaps first and then asks for the charge, and a refusal leaves a hole behind (seen on 6.1: the
+ * next mapping of the process lands in it, within the guest's reach). On -errno nothing has changed.
  */
 int addrspace_discard(uint8_t *hva, uint64_t size, int protection);
 
@@ -35,20 +34,21 @@ int addrspace_discard(uint8_t *hva, uint64_t size, int protection);
 int addrspace_make_writable(uint8_t *hva, uint64_t size);
 
 /*
- * Keeps writable guest memory, the guest's secrets and as large as it, out of this process's core files; but for
- * addrspace_make_writable(), who maps such memory calls it. What is not writable is in none. A mapping over it
- * forgets that. All of it is dumped after addrspace_dump_guests(), which is for before any is reserved.
+ * Excludes writable guest memory, which is large and holds the guest's secrets, from this process's core files. Code
+ * that maps such memory calls it; addrspace_make_writable() does so itself. A mapping over it ends the exclusion.
+ * Memory that is not writable is never dumped. addrspace_dump_guests(), called before any is reserved, disables the
+ * exclusion.
  */
 void addrspace_hide(void *hva, uint64_t size);
 void addrspace_dump_guests(void);
 
 /*
- * Has the host keep one copy of equal pages of writable memory (KSM), until others are put over it. A host that has
- * none refuses: no loss.
+ * Lets the host merge equal pages of writable memory (KSM), until it is mapped over. A host without KSM refuses,
+ * harmlessly.
  */
 void addrspace_make_mergeable(uint8_t *hva, uint64_t size);
 
-/* Empties writable memory, which keeps its charge, so that it cannot fail for want of it. */
+/* Empties writable memory. Its commit charge is unchanged, so this cannot fail for lack of it. */
 int addrspace_empty(uint8_t *hva, uint64_t size);
 
 /*

@@ -28,7 +28,7 @@ uint64_t backing_huge_page_bytes(void)
 	return kib * KiB;
 }
 
-/* Sealed: no process that is ever given the file can cut off what the guest owns. */
+/* Sealed, so that no process that gets the file can truncate the guest's memory. */
 static int create_memfd(uint64_t size)
 {
 	int fd = memfd_create("sluice-memory", MFD_CLOEXEC | MFD_ALLOW_SEALING), err;
@@ -68,7 +68,7 @@ int backing_create(struct backing *ret, enum backing_kind kind, uint64_t gpa, ui
 	return err;
 }
 
-/* What it held is gone; and nobody else takes it meanwhile. */
+/* Locks the file against other machines, and empties its first `size` bytes. */
 static int take_file(int fd, uint64_t size)
 {
 	struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
@@ -90,7 +90,7 @@ static int create_whole(struct backing *backing, uint64_t gpa, int fd)
 	uint64_t size = backing->size;
 	int err;
 
-	/* Of it nothing is touched, and nothing is asked. */
+	/* New memory: unlike backing_plug(), this need not check for touched pages. */
 	if (backing->kind == BACKING_ANONYMOUS)
 		return addrspace_allocate(gpa, size, &backing->hva);
 	if (backing->kind == BACKING_HUGETLB && gpa % (backing_huge_page_bytes() ?: 1))
@@ -133,8 +133,8 @@ void backing_destroy(struct backing *backing)
 }
 
 /*
- * The pages are reserved where nothing is yet and then moved, since a mapping that is refused its
- * reservation has unmapped what was there.
+ * Reserves the pages at a free address, then moves them into place: if mmap() over the block failed to reserve them, it
+ * would already have unmapped what was there.
  */
 static int plug_huge_pages(uint8_t *hva, uint64_t size)
 {
@@ -202,7 +202,7 @@ int backing_empty_ram(struct backing *backing)
 
 	if (backing->kind != BACKING_HUGETLB)
 		return backing_discard(backing, 0, backing->size);
-	/* Back to the pool first, which may not have as many twice. */
+	/* Frees the pages first: the pool may not have as many again. */
 	err = backing_protect(backing, 0, backing->size);
 	return err ? err : backing_plug(backing, 0, backing->size);
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is behind guest memory: RAM, which is whole from the start, and the blocks of a window, when
- * they are plugged and when they are not. Unplugged ones are the same whatever backs the plugged
- * ones: private anonymous pages that nobody can write, laid over the block.
+ * What is behind guest memory: RAM, which is plugged from the start, and the blocks of a window. Unplugged blocks are
+ * the same for every kind: private anonymous pages without write access, mapped over the block.
  *
  *   backing   | a plugged block                  | its memory is the host's when | short of memory
  *   ----------+----------------------------------+-------------------------------+----------------
@@ -25,9 +24,9 @@ struct backing {
 	enum backing_kind kind;
 	int protection; /* of unplugged blocks: PROT_READ or PROT_NONE */
 	uint8_t *hva;
-	uint64_t size; /* bytes */
-	int fd;	       /* of a memfd or file, whose byte 0 is at hva; else -1 */
-	bool mergeable; /* set by who made it: addrspace_make_mergeable() after each plug, if anonymous */
+	uint64_t size;	/* bytes */
+	int fd;		/* of a memfd or file, whose byte 0 is at hva; else -1 */
+	bool mergeable; /* addrspace_make_mergeable() after each plug; anonymous only */
 };
 
 /*
@@ -39,10 +38,10 @@ struct backing {
 int backing_create(struct backing *ret, enum backing_kind kind, uint64_t gpa, uint64_t size,
 	uint64_t block_bytes, int protection);
 /*
- * RAM of a machine: all of it plugged, all zeros. `fd` is the file's, open for reading and writing, and the backing's
- * from here on, on errors too; -1 of other kinds. Of the file the first `size` bytes are emptied, and shared with
- * other processes that have it open; a lock keeps other machines from using it as RAM. It cannot be sealed: where it is cut short
- * later that is a host fault. Besides the above, and what mapping or locking says:
+ * RAM of a machine: all of it plugged, all zeros. `fd` is the file, open for reading and writing; the backing owns it
+ * from here on, on errors too. -1 for other kinds. The first `size` bytes of the file are emptied, and shared with
+ * processes that have it open; a lock prevents other machines from using it as RAM. It cannot be sealed: if it is
+ * truncated later, that is a host fault. Errors are those above, those of mapping and locking, and:
  *   -EINVAL     huge pages: gpa or size is not a multiple of one; a file: it is no plain file
  *   -ERANGE     the file has fewer bytes
  *   -EBUSY      the file is locked
@@ -62,26 +61,23 @@ uint64_t backing_huge_page_bytes(void);
  */
 int backing_plug(struct backing *backing, uint64_t offset, uint64_t size);
 
-/*
- * Takes blocks away in one step: on 0 nobody can write them, and what they held is gone; on -errno
- * nothing has changed. See addrspace_discard().
- */
+/* Protects blocks and discards their contents, in one step. On -errno nothing has changed. See addrspace_discard(). */
 int backing_protect(struct backing *backing, uint64_t offset, uint64_t size);
 
 /*
- * Gives back the memory of plugged blocks, or a part of one in whole pages: it reads as zeros then, or as
- * before where this fails. -ENOTSUP: huge pages are reserved for whoever plugged them, so that nobody else
- * would have them, and Linux before 6.9 would even lose that reservation.
+ * Frees the memory of plugged blocks, or of whole pages in one: it then reads as zeros; on -errno it is unchanged.
+ * -ENOTSUP: huge pages would stay reserved for the mapping, so no other process would gain them, and Linux before 6.9
+ * would even lose the reservation.
  */
 int backing_discard(struct backing *backing, uint64_t offset, uint64_t size);
 
 /*
- * Empties RAM: zeros, whoever reads them, and its memory is the host's. For a reset, with nothing running in it. On
- * -errno it may be in any state, and nothing may run in it again.
+ * Empties RAM: it reads as zeros, and the host has its memory again. For a reset, with nothing running in it. On -errno
+ * it may be in any state, and nothing may run in it again.
  */
 int backing_empty_ram(struct backing *backing);
 
-/* After backing_protect(): gives back memory that outlives the mapping. On -errno call it again. */
+/* After backing_protect(): frees memory that outlives the mapping (memfd pages). On -errno call it again. */
 int backing_release(struct backing *backing, uint64_t offset, uint64_t size);
 
 #endif

@@ -33,7 +33,7 @@ static uint64_t page_bytes(void)
 	return (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Bytes [offset, offset + len) of a range are written, or about to be. */
+/* Marks the pages of bytes [offset, offset + len) of a range in the log. */
 static void mark(const struct guestmem_range *range, uint64_t offset, uint64_t len)
 {
 	uint64_t page = page_bytes(), last = (offset + len - 1) / page;
@@ -42,7 +42,7 @@ static void mark(const struct guestmem_range *range, uint64_t offset, uint64_t l
 		range->written[i / 64] |= UINT64_C(1) << i % 64;
 }
 
-/* The range that holds all of [gpa, gpa + len). Neighbours that touch stay two: nothing spans them. */
+/* The range that holds all of [gpa, gpa + len). Adjacent ranges are not joined. */
 static const struct guestmem_range *find(const struct guestmem *mem, uint64_t gpa, uint64_t len)
 {
 	for (size_t i = 0; i < mem->count; i++) {
@@ -192,8 +192,8 @@ void guestmem_unpin(struct guestmem_pin *pin)
 }
 
 /*
- * How many pins and parts are compared with a range: some tenths of a millisecond, and as many as a disk's queue has with 256
- * requests of 255 parts. A guest's disks have 16 million in flight, if it wants.
+ * The most pins and parts to compare with a range: some tenths of a millisecond, and as many as a disk's queue has with
+ * 256 requests of 255 parts. A guest may have 16 million in flight on all its disks.
  */
 #define COMPARED_MAX 65536
 
@@ -225,7 +225,7 @@ static uint64_t pages_of(const struct guestmem_range *range)
 	return (range->size + page_bytes() - 1) / page_bytes();
 }
 
-/* Marks what requests in flight may write of [offset, offset + len) of a range; all of it where they are many. */
+/* Marks what requests in flight may write of [offset, offset + len) of a range; all of it if they are too many. */
 static void mark_in_flight(const struct guestmem *mem, const struct guestmem_range *range,
 	uint64_t offset, uint64_t len)
 {
@@ -261,7 +261,7 @@ int guestmem_log_start(struct guestmem *mem)
 	for (size_t i = 0; i < mem->count; i++) {
 		struct guestmem_range *range = &mem->ranges[i];
 
-		/* Zeros that are not touched are no memory yet. */
+		/* calloc()'s zeros take no memory until they are written. */
 		range->written = calloc(pages_of(range) / 64 + 1, sizeof(uint64_t));
 		if (!range->written) {
 			guestmem_log_stop(mem);

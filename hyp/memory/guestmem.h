@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The gate: the only way from a guest-physical address to a pointer. It checks range, overflow
- * and, in windows, that every block touched is plugged. Called on the event loop's thread, the
- * only one that changes the map; a pointer it gave is good until the handler returns to the loop,
- * or for as long as it is pinned.
+ * The gate: the only way from a guest-physical address to a pointer. It checks range, overflow and, in windows, that
+ * every block touched is plugged. Called on the event loop's thread, the only one that changes the map; a pointer that
+ * it returns is valid until the handler returns to the loop, or for as long as it is pinned.
  *
- * Who asks says whether it reads or writes. Pages that are written are noted while somebody keeps
- * a log of them.
+ * The caller states whether it reads or writes. While the log is on, pages that are written are marked in it.
  */
 #ifndef SLUICE_HYP_MEMORY_GUESTMEM_H
 #define SLUICE_HYP_MEMORY_GUESTMEM_H
@@ -28,7 +26,7 @@ struct guestmem_range {
 	struct window *window; /* NULL for plain RAM */
 	/* Of plain RAM; NULL: private anonymous memory. */
 	struct backing *backing;
-	/* The gate's own: its part of the log, a bit a page; NULL: none is kept. */
+	/* The gate's own: this range's part of the log, a bit for each host page; NULL: the log is off. */
 	uint64_t *written;
 };
 
@@ -39,7 +37,7 @@ struct guestmem_pin {
 	/* Parts from this one on may be written until it is unpinned, those before are read. */
 	size_t first_written;
 	uintptr_t from,
-		to; /* of all parts, by guestmem_pin(): most pins are passed over by these */
+		to; /* bounds of all parts, by guestmem_pin(): a search skips most pins by these */
 	struct guestmem_pin *next, **at;
 };
 
@@ -54,21 +52,21 @@ struct guestmem {
 enum guestmem_use { GUESTMEM_READ, GUESTMEM_WRITE };
 
 /*
- * Adds a range, none of it owned, while no log is kept. -EEXIST on overlap, -ENOSPC when full, -EINVAL when empty or
+ * Adds a range, none of it owned, while the log is off. -EEXIST on overlap, -ENOSPC when full, -EINVAL when empty or
  * wrapping.
  */
 int guestmem_add(struct guestmem *mem, const struct guestmem_range *range);
 
 /*
- * The pointer to `len` bytes at `gpa`, or NULL if any of them is not memory the guest has. len 0 is NULL. Who writes
- * later than in this handler, or has others write, pins it.
+ * The pointer to `len` bytes at `gpa`, or NULL if any of them is not memory the guest has. len 0 is NULL. A caller that
+ * writes after this handler, or lets others write, pins the memory.
  */
 const void *guestmem_read_at(const struct guestmem *mem, uint64_t gpa, uint64_t len);
 void *guestmem_write_at(const struct guestmem *mem, uint64_t gpa, uint64_t len);
 
 /*
- * The same as parts, one for each range that it touches (the guest sees no seam between two): how many, or
- * -EFAULT, also where `room` is too small.
+ * The same as parts, one for each range touched, since a guest may use adjacent ranges as one. Returns how many, or
+ * -EFAULT, also if `room` is too small.
  */
 int guestmem_parts(const struct guestmem *mem, uint64_t gpa, uint64_t len, enum guestmem_use use,
 	struct iovec *ret, unsigned room);
@@ -78,50 +76,51 @@ int guestmem_read(const struct guestmem *mem, uint64_t gpa, void *ret_buf, size_
 int guestmem_write(const struct guestmem *mem, uint64_t gpa, const void *buf, size_t len);
 
 /*
- * Gives the host's memory behind [gpa, gpa + len) back, in whole pages of the host's: of other parts nothing.
- * The guest finds zeros there, or what it had. -EFAULT where some of it is not memory that the guest has,
- * -EBUSY where some is pinned, -errno where the host refuses; what lies in a range before may be gone then.
+ * Frees the host pages that lie wholly inside [gpa, gpa + len); they then read as zeros. Partial pages at the ends are
+ * unchanged. -EFAULT if some of it is not memory that the guest has, -EBUSY if some is pinned, -errno if the host
+ * refuses; pages in ranges before that may have been freed.
  */
 int guestmem_discard(const struct guestmem *mem, uint64_t gpa, uint64_t len);
 
 /*
- * Until guestmem_unpin(), who would take memory away (an unplug) is told by guestmem_pinned() that
- * the parts are in use. Parts may shrink meanwhile.
+ * Until guestmem_unpin(), guestmem_pinned() is true for the parts, so that virtio-mem refuses to unplug them. Parts may
+ * shrink meanwhile.
  */
 void guestmem_pin(struct guestmem *mem, struct guestmem_pin *pin);
 void guestmem_unpin(struct guestmem_pin *pin);
 /*
- * Whether some byte of [gpa, gpa + size), all in one range and plugged or not, is pinned. Also true where so much is
- * pinned that a search would take long: the caller asks again later, or leaves the memory to the guest.
+ * Whether some byte of [gpa, gpa + size), all in one range and plugged or not, is pinned. Also true if so much is
+ * pinned that a search would take long: the caller retries later, or leaves the memory to the guest.
  */
 bool guestmem_pinned(const struct guestmem *mem, uint64_t gpa, uint64_t size);
 
 /*
- * The log: which pages of the host's were written through the gate, for who copies a guest's memory while it runs. Off
- * until it is started. A vCPU's own writes are not in it: KVM has a log of those (KVM_MEM_LOG_DIRTY_PAGES). Nor is what
- * takes memory away past the gate and leaves zeros: an unplug, of which listeners hear, and a reset of the machine.
+ * The log: which host pages were written through the gate, for copying a guest's memory while it runs. Off until it is
+ * started. A vCPU's own writes are not in it: KVM has a log of those (KVM_MEM_LOG_DIRTY_PAGES). Nor are pages that
+ * become zeros without the gate: by an unplug, of which listeners are notified, or by a reset of the machine.
  */
 
 /*
- * Nothing counts as written yet, but for what requests in flight may write. -ENOMEM; -EOPNOTSUPP while
- * somebody writes past the gate. It is not kept already.
+ * Starts the log, which is off. Only pages that requests in flight may write are marked. -ENOMEM; -EOPNOTSUPP while
+ * there is a writer that bypasses the gate.
  */
 int guestmem_log_start(struct guestmem *mem);
-/* Harmless where none is kept. */
+/* Harmless if the log is off. */
 void guestmem_log_stop(struct guestmem *mem);
 
 /*
- * Takes what was written since it was taken last, of `count` pages from page `first` on of the range with this index:
- * a bit a page, into as many words as that needs. `first` is a multiple of 64, and so is `count` unless the range ends
- * there; a page that the range has but a part of counts. What a request in flight may write stays written, since it may
- * come later than the caller's copy; where so much is in flight that a search would take long, all of it stays.
+ * Takes what was written since it was taken last, of `count` pages from page `first` on of the range with this index: a
+ * bit a page, into as many words as that needs. `first` is a multiple of 64, and so is `count` unless the range ends
+ * there; a page that is only partly in the range counts. Pages that a request in flight may write stay marked, since
+ * the write may come after the caller's copy; if so much is in flight that a search would take long, all pages stay
+ * marked.
  */
 void guestmem_log_take(
 	struct guestmem *mem, size_t index, uint64_t first, uint64_t count, uint64_t *ret);
 
 /*
- * Around the life of who writes guest memory past the gate (vhost.h), so that no log is kept that lacks it. Begins
- * while none is kept.
+ * Called when a writer that bypasses the gate (vhost.h) begins and ends. It begins while the log is off, which cannot
+ * start meanwhile.
  */
 void guestmem_begin_unseen(struct guestmem *mem);
 void guestmem_end_unseen(struct guestmem *mem);

@@ -26,7 +26,7 @@ struct memory_slot {
 	unsigned id; /* below the smallest limit; free again once the slot is closed */
 	uint64_t gpa, size;
 	void *hva;
-	/* Of a memfd or file, for who maps it in another process: byte `fd_offset` is at hva. -1: it has none. */
+	/* Of a memfd or file, for a mapping in another process: byte `fd_offset` is at hva. -1: none. */
 	int fd;
 	uint64_t fd_offset;
 };

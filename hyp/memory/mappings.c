@@ -6,7 +6,7 @@
 
 #include "hyp/base/loop.h"
 
-/* Counting reads the whole list of mappings, so near the limit it is done so often at most. */
+/* Counting reads the whole list of mappings, so near the limit it is done at most once in this time. */
 #define COUNT_AGAIN_MS 1000
 
 /* The kernel's default where the file cannot be read (Documentation/admin-guide/sysctl/vm.rst). */

@@ -8,13 +8,13 @@
 
 #include "hyp/base/util.h"
 
-/* What grows at a time: the budget may be 32,764, what is open is mostly few. */
+/* The table grows by this many: the budget may be 32,764 slots, of which mostly few are open. */
 #define CAPACITY_STEP 64
 
 struct open_slot {
 	struct memory_slot slot;
-	unsigned notified;	      /* the first so many listeners have it */
-	unsigned next_plus_1; /* of a free id: the one given back before it */
+	unsigned notified;    /* this many listeners, from the first on, have it */
+	unsigned next_plus_1; /* of a free id: the id freed before it */
 };
 
 void slots_init(struct slots *slots)
@@ -89,7 +89,7 @@ void slots_forget(struct slots *slots)
 
 /* --- opening and closing --- */
 
-/* The id that was given back last, or one that was never taken: as fast with thousands open. */
+/* The id freed last, or one never used: as fast with thousands open. */
 static int take_id(struct slots *slots)
 {
 	unsigned id = slots->free_plus_1 ? slots->free_plus_1 - 1 : slots->used;

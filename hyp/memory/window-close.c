@@ -74,7 +74,7 @@ int window_close_slot(struct window *window, unsigned index)
 		return err;
 	slot->id_plus_1 = 0;
 	atomic_fetch_add(&window->slots->generation, 1);
-	window_refill(window, index); /* else before it opens again */
+	window_refill(window, index); /* if this fails, the next plug does it */
 	return 0;
 }
 
@@ -89,7 +89,7 @@ static bool go_on(struct window *window, unsigned index, uint64_t now)
 		err = window_close_slot(window, index);
 	else
 		drain(window, index);
-	/* Refused for long, many drained slots would each take mappings. */
+	/* If refused for long, many drained slots would each cost mappings. */
 	if (err)
 		window_refill(window, index);
 	pthread_mutex_unlock(&window->lock);
@@ -102,7 +102,7 @@ static bool go_on(struct window *window, unsigned index, uint64_t now)
 	return false;
 }
 
-/* Goes once through the queue: closes what is due and still empty, keeps what has to wait. */
+/* Goes once through the queue: closes slots that are due and still empty, and requeues those that have to wait. */
 void window_close_due(struct loop_timer *timer)
 {
 	struct window *window = container_of(timer, struct window, close_timer);

@@ -93,7 +93,7 @@ void window_owe(struct window *window, uint64_t offset, uint64_t size, int err);
 /* Unplugged in one call: 4,096 small pages, each of which may be a flush of the guest's TLB. */
 #define UNPLUG_AT_ONCE (16 * MiB)
 
-/* The same in whole blocks, and one at least. */
+/* UNPLUG_AT_ONCE in whole blocks, at least one. */
 static inline uint64_t window_piece(const struct window *window)
 {
 	uint64_t piece = align_down(UNPLUG_AT_ONCE, window->config.block_bytes);
@@ -116,7 +116,7 @@ void window_empty_slots(struct window *window);
 
 /* The timer's handler, for window_create(). */
 void window_close_due(struct loop_timer *timer);
-/* Closes an emptied slot after `delay_ms`. Emptied again before that, it waits anew. */
+/* Closes an emptied slot after `delay_ms`. If it is emptied again before that, the delay restarts. */
 void window_queue_close(struct window *window, unsigned index, uint64_t delay_ms);
 /* Closes an empty slot. On -errno the caller queues it again. With the lock. */
 int window_close_slot(struct window *window, unsigned index);

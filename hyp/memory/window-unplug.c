@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Unplugging much, a turn of the loop at a time: a GiB of small pages takes the host 30 ms and more, and a
- * guest decides how much it unplugs in one request. The first piece has gone before this starts, so that a host
- * that refuses has changed nothing; what it refuses here is retried by a timer (window.c), as after the first
- * piece of any unplug.
+ * Unplugging much, a turn of the loop at a time: a GiB of small pages takes the host 30 ms and more, and a guest
+ * decides how much it unplugs in one request. The first piece is unplugged before this starts, so that a refusal by the
+ * host changes nothing; a refusal here is retried by a timer (window.c).
  *
- * A driver's own reset holds its vCPU alone, which waits with the device's lock released, so it can wait for
- * turns. What parks all vCPUs (a system reset, a pause, the end) cannot, since a vCPU may wait for the device:
- * it calls window_finish_unplug(), which takes as long as what is plugged does, 30 ms and more for a GiB of
- * small pages.
+ * A driver's own reset holds its vCPU alone, which waits with the device's lock released, so it can wait for turns.
+ * Code that parks all vCPUs (a system reset, a pause, the end) cannot, since a vCPU may wait for the device. It calls
+ * window_finish_unplug(), which takes 30 ms and more for each GiB of small pages.
  */
 #include <string.h>
 
@@ -42,7 +40,7 @@ void window_go_on_unplugging(
 	loop_timer_arm(window->loop, &window->going_timer, 0);
 }
 
-/* Nothing was plugged in a slot whose count is 0: it is as it should be. */
+/* Skips slots whose count is 0: nothing was plugged there. */
 static void step(struct window *window)
 {
 	uint64_t at = window->going_at, most = window_piece(window);

@@ -71,7 +71,7 @@ static bool parse_resident(const char *line, uint64_t *ret)
 	return false;
 }
 
-/* Most lines are neither: those begin with a capital letter. */
+/* Most lines are no headers, and begin with a capital letter. */
 static bool is_header(const char *line)
 {
 	return (*line >= '0' && *line <= '9') || (*line >= 'a' && *line <= 'f');

@@ -2,20 +2,19 @@
 /*
  * Windows: blocks and the slots they lie in; see window.h for the states.
  *
- * Order is what keeps the promise. To plug, the slots open first, while their blocks are still
- * protected; then the blocks become writable, and the listeners are told. All of that can be
- * undone. To unplug, the blocks' bits go first, so that the gate refuses them; then the listeners
- * let go; then one mmap protects and discards in one step, and there is no way back.
+ * The order of the steps matters. A plug opens the slots first, while their blocks are still protected; then it makes
+ * the blocks writable and notifies the listeners. All of that can be undone. An unplug clears the blocks' bits first,
+ * so that the gate refuses them; then it notifies the listeners; then one mmap protects and discards the blocks, which
+ * cannot be undone.
  *
- * If the guest is a hypervisor, each unmapping is expensive (window_config.expensive_unmaps): KVM has no way from
- * what it unmaps to the shadows of the guest's stage 2 (kvm_nested_s2_unmap()), so it walks each shadow, over
- * all addresses that the host has, once for each slot that is deleted and for each slot that a mapping call
- * falls into, touched or not. How wide they are is the host's (kvm_get_pa_bits()), decided when a vCPU is made;
- * only the number of walks is ours. To open a slot costs none. So protections change while slots are closed,
- * because KVM ignores changes there: blocks become writable before their slot opens; a slot closes, undrained,
- * before its last blocks are unmapped; UNPLUG_ALL closes all slots and then maps the window anew in one call.
- * The price: if the guest has read zeros everywhere, one close can take long; and if the host refuses to
- * protect whole slots that have closed, it is asked again, since the close cannot be undone.
+ * If the guest is a hypervisor, each unmapping is expensive (window_config.expensive_unmaps): KVM cannot find the
+ * shadow entries of what it unmaps, so it walks every shadow of the guest's stage 2, over all of the host's address
+ * bits (kvm_nested_s2_unmap(), kvm_get_pa_bits()): once for each slot that is deleted, and once for each slot that a
+ * mapping call falls into, touched or not. Opening a slot costs no walk. So protections change while slots are closed,
+ * because KVM ignores changes there: blocks become writable before their slot opens; a slot closes, undrained, before
+ * its last blocks are unmapped; UNPLUG_ALL closes all slots and then maps the window again in one call. The price: if
+ * the guest has read zeros everywhere, one close can take long; and if the host refuses to protect whole slots that
+ * have closed, that is retried, since the close cannot be undone.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -28,8 +27,8 @@
 #include "hyp/memory/window-internal.h"
 
 /*
- * How many slots a plug opens in a turn of the loop: each is a call of 0.1 ms, and of more on a busy host.
- * More than this come only with slots far smaller than those chosen.
+ * Slots that a plug opens in one turn of the loop: each takes a call of 0.1 ms, more on a busy host. A request needs
+ * more only if slots are far smaller than the default.
  */
 #define SLOTS_A_TURN 32
 
@@ -38,9 +37,8 @@ static uint64_t block_count(const struct window *window)
 	return window->config.size / window->config.block_bytes;
 }
 
-/* --- what the host owes --- */
+/* --- memory that the host has not reclaimed --- */
 
-/* The state of an unplugged block. Where the host refuses, it is asked again until it complies. */
 int window_make_idle(struct window *window, uint64_t offset, uint64_t size)
 {
 	int err = backing_protect(&window->backing, offset, size);
@@ -60,8 +58,8 @@ void window_owe(struct window *window, uint64_t offset, uint64_t size, int err)
 }
 
 /*
- * A piece at a time until the turn is over, and the rest in those that follow. A piece may take a mapping that all of it
- * does not: where the host refuses one, all of it is tried.
+ * Retries piece by piece until the turn is over, and the rest in later turns. If the host refuses a piece, tries all of
+ * it, which may need fewer mappings.
  */
 static void owed_due(struct loop_timer *timer)
 {
@@ -87,7 +85,7 @@ static void owed_due(struct loop_timer *timer)
 		loop_timer_arm(window->loop, timer, err ? RETRY_MS : 0);
 }
 
-/* Why nothing can be changed now, or NULL. `splits`: the change may take mappings of the process. */
+/* Why every change must be refused now, or NULL. `splits`: the change may add mappings to the process. */
 static const char *why_busy(struct window *window, bool splits)
 {
 	if (window->owed_size || window->going_end)
@@ -195,7 +193,7 @@ void window_attach(struct window *window, struct slots *slots)
 	window->slots = slots;
 }
 
-/* The bitmap of a large window costs memory only where it was ever written. */
+/* Does not touch the bitmap if nothing is plugged: a large one has memory only where it was written. */
 static void forget_plugged(struct window *window)
 {
 	if (window->plugged_blocks)
@@ -257,7 +255,7 @@ static void check_range(const struct window *window, uint64_t offset, uint64_t s
 		offset < window->config.size && size <= window->config.size - offset);
 }
 
-/* Tells the listeners of a range in open slots: of all of it, or, on -errno, of nothing. */
+/* Notifies the listeners of a range in open slots. On -errno no listener sees a change. */
 static int tell_listeners(
 	struct window *window, uint64_t offset, uint64_t size, bool plugged, bool back)
 {
@@ -292,8 +290,8 @@ static const char no_mappings[] = "the host maps no more memory (vm.max_map_coun
 static const char no_slots[] = "KVM or another user of guest memory takes no more slots";
 
 /*
- * With the lock. NULL, or why not, with everything as it was. Where changes are expensive and all slots
- * are closed yet, the blocks become writable first: of closed slots KVM hears nothing.
+ * With the lock. NULL, or why not, with nothing changed. If unmapping is expensive and all slots are still closed, the
+ * blocks become writable first, since KVM ignores changes in closed slots.
  */
 static const char *plug(struct window *window, uint64_t offset, uint64_t size)
 {
@@ -323,8 +321,8 @@ static const char *plug(struct window *window, uint64_t offset, uint64_t size)
 }
 
 /*
- * With the lock: opens as many slots as a turn has, so that a turn comes that has few left to open. NULL, or why not.
- * What is open then exposes nothing, and needs no undoing: if nobody comes again it closes as emptied slots do.
+ * With the lock: opens up to SLOTS_A_TURN slots, so that a later call has few left to open. NULL, or why not. Such
+ * slots expose nothing; if the plug is not repeated, they close after a delay, as emptied slots do.
  */
 static const char *open_ahead(struct window *window, uint64_t offset, uint64_t size)
 {
@@ -365,7 +363,7 @@ int window_plug(struct window *window, uint64_t offset, uint64_t size)
 	return later ? -EAGAIN : 0;
 }
 
-/* Past the point of no return: the memory is protected. */
+/* The memory is protected already, so this cannot be undone: window_owe() retries a failure. */
 static void unplugged(struct window *window, uint64_t offset, uint64_t size)
 {
 	int err = backing_release(&window->backing, offset, size);
@@ -376,8 +374,8 @@ static void unplugged(struct window *window, uint64_t offset, uint64_t size)
 }
 
 /*
- * Whether plugged blocks stand on both sides: only then does an unplug take mappings. Others join what
- * is there, and must go on at the limit, where they are the way back.
+ * Whether plugged blocks lie on both sides: only then does an unplug add mappings. Other unplugs add none, and must
+ * work at the limit, since they lead back below it.
  */
 static bool is_inside(const struct window *window, uint64_t offset, uint64_t size)
 {
@@ -388,7 +386,7 @@ static bool is_inside(const struct window *window, uint64_t offset, uint64_t siz
 	       is_plugged(window, after);
 }
 
-/* What is taken in this turn; the rest in those that follow. Where changes are expensive, all of it is one. */
+/* How much to unplug in this turn; later turns do the rest. All of it if unmapping is expensive. */
 static uint64_t in_this_turn(const struct window *window, uint64_t size)
 {
 	bool turns = window->ended && !window->config.expensive_unmaps;
@@ -465,7 +463,7 @@ static bool next_plugged(
 	return true;
 }
 
-/* Tells the listeners of all that is plugged before `end`: of all of it, or, on -errno, of nothing. */
+/* Notifies the listeners of all that is plugged before `end`. On -errno no listener sees a change. */
 static int tell_all(struct window *window, uint64_t end, bool plugged, bool back)
 {
 	uint64_t size;
@@ -482,9 +480,9 @@ static int tell_all(struct window *window, uint64_t end, bool plugged, bool back
 }
 
 /*
- * Protects all that is plugged, and not the zeros between, whose page tables go in steps when the slots
- * close. -errno: none of it. What a later run is refused goes with the whole window in one call, or is
- * asked for until the host complies. Where changes are expensive the slots close first, and it goes in one.
+ * Protects each run of plugged blocks; the page tables of zeros between them are freed when the slots close. -errno:
+ * nothing is protected. If a later run fails, protects the whole window in one call; if that fails too, window_owe()
+ * retries it. If unmapping is expensive, closes the slots first and then protects the window in one call.
  */
 static int protect_all(struct window *window)
 {
@@ -507,7 +505,7 @@ static int protect_all(struct window *window)
 	return 0;
 }
 
-/* Of the first run, what a turn takes: if the host protects that, the rest is asked for until it complies. */
+/* Protects one turn's part of the first run. If the host accepts that, later turns protect the rest, with retries. */
 static int protect_first(struct window *window)
 {
 	uint64_t at = 0, size;

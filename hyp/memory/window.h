@@ -88,7 +88,7 @@ int window_unplug_all(struct window *window);
  * caller answers the guest only then. NULL: always at once.
  */
 void window_unplug_in_turns(struct window *window, void (*ended)(void *opaque), void *opaque);
-/* Finishes that now. */
+/* Finishes such an unplug at once. */
 void window_finish_unplug(struct window *window);
 
 /* Discards the contents of plugged blocks, or of whole pages of them; they stay plugged. See backing_discard(). */

@@ -41,7 +41,7 @@ static enum vcpu_next exit_mmio(struct vcpu *vcpu)
 	return VCPU_CONTINUE;
 }
 
-/* A load or store without a syndrome (pair, writeback) outside every slot, or a store into registers.h's. */
+/* A load or store without a syndrome (pair, writeback) outside every slot, or a store into a page of registers.h. */
 static enum vcpu_next exit_nisv(struct vcpu *vcpu)
 {
 	bool write = vcpu->run->arm_nisv.esr_iss >> 6 & 1; /* ISS.WnR */

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Finds out who caused a fault, the guest or the host. If the access reached neither memory nor a device, it is a
- * stray access of the guest, which gets a synchronous external abort, as from a bus with nothing there. If the block
- * is plugged, the host could not provide the memory: the guest must not see that, and the machine stops with the
- * cause. If the map has changed since the vCPU entered (slots->generation), the access is tried again.
+ * Finds out whether the guest or the host caused a fault. If the access reached neither memory nor a device, it is a
+ * stray access of the guest, which gets a synchronous external abort, as from a bus with nothing there. If the block is
+ * plugged, the host could not provide the memory: the guest must not see that, and the machine stops with the cause. If
+ * the map has changed since the vCPU entered (slots->generation), the access is tried again.
  *
  * On arm64 EFAULT from KVM_RUN comes without an address; FAR_ELx has it once an abort is injected (at EL2, if a guest
  * hypervisor asks for its guests' aborts). So the abort is injected first, and committed by a KVM_RUN with
@@ -27,15 +27,14 @@
 #include "hyp/vcpu/walk.h"
 
 /*
- * How often in a row an access is tried again before a verdict that cannot be taken back: that the
- * guest's tables no longer tell its address, or that the host has no memory. The walk comes after
- * the fact, and another vCPU may have changed the tables in between.
+ * How often in a row an access is retried before a final verdict: the guest's tables no longer map its address, or the
+ * host has no memory. The walk comes after the fault, and another vCPU may have changed the tables in between.
  */
 #define RETRIES 100
 
-/* What stands at a guest-physical address. */
+/* What is at a guest-physical address. */
 struct place {
-	bool owned; /* the guest may use it now; `where` says nothing then */
+	bool owned; /* the guest may use it now; then `where` is not set */
 	enum stray_where where;
 	const char *window, *device;
 };
@@ -84,7 +83,7 @@ static bool read_table(void *opaque, uint64_t gpa, uint64_t *ret)
 	return false;
 }
 
-/* What an injected abort overwrites: first what every vCPU has, then what is of EL2. */
+/* Registers that an injected abort overwrites: those of every vCPU, then those of EL2. */
 static const uint64_t abort_registers[] = {
 	REG_PC,
 	REG_PSTATE,
@@ -121,12 +120,12 @@ static int pend_abort(struct vcpu *vcpu)
 	return err;
 }
 
-/* What is pending goes into the registers, and nothing runs. */
+/* Makes KVM write the pending abort into the registers, without running the guest. */
 static void commit(struct vcpu *vcpu)
 {
 	__atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 	kvm_ioctl_value(vcpu->fd, KVM_RUN, 0);
-	/* A kick may have been meant by that flag: run() looks at the goal before it enters again. */
+	/* A kick may have set the flag too: run() checks vcpus->park before it enters again. */
 	__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 }
 
@@ -156,9 +155,9 @@ static bool goes_to_el2(const struct vcpu *vcpu, uint64_t ret_old[])
 }
 
 /*
- * KVM of 7.x takes a fault of its own, in the host, where it is asked for an abort that leaves the
- * vCPU's exception level while the vCPU is not loaded (KVM_SET_VCPU_EVENTS, kvm_inject_nested()). So
- * the abort goes to EL1, which tells its address, and from there to EL2 by hand.
+ * KVM of 7.x faults in the host kernel if it is asked for an abort to another exception level while the vCPU is not
+ * loaded (KVM_SET_VCPU_EVENTS, kvm_inject_nested()). So the abort is injected at EL1, whose FAR has its address, and
+ * then moved to EL2 by hand.
  */
 static int abort_at_el2(struct vcpu *vcpu, const uint64_t old_routes[])
 {
@@ -232,7 +231,7 @@ enum vcpu_next fault_at(struct vcpu *vcpu, uint64_t gpa, bool write)
 		place.where = STRAY_REGISTERS;
 		place.device = region->name;
 	}
-	if (place.owned) { /* plugged after the guest had touched it: the access is made anew */
+	if (place.owned) { /* plugged since the access: the guest repeats it */
 		vcpu->run->exit_reason = 0;
 		return VCPU_CONTINUE;
 	}
@@ -264,7 +263,7 @@ static const struct regime {
 	{ REG_SCTLR_EL2, REG_TCR_EL2, REG_TTBR0_EL2, REG_TTBR1_EL2 },
 };
 
-/* Reads a descriptor of a guest of the guest: its tables are behind the hypervisor's own. */
+/* Reads a descriptor of a guest of the guest, whose addresses pass its hypervisor's stage 2. */
 static bool read_below(void *opaque, uint64_t ipa, uint64_t *ret)
 {
 	const struct stage2 *stage2 = opaque;
@@ -274,7 +273,7 @@ static bool read_below(void *opaque, uint64_t ipa, uint64_t *ret)
 	       stage2->memory.read(stage2->memory.opaque, gpa, ret);
 }
 
-/* The virtual address is where the abort went: to EL1, or to a hypervisor that asks for it (HCR_EL2.TEA). */
+/* The virtual address, from FAR of the level that took the abort: EL1, or a hypervisor's EL2 (HCR_EL2.TEA). */
 static int faulting_address(struct vcpu *vcpu, uint64_t *ret)
 {
 	uint64_t pstate = 0;
@@ -285,8 +284,8 @@ static int faulting_address(struct vcpu *vcpu, uint64_t *ret)
 }
 
 /*
- * Where the vCPU has EL2, a hypervisor and its processes (HCR_EL2.TGE) use EL2's tables. A guest of
- * the guest uses EL1's, and behind these its hypervisor's stage 2.
+ * If the vCPU has EL2, a hypervisor and its processes (HCR_EL2.TGE) use EL2's tables. A guest of the guest uses EL1's,
+ * and behind these its hypervisor's stage 2.
  */
 static enum walk_result find_gpa(struct vcpu *vcpu, uint64_t pstate, uint64_t *ret_gpa)
 {
@@ -317,7 +316,7 @@ static enum walk_result find_gpa(struct vcpu *vcpu, uint64_t pstate, uint64_t *r
 		*ret_gpa = far;
 		return stage1_walk(&stage1, far, ret_gpa);
 	}
-	/* Either the address that it leads to, or that of a descriptor that could not be read. */
+	/* `ipa` is the translated address, or that of a descriptor that could not be read. */
 	if (stage1_walk(&stage1, far, &ipa) == WALK_UNMAPPED)
 		return WALK_UNMAPPED;
 	return stage2_walk(&stage2, ipa, ret_gpa);
@@ -331,7 +330,7 @@ enum vcpu_next fault_unknown(struct vcpu *vcpu)
 	enum walk_result walk;
 	bool changed;
 
-	/* A change since the vCPU entered explains it; and the next try tells better. */
+	/* The map has changed since the vCPU entered, which may explain the fault: try again. */
 	if (atomic_load(&vcpus->config.slots->generation) != vcpu->generation)
 		return VCPU_CONTINUE;
 	if (inject_and_commit(vcpu, old) != 0)

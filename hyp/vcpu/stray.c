@@ -52,7 +52,7 @@ uint64_t strays_total(const struct strays *strays)
 	return total;
 }
 
-/* Goes on once a second while there is news, and then sleeps until the next stray. */
+/* Reports once a second while there are new strays, then stops until strays_add() posts the task. */
 static void tell(struct strays *strays)
 {
 	uint64_t total = strays_total(strays);
@@ -60,7 +60,7 @@ static void tell(struct strays *strays)
 
 	if (total == strays->reported) {
 		atomic_store(&strays->awake, false);
-		total = strays_total(strays); /* one that came before it was seen asleep */
+		total = strays_total(strays); /* one may have come before `awake` was cleared */
 		if (total == strays->reported)
 			return;
 		atomic_store(&strays->awake, true);
@@ -78,7 +78,7 @@ static void run_task(struct loop_task *task)
 {
 	struct strays *strays = container_of(task, struct strays, task);
 
-	if (!strays->timer.loop) /* else the timer tells */
+	if (!strays->timer.loop) /* else timer_fired() reports them */
 		tell(strays);
 }
 

@@ -30,7 +30,7 @@ struct vcpus {
 	struct vcpus_config config;
 	size_t run_size;
 	int vm_fd;	      /* of the vCPUs that were built last */
-	pthread_mutex_t lock; /* goal, parked */
+	pthread_mutex_t lock; /* parked, quit, by_loop; and each vCPU's parked, held, asks */
 	pthread_cond_t changed;
 	atomic_bool park;
 	bool by_loop; /* the loop wants them parked; else they park for a vCPU that wants to suspend */

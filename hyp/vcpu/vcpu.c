@@ -140,7 +140,7 @@ static void *vcpu_thread(void *opaque)
 		pthread_cond_broadcast(&vcpus->changed);
 		if (vcpus->quit)
 			break;
-		if (vcpu->held) /* they were parked for an answer to another */
+		if (vcpu->held) /* it was parked for another vCPU's suspend */
 			continue;
 		__atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 		pthread_mutex_unlock(&vcpus->lock);

@@ -70,7 +70,7 @@ int vcpu_id(uint64_t mpidr);
 int vcpus_create(const struct vcpus_config *config, struct vcpus **ret);
 void vcpus_destroy(struct vcpus *vcpus);
 
-/* Makes the VM's vCPUs: the first starts at `pc` with x0, the rest wait for PSCI CPU_ON. */
+/* Makes the VM's vCPUs: the first starts as vcpus_set_entry() says, the rest wait for PSCI CPU_ON. */
 int vcpus_build(struct vcpus *vcpus, struct vm *vm);
 /* Starts the features that need the GIC: after gic_init(), and before the vCPUs run. */
 int vcpus_start_features(struct vcpus *vcpus);
@@ -82,8 +82,8 @@ void vcpus_run(struct vcpus *vcpus);
 /* Returns when no vCPU is in KVM or in a device. */
 void vcpus_park(struct vcpus *vcpus);
 /*
- * The virtual counter (CNTVCT_EL0), which is one for all vCPUs of a VM: as it is now, and set to a value that it had, so that
- * none of the time between has passed for the guest. Parked only. The physical counter goes on. 0 or -errno.
+ * Reads or sets the virtual counter (CNTVCT_EL0), which all vCPUs of a VM share. Set to an earlier value, it hides the
+ * time between from the guest. Parked only. The physical counter is unaffected. 0 or -errno.
  */
 int vcpus_get_time(struct vcpus *vcpus, uint64_t *ret_count);
 int vcpus_set_time(struct vcpus *vcpus, uint64_t count);

@@ -12,7 +12,7 @@
 /* TCR_ELx.TG0, VTCR_EL2.TG0 and TCR_ELx.TG1; 0: there is no such granule. */
 static const unsigned tg0_shift[] = { 12, 16, 14, 0 }, tg1_shift[] = { 0, 14, 12, 16 };
 
-/* The output address of a descriptor; bits above 47 move about with the granule and TCR_EL1.DS. */
+/* The output address of a descriptor; the place of bits above 47 depends on the granule and TCR_EL1.DS. */
 static uint64_t output_address(uint64_t descriptor, unsigned shift, bool ds)
 {
 	uint64_t address;
@@ -81,7 +81,7 @@ enum walk_result stage1_walk(const struct stage1 *stage1, uint64_t va, uint64_t 
 	return walk(&stage1->memory, at, va, ret);
 }
 
-/* VTCR_EL2.SL0 says where it begins, and up to 16 tables there stand side by side. */
+/* VTCR_EL2.SL0 gives the first level, at which up to 16 tables are concatenated. */
 enum walk_result stage2_walk(const struct stage2 *stage2, uint64_t ipa, uint64_t *ret)
 {
 	struct start at = {
