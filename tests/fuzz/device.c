@@ -6,16 +6,15 @@
 #include <linux/virtio_mmio.h>
 #include <string.h>
 
-#include "devices/virtio/virtio-mmio.h"
-#include "devices/virtio/virtio.h"
 #include "hyp/base/util.h"
 #include "hyp/kvm/irq.h"
+#include "tests/unit/helpers/direct-transport.h"
 #include "tests/unit/helpers/fake-loop.h"
 
 enum {
 	STEP_NOTIFY = STEPS_OF_MEMORY,
 	STEP_ACCESS,
-	STEP_REGISTER, /* 4 bytes, aligned: what does something */
+	STEP_OTHER,
 	STEP_HOST,
 	STEP_TIME,
 	STEP_START,
@@ -31,8 +30,7 @@ static void set_line(struct irq_line *line, bool level)
 	(void)line, (void)level;
 }
 
-/* What the driver would read without an exit. */
-static _Alignas(8) uint8_t registers[0x200];
+_Alignas(8) uint8_t fuzz_registers[0x200];
 
 static struct irq_line line = { .set = set_line };
 
@@ -45,51 +43,126 @@ void *fuzz_property(void *node, const char *name, enum property_type type)
 	return (char *)node + property->offset;
 }
 
-/* What waits for requests in flight would wait for ever here: there is no other thread to end them. */
-static bool waits(const struct mmio_access *access)
+/* ---- The driver that calls the core ---- */
+
+static uint8_t shown[VIRTIO_MMIO_CONFIG];
+static unsigned selected;
+
+/* As of a transport that has a page for it: what the device has not said of its configuration space is found missing. */
+static void show(const struct virtio_device *of)
 {
-	return access->write &&
-	       (access->offset == VIRTIO_MMIO_STATUS || access->offset == VIRTIO_MMIO_QUEUE_READY);
+	CHECK(of->class->config_bytes <= sizeof(shown));
+	if (of->class->config_bytes)
+		memcpy(shown, of->config, of->class->config_bytes);
 }
 
-/* Of the configuration space its bytes, and zeros beyond. */
-static void check_config_read(uint64_t offset, unsigned size, uint64_t data)
+static int init(struct virtio_device *of)
 {
-	for (unsigned i = 0; i < size; i++)
-		CHECK((uint8_t)(data >> 8 * i) ==
-			(offset + i < virtio->class->config_bytes
-					? ((const uint8_t *)virtio->config)[offset + i]
-					: 0));
+	selected = 0;
+	show(of);
+	return direct_init(of);
 }
 
-static uint64_t access_at(uint64_t offset, unsigned size, bool write, uint64_t data)
-{
-	struct mmio_access one = { .offset = offset, .size = size, .write = write };
-	struct virtio_state before = virtio->state;
+static const struct virtio_transport transport = {
+	.init = init,
+	.finish = direct_nothing,
+	.show = show,
+	.interrupt = direct_interrupt,
+};
 
-	one.data = write ? data : 0;
-	if (waits(&one))
-		virtio_drain(virtio);
+static void notify(struct virtio_device *of, unsigned index)
+{
+	if (index < of->class->queue_count)
+		virtio_kick(of, index);
+}
+
+static void start_queue(struct virtio_device *of, unsigned index, const struct virtq *asked)
+{
+	if (index < of->class->queue_count)
+		direct_start_queue(of, index, asked);
+}
+
+static void access_config(struct virtio_device *of, struct input *input)
+{
+	unsigned size = input_take(input, 1);
+	uint64_t offset = input_take(input, 2) % (VIRTIO_MMIO_CONFIG * 3) - VIRTIO_MMIO_CONFIG;
+	uint64_t data = input_take(input, 8);
+
+	if (size & 128 && offset < of->class->config_bytes && of->class->write_config) {
+		pthread_mutex_lock(&of->base.lock);
+		of->class->write_config(of, offset, 1u << size % 4, data);
+		pthread_mutex_unlock(&of->base.lock);
+	}
+}
+
+/* What it can do at any time, by the numbers of the registers that are for it. */
+static void call(struct virtio_device *of, struct input *input)
+{
+	uint8_t what = input_take(input, 1);
+	uint32_t value = what & 1 ? input_take(input, 4) : 0;
+	struct virtq *queue = selected < of->class->queue_count ? &of->state.queues[selected]
+								: NULL;
+
+	if (!(what & 1))
+		return;
+	virtio_drain(of);
+	pthread_mutex_lock(&of->base.lock);
+	switch (what & ~3) {
+	case VIRTIO_MMIO_DRIVER_FEATURES:
+		virtio_take_features(of, UINT32_MAX, value);
+		break;
+	case VIRTIO_MMIO_QUEUE_SEL:
+		selected = value;
+		break;
+	case VIRTIO_MMIO_QUEUE_NUM:
+		if (queue && !queue->ready)
+			queue->size = value;
+		break;
+	case VIRTIO_MMIO_QUEUE_READY:
+		if (queue && value & 1)
+			virtio_start_queue(of, selected);
+		else if (queue)
+			virtio_stop_queue(of, selected);
+		break;
+	case VIRTIO_MMIO_QUEUE_NOTIFY:
+		notify(of, value);
+		break;
+	case VIRTIO_MMIO_STATUS:
+		virtio_write_status(of, value);
+		break;
+	}
+	pthread_mutex_unlock(&of->base.lock);
+}
+
+static void check_shown(struct virtio_device *of)
+{
+	CHECK(!of->class->config_bytes || !memcmp(shown, of->config, of->class->config_bytes));
+}
+
+static const struct fuzz_driver direct = {
+	.transport = &transport,
+	.negotiate = direct_negotiate,
+	.start_queue = start_queue,
+	.write_status = direct_write_status,
+	.notify = notify,
+	.access = access_config,
+	.other = call,
+	.check = check_shown,
+};
+
+static const struct fuzz_driver *driver(void)
+{
+	return fuzz_target.driver ? fuzz_target.driver : &direct;
+}
+
+/* ---- A run ---- */
+
+/* A transport shows what has changed by what the driver did. */
+static void after_driver(void)
+{
 	pthread_mutex_lock(&device->lock);
-	device->region.access(&device->region, &one);
+	driver()->transport->show(virtio);
 	pthread_mutex_unlock(&device->lock);
-	/* A read changes nothing, nor does what is no register; and gives no more than its width. */
-	if (!write || offset >= VIRTIO_MMIO_CONFIG || size != 4 || offset % 4)
-		CHECK(!memcmp(&before, &virtio->state, sizeof(before)));
-	if (!write && offset < VIRTIO_MMIO_CONFIG && (size != 4 || offset % 4))
-		CHECK(!one.data);
-	CHECK(write || size == 8 || !(one.data >> (8 * size)));
-	if (!write && offset + size <= sizeof(registers) &&
-		(offset >= VIRTIO_MMIO_CONFIG || (size == 4 && offset % 4 == 0)))
-		CHECK(!memcmp(registers + offset, &one.data, size));
-	if (!write && offset >= VIRTIO_MMIO_CONFIG)
-		check_config_read(offset - VIRTIO_MMIO_CONFIG, size, one.data);
-	return one.data;
-}
-
-static void set(uint64_t offset, uint32_t value)
-{
-	access_at(offset, 4, true, value);
 }
 
 static void start(struct input *input)
@@ -104,48 +177,39 @@ static void start(struct input *input)
 		features &= ~(input_take(input, 8) & 0xffffffff);
 	if (how & 2)
 		features = input_take(input, 8);
-	set(VIRTIO_MMIO_STATUS, 0);
-	set(VIRTIO_MMIO_STATUS, 3);
-	for (unsigned half = 0; half < 2; half++) {
-		set(VIRTIO_MMIO_DRIVER_FEATURES_SEL, half);
-		set(VIRTIO_MMIO_DRIVER_FEATURES, features >> 32 * half);
-	}
-	set(VIRTIO_MMIO_STATUS, 11);
+	virtio_drain(virtio);
+	driver()->negotiate(virtio, features);
 	for (unsigned q = 0; q < QUEUES; q++) {
+		const uint64_t at = RAM_GPA + q * QUEUE_AT;
+
 		memset(fuzz_ram + q * QUEUE_AT, 0, QUEUE_AT);
-		set(VIRTIO_MMIO_QUEUE_SEL, q);
-		set(VIRTIO_MMIO_QUEUE_NUM, how & 4 ? input_take(input, 2) : size);
-		set(VIRTIO_MMIO_QUEUE_DESC_LOW, RAM_GPA + q * QUEUE_AT);
-		set(VIRTIO_MMIO_QUEUE_AVAIL_LOW, RAM_GPA + q * QUEUE_AT + AVAIL_AT);
-		set(VIRTIO_MMIO_QUEUE_USED_LOW, RAM_GPA + q * QUEUE_AT + USED_AT);
-		set(VIRTIO_MMIO_QUEUE_READY, 1);
+		driver()->start_queue(virtio, q,
+			&(struct virtq){ .size = how & 4 ? input_take(input, 2) : size,
+				.desc_gpa = at,
+				.avail_gpa = at + AVAIL_AT,
+				.used_gpa = at + USED_AT });
 	}
-	set(VIRTIO_MMIO_STATUS, 15);
+	driver()->write_status(virtio, 15);
 }
 
 static void step(struct input *input)
 {
-	unsigned what = input_take(input, 1) % STEPS, size;
-	uint32_t offset;
+	unsigned what = input_take(input, 1) % STEPS;
 
 	if (fuzz_memory_step(what, input))
 		return;
 	switch (what) {
 	case STEP_NOTIFY:
-		set(VIRTIO_MMIO_QUEUE_NOTIFY, input_take(input, 1) % QUEUES);
+		driver()->notify(virtio, input_take(input, 1) % QUEUES);
 		fake_loop_serve();
 		break;
 	case STEP_ACCESS:
-		size = input_take(input, 1);
-		offset = input_take(input, 2) % (VIRTIO_MMIO_CONFIG * 3);
-		access_at(offset, 1u << size % 4, size & 128, input_take(input, 8));
+		driver()->access(virtio, input);
+		after_driver();
 		break;
-	case STEP_REGISTER:
-		offset = input_take(input, 1);
-		if (offset & 1)
-			set(offset & ~3u, input_take(input, 4));
-		else
-			access_at(offset & ~3u, 4, false, 0);
+	case STEP_OTHER:
+		driver()->other(virtio, input);
+		after_driver();
 		break;
 	case STEP_HOST:
 		if (fuzz_target.host)
@@ -157,6 +221,7 @@ static void step(struct input *input)
 		break;
 	case STEP_START:
 		start(input);
+		after_driver();
 		break;
 	case STEP_RESET:
 		device->class->reset(device);
@@ -188,8 +253,7 @@ static void check(void)
 				state->status & VIRTIO_CONFIG_S_FEATURES_OK);
 	}
 	CHECK(in_flight == virtio->all_in_flight);
-	for (uint64_t offset = 0; offset < sizeof(registers); offset += 4)
-		access_at(offset, 4, false, 0);
+	driver()->check(virtio);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -197,10 +261,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	static _Alignas(16) uint8_t node[1024];
 	const struct device_env env = {
 		.id = "fuzz",
-		.transport = &virtio_mmio_transport,
+		.transport = driver()->transport,
 		.loop = (struct loop *)&device,
 		.irq = &line,
-		.registers = registers,
+		.registers = fuzz_registers,
 		.mem = &fuzz_mem,
 		.window = &fuzz_window,
 		.ports = fuzz_target.ports,
@@ -218,6 +282,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	CHECK(!device_create(class, node, &env, &device));
 	virtio = container_of(device, struct virtio_device, base);
 	start(&input);
+	after_driver();
 	while (input.at < input.end) {
 		step(&input);
 		check();

@@ -10,7 +10,6 @@
 
 #include "devices/virtio/virtio-transport.h"
 #include "devices/virtio/virtio.h"
-#include "tests/unit/helpers/driver.h"
 #include "hyp/base/util.h"
 #include "hyp/kvm/irq.h"
 
@@ -40,24 +39,41 @@ static __attribute__((unused)) const struct virtio_transport direct_transport = 
 	.interrupt = direct_interrupt,
 };
 
-/* From a reset to DRIVER_OK, with queue 0 as driver.h lays one out. */
-static inline void direct_run(struct virtio_device *virtio, uint64_t features, uint32_t size)
+static inline void direct_write_status(struct virtio_device *virtio, uint32_t status)
 {
-	static const uint32_t steps[] = { VIRTIO_CONFIG_S_ACKNOWLEDGE, VIRTIO_CONFIG_S_DRIVER };
+	pthread_mutex_lock(&virtio->base.lock);
+	virtio_write_status(virtio, status);
+	pthread_mutex_unlock(&virtio->base.lock);
+}
+
+/* From a reset to FEATURES_OK. */
+static inline void direct_negotiate(struct virtio_device *virtio, uint64_t features)
+{
+	static const uint32_t steps[] = { 0, VIRTIO_CONFIG_S_ACKNOWLEDGE, VIRTIO_CONFIG_S_DRIVER };
 	uint32_t status = 0;
 
-	pthread_mutex_lock(&virtio->base.lock);
-	virtio_write_status(virtio, 0);
 	for (unsigned i = 0; i < ARRAY_SIZE(steps); i++)
-		virtio_write_status(virtio, status |= steps[i]);
+		direct_write_status(virtio, status |= steps[i]);
+	pthread_mutex_lock(&virtio->base.lock);
 	virtio_take_features(virtio, UINT64_MAX, features);
-	virtio_write_status(virtio, status |= VIRTIO_CONFIG_S_FEATURES_OK);
-	virtio->state.queues[0].size = size;
-	virtio->state.queues[0].desc_gpa = RAM_GPA;
-	virtio->state.queues[0].avail_gpa = RAM_GPA + AVAIL_AT;
-	virtio->state.queues[0].used_gpa = RAM_GPA + USED_AT;
-	virtio_start_queue(virtio, 0);
-	virtio_write_status(virtio, status | VIRTIO_CONFIG_S_DRIVER_OK);
+	pthread_mutex_unlock(&virtio->base.lock);
+	direct_write_status(virtio, status | VIRTIO_CONFIG_S_FEATURES_OK);
+}
+
+/* Of what is asked for only the size and the addresses count. */
+static inline void direct_start_queue(
+	struct virtio_device *virtio, unsigned index, const struct virtq *asked)
+{
+	struct virtq *queue = &virtio->state.queues[index];
+
+	pthread_mutex_lock(&virtio->base.lock);
+	if (!queue->ready) {
+		queue->size = asked->size;
+		queue->desc_gpa = asked->desc_gpa;
+		queue->avail_gpa = asked->avail_gpa;
+		queue->used_gpa = asked->used_gpa;
+		virtio_start_queue(virtio, index);
+	}
 	pthread_mutex_unlock(&virtio->base.lock);
 }
 

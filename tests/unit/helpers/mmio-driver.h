@@ -48,6 +48,21 @@ static inline void driver_notify(void)
 	fake_loop_serve();
 }
 
+/* driver_run() without registers. */
+static inline void direct_run(struct virtio_device *virtio, uint64_t features)
+{
+	const struct virtq queue = {
+		.size = driver.size,
+		.desc_gpa = RAM_GPA,
+		.avail_gpa = RAM_GPA + AVAIL_AT,
+		.used_gpa = RAM_GPA + USED_AT,
+	};
+
+	direct_negotiate(virtio, features);
+	direct_start_queue(virtio, 0, &queue);
+	direct_write_status(virtio, virtio->state.status | VIRTIO_CONFIG_S_DRIVER_OK);
+}
+
 /* From a reset to DRIVER_OK, with queue 0 of driver.size. */
 static inline void driver_run(uint64_t features)
 {
@@ -70,7 +85,7 @@ static inline void driver_run(uint64_t features)
 	};
 
 	if (direct_device())
-		direct_run(direct_device(), features, driver.size);
+		direct_run(direct_device(), features);
 	else
 		for (unsigned i = 0; i < ARRAY_SIZE(writes); i++)
 			mmio(writes[i][0], 4, true, writes[i][1]);

@@ -26,6 +26,7 @@
 #include "devices/virtio/virtio-net.h"
 #include "devices/virtio/virtio-rng.h"
 #include "tests/unit/helpers/direct-transport.h"
+#include "tests/unit/helpers/driver.h"
 #include "tests/unit/helpers/fake-network.h"
 #include "hyp/base/host-path.h"
 #include "hyp/base/log.h"

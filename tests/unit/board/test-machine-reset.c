@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* A machine's next life: what a reset unmakes and makes anew, storms of them, and resets that fail. */
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "hyp/base/log.h"
+#include "hyp/base/util.h"
+#include "tests/unit/helpers/machine-bench.h"
+#include "tests/unit/helpers/unit.h"
+
+static void a_reset_is_another_life(void **state)
+{
+	start(false);
+	memset(ram, 7, RAM_BYTES);
+	tell(machine, VCPUS_RESET, "");
+	serve();
+	assert_noticed("reset(guest-reset)");
+	assert_called("drain park quiesce " UNBUILD " reset " BUILD " run");
+	assert_string_equal((char *)ram + 0x1000, "tree");
+	assert_int_equal(machine_state(machine), MACHINE_RUNNING);
+	assert_memory_not_equal(seeds[0], seeds[1], 8);
+	assert_memory_not_equal(seeds[0] + 8, seeds[1] + 8, 64);
+	machine_reset(machine, "host-qmp-system-reset");
+	serve();
+	assert_noticed("reset(host-qmp-system-reset)");
+	machine_destroy(machine);
+}
+
+/* The VM that was asked for GICs is that of the first life; where there is none, it goes. */
+static void a_vm_that_is_there_is_taken(void **state)
+{
+	vm_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	fail_at = 2;
+	assert_true(create(false) < 0);
+	assert_int_equal(fcntl(vm_fd, F_GETFD), -1);
+	errors_finish(&errors);
+	errors = (struct errors){ 0 };
+	fail_at = 0;
+	vm_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	start(false);
+	assert_int_equal(fcntl(vm_fd, F_GETFD), FD_CLOEXEC);
+	close(vm_fd);
+	machine_reset(machine, "host-qmp-system-reset");
+	serve();
+	assert_called("drain park quiesce " UNBUILD " reset " BUILD " run");
+	assert_noticed("reset(host-qmp-system-reset)");
+	machine_destroy(machine);
+	vm_fd = 0;
+}
+
+static struct loop_timer at_last;
+
+static void on_at_last(struct loop_timer *timer)
+{
+	loop_stop(loop);
+}
+
+/* Serves the loop for so long. */
+static void serve_for(uint64_t ms)
+{
+	at_last.fired = on_at_last;
+	loop_timer_arm(loop, &at_last, ms);
+	assert_int_equal(loop_run(loop), 0);
+}
+
+static unsigned warned;
+
+static void count_log(enum log_level level, const char *line)
+{
+	warned += strstr(line, "has reset its machine more than 10 times in 15 s") != NULL;
+}
+
+static void storm(void)
+{
+	warned = 0;
+	log_set_sink(count_log);
+	start(false);
+	for (unsigned i = 0; i <= RESETS_MAX; i++) {
+		*trace = *noticed = '\0';
+		assert_int_equal(machine_state(machine), MACHINE_RUNNING);
+		assert_int_equal(warned, 0);
+		tell(machine, VCPUS_RESET, "");
+		serve();
+	}
+	assert_int_equal(machine_state(machine), MACHINE_RESETTING);
+	assert_called("drain park quiesce " UNBUILD " reset");
+	assert_noticed("reset(guest-reset)");
+	assert_int_equal(warned, 1);
+}
+
+/* A guest that does little else waits, emptied, between two lives; the loop does not. */
+static void a_storm_of_resets(void **state)
+{
+	for (unsigned i = 0; i < 3; i++) {
+		storm();
+		for (unsigned again = 0; again < 2; again++) {
+			uint64_t before = loop_now_ms();
+
+			while (machine_state(machine) == MACHINE_RESETTING &&
+				loop_now_ms() - before < 60000)
+				serve_for(10);
+			assert_called(BUILD " run");
+			assert_true(loop_now_ms() - before >= RESET_PAUSE_MS / 2);
+			tell(machine, VCPUS_RESET, "");
+			serve();
+			assert_int_equal(machine_state(machine), MACHINE_RESETTING);
+			assert_called("drain park quiesce " UNBUILD " reset");
+			if (i)
+				break;
+		}
+		assert_int_equal(warned, 1);
+		*noticed = '\0';
+		if (i == 0) { /* the owner's reset does not wait, */
+			machine_reset(machine, "host-qmp-system-reset");
+			serve();
+			assert_called(BUILD " run");
+			assert_noticed("reset(host-qmp-system-reset)");
+		} else if (i == 1) { /* nor does his end, */
+			machine_quit(machine, "host-qmp-quit");
+			assert_int_equal(loop_run(loop), 0);
+			assert_int_equal(machine_state(machine), MACHINE_OFF);
+			assert_noticed("shutdown(host-qmp-quit)");
+			serve_for(2 * RESET_PAUSE_MS);
+			assert_null(strstr(trace, "run"));
+		} /* and one that goes takes its timer along */
+		machine_destroy(machine);
+	}
+	log_set_sink(no_log);
+}
+
+static void until_built(void)
+{
+	for (unsigned i = 0; i < 1000 && machine->build_later.loop; i++)
+		serve_for(10);
+}
+
+/* One that waits to be built begins its next life paused, or runs, as its owner said last. */
+static void paused_while_it_waits(void **state)
+{
+	storm();
+	machine_pause(machine);
+	machine_pause(machine);
+	assert_noticed("stop()");
+	assert_int_equal(machine_state(machine), MACHINE_PAUSED);
+	assert_called("");
+	until_built();
+	assert_called(BUILD " pause drain park time");
+	assert_int_equal(machine_state(machine), MACHINE_PAUSED);
+	assert_noticed("");
+	machine_resume(machine);
+	assert_called("set-time unpause run");
+	assert_noticed("resume()");
+	machine_destroy(machine);
+
+	storm();
+	machine_pause(machine);
+	machine_resume(machine);
+	machine_resume(machine);
+	assert_noticed("stop()resume()");
+	assert_int_equal(machine_state(machine), MACHINE_RESETTING);
+	until_built();
+	assert_called(BUILD " run");
+	assert_noticed("");
+	machine_destroy(machine);
+
+	/* And what another pause began ends with the wait. */
+	storm();
+	until_built();
+	tell(machine, VCPUS_PAUSE, "why");
+	serve();
+	*noticed = *trace = '\0';
+	machine_reset(machine, "guest-reset");
+	serve();
+	assert_int_equal(machine_state(machine), MACHINE_RESETTING);
+	assert_noticed("reset(guest-reset)");
+	until_built();
+	assert_noticed("resume()");
+	machine_destroy(machine);
+	log_set_sink(no_log);
+}
+
+/* Resets by the owner are not counted, nor those that are long ago. */
+static void resets_that_are_no_storm(void **state)
+{
+	struct reset_rate rate = { 0 };
+
+	start(false);
+	for (unsigned i = 0; i < 3 * RESETS_MAX; i++) {
+		*trace = *noticed = '\0';
+		machine_reset(machine, "host-qmp-system-reset");
+		serve();
+		assert_int_equal(machine_state(machine), MACHINE_RUNNING);
+	}
+	machine_destroy(machine);
+	for (unsigned i = 0; i < RESETS_MAX; i++)
+		assert_int_equal(reset_rate_wait_ms(&rate), 0);
+	assert_int_equal(reset_rate_wait_ms(&rate), RESET_PAUSE_MS);
+	for (unsigned i = 0; i < RESETS_MAX; i++)
+		rate.at_ms[i] -= RESETS_WINDOW_MS;
+	assert_int_equal(reset_rate_wait_ms(&rate), 0);
+}
+
+static void a_reset_that_fails_ends_it(void **state)
+{
+	for (unsigned at = 1; at <= 1 + 15; at++) {
+		start(false);
+		memset(ram, 7, RAM_BYTES);
+		calls = 0;
+		fail_at = at;
+		machine_reset(machine, "guest-reset");
+		serve();
+		fail_at = 0;
+		if (at == 1) /* a window that cannot be emptied: all else is */
+			assert_called("drain park quiesce " UNBUILD " reset drain park");
+		assert_int_equal(machine_state(machine), MACHINE_FAILED);
+		assert_noticed("reset(guest-reset)shutdown(host-error)");
+		assert_string_equal(machine_stop_reason(machine),
+			"the machine could not be built anew after a reset");
+		assert_null(strstr(trace, "run"));
+		machine_destroy(machine);
+	}
+}
+
+static void no_reboot_ends_it(void **state)
+{
+	start(true);
+	machine_reset(machine, "guest-reset");
+	serve();
+	assert_noticed("shutdown(guest-reset)");
+	assert_called("drain park");
+	assert_int_equal(machine_state(machine), MACHINE_OFF);
+	machine_quit(machine, "host-qmp-quit"); /* it has ended */
+	assert_noticed("");
+	machine_destroy(machine);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+	const struct CMUnitTest tests[] = {
+		T(a_reset_is_another_life),
+		T(a_vm_that_is_there_is_taken),
+		T(a_storm_of_resets),
+		T(paused_while_it_waits),
+		T(resets_that_are_no_storm),
+		T(a_reset_that_fails_ends_it),
+		T(no_reboot_ends_it),
+	};
+
+	return cmocka_run_group_tests_name("machine-reset", tests, NULL, NULL);
+}

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * A machine of board/machine/machine.c whose parts, files and KVM are played and write down who was called. It has one
+ * device, one piece of RAM and a real loop. A program has machine.c and build.c with it, and wraps what is called in the
+ * libraries (meson.build).
+ */
+#ifndef SLUICE_TESTS_UNIT_MACHINE_BENCH_H
+#define SLUICE_TESTS_UNIT_MACHINE_BENCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "board/machine/machine-internal.h"
+#include "board/text/errors.h"
+#include "hyp/base/log.h"
+#include "hyp/base/loop.h"
+
+#define RAM_GPA	  UINT64_C(0x40000000)
+#define RAM_BYTES (64 * KiB)
+
+/* What was called, in words; and which of the calls that can fail does, counted from 1. */
+extern char trace[4096];
+extern unsigned calls, fail_at;
+/* That was called since, and nothing else. */
+void assert_called(const char *expected);
+
+/* What is called to build a machine's VM, and to take it apart. */
+#define BUILD                                                                                      \
+	"vm gic slot window vcpus gic-init features irq irq irq irq registers doorbells load "     \
+	"tree entry"
+#define UNBUILD "no-slots no-irq no-irq no-irq no-irq no-vcpus no-vm no-window"
+
+/* ---- Parts ---- */
+
+extern struct machine *machine; /* made last */
+extern struct device device;
+extern const struct device_class watchdog_class; /* which `device` may have instead */
+extern int vm_fd;				 /* that the machine gets; 0: none */
+extern int kvm_fd;				 /* that it opened */
+extern uint8_t *ram;				 /* RAM_BYTES */
+extern uint8_t *stolen_time;			 /* NULL: vCPUs are told of none */
+extern struct memory_slot last_slot;		 /* that was opened */
+extern struct gic_layout gic;			 /* that was asked for */
+extern int time_error;				 /* of asking for and setting the guest's time */
+extern unsigned pressed;			 /* how often the power button was */
+extern uint8_t seeds[2][72];			 /* of this life and the last */
+/* Every other call for randomness is interrupted: a signal comes while the host has none yet. */
+extern bool interrupts;
+extern unsigned randoms; /* calls meanwhile */
+/* As a vCPU tells the machine. */
+extern void (*tell)(void *opaque, enum vcpus_event event, const char *text);
+/* As a watchdog does; NULL: nobody watches. */
+extern void (*bites)(struct device *device, enum watchdog_action action, void *opaque);
+
+/* ---- A machine ---- */
+
+extern struct loop *loop;
+extern struct machine_config *config;
+extern struct errors errors;
+extern char noticed[1024]; /* what the machine has notified, in words */
+void assert_noticed(const char *expected);
+
+/* Makes it; starts it too, and forgets the calls until then. */
+int create(bool no_reboot);
+void start(bool no_reboot);
+/* What is posted to the loop, and what that posts. */
+void serve(void);
+void no_log(enum log_level level, const char *line);
+
+int set_up(void **state);
+int tear_down(void **state);
+
+#endif
