@@ -345,6 +345,24 @@ static void card_without_all_pairs(void **unused)
 	end();
 }
 
+/* A virtio device of any class takes no chains while the machine is paused: its `pause` comes to virtio_pause(). */
+static void every_driver_is_paused(void **unused)
+{
+	const struct device_class *class;
+
+	for (unsigned i = 0; (class = class_at(i)); i++) {
+		if (class->kind != DEVICE_VIRTIO)
+			continue;
+		make(class);
+		assert_non_null(class->pause);
+		class->pause(device, true);
+		assert_true(container_of(device, struct virtio_device, base)->paused);
+		class->pause(device, false);
+		assert_false(container_of(device, struct virtio_device, base)->paused);
+		end();
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -362,6 +380,7 @@ int main(void)
 		STATE_TEST(lost_disk_stays_lost),
 		STATE_TEST(card_goes_on),
 		STATE_TEST(card_without_all_pairs),
+		STATE_TEST(every_driver_is_paused),
 	};
 
 	return cmocka_run_group_tests_name("device-state-moves", tests, NULL, NULL);
