@@ -37,6 +37,7 @@
 #include "hyp/memory/addrspace.h"
 
 #define SHUTDOWN_TIMEOUT_SEC 30
+#define SETTLED_MS	     10000
 
 struct run_options {
 	struct tree_source source;
@@ -54,7 +55,7 @@ struct run {
 	struct machine *machine;
 	struct control *control;
 	struct loop_fd signals;
-	struct loop_timer shutdown_deadline, deadline;
+	struct loop_timer shutdown_deadline, deadline, settled;
 	bool shutting_down, timed_out;
 };
 
@@ -194,6 +195,13 @@ static void on_deadline(struct loop_timer *timer)
 	end_late(container_of(timer, struct run, deadline), "the time of --timeout is over");
 }
 
+/* The start, and most guests' boot, are over: what they alone need is most of the program. */
+static void on_settled(struct loop_timer *timer)
+{
+	(void)timer;
+	program_forget_code();
+}
+
 static void on_leave(void *opaque)
 {
 	struct run *run = opaque;
@@ -328,7 +336,7 @@ static int serve(struct run *run, const struct host_limits *host, struct machine
 		loop_timer_arm(
 			run->loop, &run->deadline, run->options.timeout_sec * UINT64_C(1000));
 	machine_start(run->machine);
-	program_forget_code(); /* a start is most of it */
+	loop_timer_arm(run->loop, &run->settled, SETTLED_MS);
 	loop_run(run->loop);
 
 	switch (machine_state(run->machine)) {
@@ -343,6 +351,7 @@ static int serve(struct run *run, const struct host_limits *host, struct machine
 		code = run->timed_out ? EXIT_TIMEOUT : EXIT_OK;
 	}
 out:
+	loop_timer_cancel(&run->settled);
 	loop_timer_cancel(&run->deadline);
 	loop_timer_cancel(&run->shutdown_deadline);
 	loop_fd_remove(&run->signals);
@@ -358,6 +367,7 @@ out:
 int run_command(int argc, char **argv)
 {
 	struct run run = { .signals.fd = -1,
+		.settled = { .fired = on_settled, .name = "settled" },
 		.deadline = { .fired = on_deadline, .name = "--timeout" },
 		.shutdown_deadline = {
 			.fired = on_shutdown_deadline, .name = "--shutdown-timeout" } };

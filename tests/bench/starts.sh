@@ -60,7 +60,7 @@ idle() {
 	SLUICE=$(program "$1" | tail -n 1)
 	run minimal
 	booted minimal >&2 || exit 1
-	sleep 3
+	sleep 15 # until it has settled (board/cli/run.c)
 	memory[$1]="$(beside minimal Anonymous) KiB | $(beside minimal Rss) KiB"
 	kill "${pid[minimal]}"
 	ended minimal 60 0 >&2 || exit 1
