@@ -89,13 +89,22 @@ static int show(struct client *client, struct errors *errors)
 	return EXIT_OK;
 }
 
+struct change {
+	struct follow follow;
+	uint64_t
+		inside; /* bytes that are requested to be in the balloon: what stays when the machine's memory changes */
+};
+
 static int query_left(struct follow *follow, struct client *client, uint64_t *ret_has,
 	uint64_t *ret_requested, struct errors *errors)
 {
+	struct change *change = container_of(follow, struct change, follow);
 	struct balloon balloon = { 0 };
 	int err = query(client, errors, &balloon);
 
-	(void)follow;
+	/* The machine has been given memory meanwhile, or has returned some. */
+	if (balloon.memory - balloon.requested == change->inside)
+		follow->to = balloon.requested;
 	*ret_has = balloon.actual;
 	*ret_requested = balloon.requested;
 	return err;
@@ -114,13 +123,13 @@ static void explain_stall(
 
 static int set(struct client *client, const struct client_line *line, struct errors *errors)
 {
-	struct follow follow = {
-		.done = "left to the guest",
-		.near = NEAR_BYTES - 1,
-		.stall_sec = line->stall_sec,
-		.query = query_left,
-		.explain = explain_stall,
-	};
+	struct change change = { .follow = {
+					 .done = "left to the guest",
+					 .near = NEAR_BYTES - 1,
+					 .stall_sec = line->stall_sec,
+					 .query = query_left,
+					 .explain = explain_stall,
+				 } };
 	struct balloon before, asked;
 	json_t *answer;
 
@@ -133,10 +142,11 @@ static int set(struct client *client, const struct client_line *line, struct err
 	/* It is asked for whole pages, and for no more than there is. */
 	if (!answer || query(client, errors, &asked))
 		return EXIT_WRONG;
-	follow.id = asked.id;
-	follow.from = before.actual;
-	follow.to = asked.requested;
-	return follow_wait(&follow, client, errors);
+	change.follow.id = asked.id;
+	change.follow.from = before.actual;
+	change.follow.to = asked.requested;
+	change.inside = asked.memory - asked.requested;
+	return follow_wait(&change.follow, client, errors);
 }
 
 static int run(struct client *client, const struct client_line *line, struct errors *errors)
@@ -152,7 +162,8 @@ int balloon_command(int argc, char **argv)
 			"Without SIZE, shows how much memory the guest of a running machine has, how much its\n"
 			"balloon leaves it, what of the rest went back to the host, and what the guest says of\n"
 			"its memory. With it, asks the balloon to leave the guest that much, and waits until\n"
-			"it does; Ctrl-C ends the waiting, the request stands.\nSIZE is " SIZE_FORMS ".",
+			"it does; Ctrl-C ends the waiting, the request stands.\nSIZE is " SIZE_FORMS
+			".",
 		.size = true,
 		.stall_sec = STALL_SEC,
 		.run = run,

@@ -10,9 +10,9 @@
 bool program_find(const char *name, char *path, size_t size);
 
 /*
- * Unmaps the program's code and constants, most of which only a start needs. What is used later is mapped again at its
- * first use, from the page cache; the rest is not resident, and the host can reclaim it first. A debugger's breakpoints
- * are lost by that: set them afterwards.
+ * Unmaps the program's code (and its constants, where they lie before it, as LLD puts them), most of which only a start
+ * needs. What is used later is mapped again at its first use, from the page cache; the rest is not resident, and the host
+ * can reclaim it first. Breakpoints, a debugger's or a tracer's, are lost by that: set them afterwards.
  */
 void program_forget_code(void);
 

@@ -15,7 +15,8 @@
  *   closed slot | as unplugged, and in no listener        | fault        | fault
  *
  * A plug opens slots, then makes the blocks readable and writable: from that call on the guest reaches them. An unplug
- * takes both away before it returns, but for window_unplug_in_turns().
+ * makes them unplugged before it returns, but for window_unplug_in_turns(). With `expensive_unmaps` the order is the other
+ * one, blocks before slots, and a slot closes with its last block.
  *
  * All calls come from the event loop's thread, except window_lookup() and window_peek().
  */
@@ -83,8 +84,8 @@ int window_unplug_all(struct window *window);
 
 /*
  * Unplugging much takes long if it consists of small pages. With an `ended`, window_unplug() and window_unplug_all() may
- * return -EINPROGRESS: the blocks then count as unplugged, devices no longer reach them, but vCPUs still do. The turns
- * that follow take them from the vCPUs; until `ended` is called, in one of these turns, every other change is -EBUSY. The
+ * return -EINPROGRESS: window_state() then has the blocks as unplugged, and devices no longer reach them, but vCPUs do.
+ * window_plugged_bytes() counts them until they are gone. The turns that follow take them from the vCPUs; until `ended` is called, in one of these turns, every other change is -EBUSY. The
  * caller answers the guest only then. NULL: always at once.
  */
 void window_unplug_in_turns(struct window *window, void (*ended)(void *opaque), void *opaque);

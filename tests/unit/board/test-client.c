@@ -33,9 +33,15 @@ static pthread_t thread;
 static _Atomic bool stalled;	 /* the guest does nothing more */
 static _Atomic uint64_t meddled; /* somebody else's request */
 static _Atomic uint64_t inflation_step;
+static _Atomic bool deflated; /* somebody else wants nothing in the balloon, once the command waits: before, it asks twice */
+static _Atomic uint64_t grown; /* what is asked of vmem1 once the balloon has its request */
 
 static void guest_turn(struct loop_timer *timer)
 {
+	if (deflated && fake_balloon_queries >= 3)
+		fake_balloon_requested = 0;
+	if (grown && fake_balloon_requested)
+		fake_vmem[1].info.requested_bytes = grown;
 	for (int i = 0; i < 2; i++) {
 		struct device_memory *info = &fake_vmem[i].info;
 		uint64_t now = info->plugged_bytes, step = 64 * MiB;
@@ -73,6 +79,8 @@ static int open_bench(void **state)
 	fake_machine_init();
 	stalled = false;
 	meddled = 0;
+	grown = 0;
+	deflated = false;
 	inflation_step = 32 * MiB;
 	strcpy(folder, "/tmp/test-client-XXXXXX");
 	assert_non_null(mkdtemp(folder));
@@ -265,12 +273,14 @@ static void other_request_is_told(void **state)
 /* As soon as the command heeds it. */
 static void *interrupt_waiting(void *main_thread)
 {
-	struct sigaction now;
+	struct sigaction now = { .sa_handler = SIG_DFL };
 
-	do
+	for (unsigned ms = 0; ms < 60000 && now.sa_handler == SIG_DFL; ms++) {
 		usleep(1000);
-	while (sigaction(SIGINT, NULL, &now) || now.sa_handler == SIG_DFL);
-	pthread_kill(*(pthread_t *)main_thread, SIGINT);
+		sigaction(SIGINT, NULL, &now);
+	}
+	if (now.sa_handler != SIG_DFL)
+		pthread_kill(*(pthread_t *)main_thread, SIGINT);
 	return NULL;
 }
 
@@ -333,6 +343,22 @@ static void a_balloon_inflates_slowly(void **state)
 	assert_run("balloon @ 64MiB --timeout 1", 0, "64 MiB left to the guest (256 MiB before), ");
 }
 
+/* What the machine gets meanwhile comes on top of what its balloon leaves. */
+static void a_balloon_inflates_beside_a_window(void **state)
+{
+	inflation_step = 8 * MiB;
+	grown = 128 * MiB;
+	assert_run("balloon @ 64MiB --timeout 1", 0, "192 MiB left to the guest (256 MiB before), ");
+}
+
+/* It is somebody else's request that ends the waiting. */
+static void another_balloon_request_is_told(void **state)
+{
+	inflation_step = 2 * MiB;
+	deflated = true;
+	assert_run("balloon @ 64MiB --timeout 1", 1, "somebody else has asked for 256 MiB meanwhile");
+}
+
 static void balloon(void **state)
 {
 	assert_run("balloon @", 0,
@@ -391,6 +417,8 @@ int main(void)
 		TEST(balloon),
 		TEST(resize),
 		TEST(a_balloon_inflates_slowly),
+		TEST(a_balloon_inflates_beside_a_window),
+		TEST(another_balloon_request_is_told),
 		TEST(map_shows_slots),
 		TEST(slots_show_who_holds_them),
 	};

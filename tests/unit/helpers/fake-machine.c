@@ -22,6 +22,7 @@ uint64_t fake_disk_size;
 unsigned fake_columns, fake_rows;
 struct fake_mem fake_vmem[2];
 uint64_t fake_balloon_requested, fake_balloon_actual, fake_balloon_given;
+unsigned fake_balloon_queries;
 struct balloon_statistics fake_statistics;
 unsigned fake_interval;
 unsigned fake_open_ports;
@@ -54,6 +55,7 @@ void fake_machine_init(void)
 	fake_buttons = fake_resets = fake_quits = 0;
 	fake_notify = NULL;
 	fake_map_unreadable = fake_no_balloon = false;
+	fake_balloon_queries = 0;
 	fake_balloon_requested = fake_balloon_actual = fake_balloon_given = fake_open_ports = 0;
 	fake_interval = 0;
 	memset(&fake_statistics, 0xff, sizeof(fake_statistics));
@@ -332,6 +334,7 @@ static uint64_t get_balloon(struct device *device, unsigned index)
 	const uint64_t values[] = { fake_balloon_actual, fake_balloon_requested, fake_balloon_given, fake_interval,
 		fake_statistics.plugged_bytes, fake_statistics.updated_sec };
 
+	fake_balloon_queries += index == 1;
 	return values[index];
 }
 

@@ -42,6 +42,7 @@ extern int fake_request_error;	  /* of setting requested-size; 0: none */
 
 /* Of the balloon, in bytes; the fake has 256 MiB of RAM besides its windows. */
 extern uint64_t fake_balloon_requested, fake_balloon_actual, fake_balloon_given;
+extern unsigned fake_balloon_queries; /* how often it was asked what is requested */
 extern struct balloon_statistics fake_statistics; /* nothing is known */
 extern unsigned fake_interval;
 extern unsigned fake_open_ports; /* of "agent" and "log" */
