@@ -14,41 +14,64 @@
 
 /* ---- Interrupt controllers ---- */
 
-/* Of the tree's interrupt controllers and nexus nodes; collected when the first is asked for. */
-struct phandles {
-	uint32_t *list;
+#define INTERRUPTS_CHECKED 64 /* of one property: each is looked up among all controllers */
+
+/* The tree's interrupt controllers and nexus nodes; collected when the first is asked for. */
+struct controllers {
+	struct controller {
+		uint32_t phandle, cells; /* of an interrupt */
+	} * list;
 	size_t count;
 };
 
-static bool is_controller(const struct tree *tree, struct phandles *all, uint32_t phandle)
+static void collect(const struct tree *tree, struct controllers *all)
 {
-	if (!all->list) {
-		all->list = calloc(TREE_NODES, sizeof(*all->list));
-		for (int node = 0; all->list && node >= 0 && all->count < TREE_NODES;
-			node = fdt_next_node(tree->fdt, node, NULL))
-			if (tree_has(tree, node, "interrupt-controller") ||
-				tree_has(tree, node, "interrupt-map"))
-				all->list[all->count++] = fdt_get_phandle(tree->fdt, node);
+	all->list = calloc(TREE_NODES, sizeof(*all->list));
+	for (int node = 0; all->list && node >= 0 && all->count < TREE_NODES;
+		node = fdt_next_node(tree->fdt, node, NULL)) {
+		int len;
+		const fdt32_t *cells = fdt_getprop(tree->fdt, node, "#interrupt-cells", &len);
+
+		if (tree_has(tree, node, "interrupt-controller") ||
+			tree_has(tree, node, "interrupt-map"))
+			all->list[all->count++] = (struct controller){ fdt_get_phandle(
+									       tree->fdt, node),
+				cells && len == 4 ? fdt32_ld(cells) : 0 };
 	}
-	for (size_t i = 0; i < all->count; i++)
-		if (all->list[i] == phandle)
-			return true;
-	return false;
 }
 
-/* The property's first cell names one of them. */
-static void check_parent(
-	const struct tree *tree, int node, const char *property, struct phandles *controllers)
+/* NULL: it is none's phandle. */
+static const struct controller *find(
+	const struct tree *tree, struct controllers *all, uint32_t phandle)
+{
+	if (!all->list)
+		collect(tree, all);
+	for (size_t i = 0; phandle && i < all->count; i++)
+		if (all->list[i].phandle == phandle)
+			return &all->list[i];
+	return NULL;
+}
+
+/* The property's first cell names one of them; where `each`, cells of an interrupt of its follow, and then the next. */
+static void check_parents(const struct tree *tree, int node, const char *property, bool each,
+	struct controllers *controllers)
 {
 	int len;
 	const fdt32_t *cell = fdt_getprop(tree->fdt, node, property, &len);
+	size_t count = cell && len >= 4 ? (size_t)len / 4 : 0, at = 0;
 
-	if (!cell || len < 4 ||
-		(fdt32_ld(cell) && is_controller(tree, controllers, fdt32_ld(cell))))
-		return;
-	tree_error(tree, node, property,
-		"0x%x is the phandle of no interrupt controller that the guest has. For an interrupt of the machine's own controller leave interrupt-parent out and write interrupts = <0 N 4>",
-		fdt32_ld(cell));
+	for (unsigned n = 0; at < count && n < (each ? INTERRUPTS_CHECKED : 1); n++) {
+		uint32_t phandle = fdt32_ld(&cell[at]);
+		const struct controller *parent = find(tree, controllers, phandle);
+
+		if (!parent) {
+			tree_error(tree, node, property,
+				"0x%x is the phandle of no interrupt controller that the guest has. For an interrupt of the machine's own controller leave interrupt-parent out and write interrupts = <0 N 4>",
+				phandle);
+			return;
+		}
+		at += 1 + (size_t)parent->cells;
+	}
 }
 
 /* ---- Unit addresses ---- */
@@ -110,7 +133,7 @@ void references_check(struct reader *reader)
 {
 	const struct tree *tree = &reader->tree;
 	unsigned cells[TREE_DEPTH + 2] = { 2 };
-	struct phandles controllers = { NULL };
+	struct controllers controllers = { NULL };
 	bool good = !errors_any(tree->errors);
 	int depth = 0;
 
@@ -121,8 +144,8 @@ void references_check(struct reader *reader)
 
 		cells[depth + 1] = own && len == 4 ? fdt32_ld(own) : 2;
 		if (depth) {
-			check_parent(tree, node, "interrupt-parent", &controllers);
-			check_parent(tree, node, "interrupts-extended", &controllers);
+			check_parents(tree, node, "interrupt-parent", false, &controllers);
+			check_parents(tree, node, "interrupts-extended", true, &controllers);
 		}
 		/* Among errors these would only be in the way. */
 		if (depth && good)

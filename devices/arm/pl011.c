@@ -402,8 +402,8 @@ static int pl011_init(struct device *device, const void *config, const struct de
 	primecell_init(&uart->pl, &pl011_type, env);
 	uart->chardev = env->chardev;
 	uart->loop = env->loop;
-	uart->cleared.run = cleared;
-	uart->again.fired = interrupt_again;
+	uart->cleared = (struct loop_task){ .run = cleared, .name = env->id };
+	uart->again = (struct loop_timer){ .fired = interrupt_again, .name = env->id };
 	uart->client = (struct chardev_client){ .receive = pl011_receive,
 		.writable = pl011_writable };
 	reset_locked(uart);

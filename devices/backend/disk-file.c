@@ -329,7 +329,7 @@ int disk_file_resize(const struct disk_config *config, struct disk_file *file, u
 	err = set_size(config, &grown, bytes ? bytes : (uint64_t)end, ret_why, len);
 	if (err)
 		return err;
-	if (bytes > (uint64_t)end && ftruncate(file->fd, (off_t)bytes))
+	if (bytes > (uint64_t)end && RETRY_EINTR(ftruncate(file->fd, (off_t)bytes)))
 		return fail(ret_why, len, -errno, "%s cannot be made %llu bytes long: %s", path,
 			wanted, strerror(errno));
 	*file = grown;

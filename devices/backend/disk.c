@@ -23,7 +23,7 @@
 #define BUFFER_BYTES (256 * KiB)
 #define ZERO_BYTES   (1 * MiB)
 #define CALL_BYTES                                                                                 \
-	(1 * MiB) /* the most that one call reads or writes, so that each call ends soon */
+	(1 * MiB) /* the most that one call reads, writes or zeroes: each call ends soon */
 /* Sum of the current calls of all requests in flight: a second and a half of an SD card. */
 #define UNDER_WAY_BYTES (32 * MiB)
 /* In that sum, the least that a request and each of its parts count. */
@@ -248,6 +248,9 @@ static void make_zeroes(struct disk_request *request)
 		call(request, DISK_CALL_WRITEV);
 		return;
 	}
+	/* A device that has no such command writes the zeros itself. */
+	if (request->way == WAY_ZERO && bytes > CALL_BYTES)
+		io->bytes = CALL_BYTES;
 	io->mode = FALLOC_FL_KEEP_SIZE |
 		   (request->way == WAY_PUNCH ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE);
 	call(request, DISK_CALL_FALLOCATE);

@@ -68,7 +68,8 @@ int helper_output_create(
 	output->helper = helper;
 	output->written = fds[1];
 	output->limit = (struct log_limit)LOG_LIMIT(10);
-	output->watch = (struct loop_fd){ .fd = fds[0], .events = EPOLLIN, .ready = ready };
+	output->watch =
+		(struct loop_fd){ .fd = fds[0], .events = EPOLLIN, .name = id, .ready = ready };
 	err = loop_fd_add(loop, &output->watch);
 	if (err)
 		goto close_pipe;

@@ -35,7 +35,7 @@ static int create_memfd(uint64_t size)
 
 	if (fd < 0)
 		return errno == ENOSYS ? -ENOTSUP : -errno;
-	if (ftruncate(fd, (off_t)size) < 0 ||
+	if (RETRY_EINTR(ftruncate(fd, (off_t)size)) < 0 ||
 		fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0) {
 		err = -errno;
 		close(fd);

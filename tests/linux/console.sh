@@ -149,7 +149,7 @@ check "usage-map" usage 2 map a b
 check "usage-console" usage 2 console
 check "usage-console-three" usage 2 console a b c
 check "usage-run-console" usage 2 run "$work/guest.dts" --console tty
-for command in '' run check show console mem balloon map slots doctor; do
+for command in '' run check show console mem balloon resize map slots doctor; do
 	for option in --help -h; do
 		# shellcheck disable=SC2086
 		check "help-${command:-all}$option" usage 0 $command $option

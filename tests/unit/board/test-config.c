@@ -242,6 +242,9 @@ static const struct wrong {
 		{ "/dev: interrupts: SPI 256 is beyond the machine's interrupt controller, which has SPIs 0 to 255: those from 48 on are free" } },
 	{ "interrupt-parent-of-nobody", "/ { dev { interrupt-parent = <0x77>; interrupts = <1>; }; ext { interrupts-extended = <&cpu0 1>; }; };", NULL,
 		{ "/dev: interrupt-parent: 0x77 is the phandle of no interrupt controller that the guest has", "/ext: interrupts-extended: 0x" } },
+	{ "interrupts-extended-walked", "/ { ic: ic { interrupt-controller; #interrupt-cells = <2>; }; two { interrupts-extended = <&ic 0x77 2>, <&ic 1 2>; };"
+		" one { interrupts-extended = <&ic 1 2>, <0x77 1 2>; }; };", NULL,
+		{ "/one: interrupts-extended: 0x77 is the phandle of no interrupt controller that the guest has" } },
 	{ "a-board", "/ { compatible = \"acme,board\"; model = \"Acme Board\"; interrupt-parent = <&gic>; gic: gic { interrupt-controller; #interrupt-cells = <3>; }; timer { }; };", NULL,
 		{ "machine.dts: the tree of a whole board: Acme Board, whose" } },
 	{ "own-interrupt", "/ { dev { interrupts = <0 16 1>; }; };", NULL, { "/dev: interrupts: SPI 16 is Sluice's: SPIs from 48 on are free" } },

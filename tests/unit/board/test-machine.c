@@ -28,6 +28,8 @@ static void made_and_unmade_in_order(void **state)
 	assert_int_equal(last_slot.gpa, RAM_GPA);
 	assert_int_equal(last_slot.size, RAM_BYTES);
 	assert_ptr_equal(last_slot.hva, ram);
+	assert_int_equal(last_slot.fd, RAM_FD);
+	assert_int_equal(last_slot.fd_offset, 0);
 }
 
 /* Told when the machine is made, by its tree; of a later life nobody hears it again. */

@@ -132,7 +132,7 @@ static void zeroes_come_about_somehow(void **unused)
 				is_fallocate(PUNCH, 4096, bytes);
 				end_call(refusals[i]);
 			}
-			is_fallocate(ZERO, 4096, bytes);
+			is_fallocate(ZERO, 4096, MiB);
 			end_call(refusals[i]);
 			zeroes = oldest()->iov[0].iov_base;
 			is_of_one_part(WRITEV, 4096, zeroes, MiB);
@@ -161,6 +161,29 @@ static void zeroes_by_the_first_way(void **unused)
 	end_call(0);
 	is_fdatasync();
 	end_call(0);
+	is_done(&asked, 0);
+}
+
+/* A block device may write them itself, and whoever waits for the end waits for the calls in flight. */
+static void zeroes_take_a_mebibyte_a_call(void **unused)
+{
+	struct asked asked;
+
+	ask(&asked, DISK_WRITE_ZEROES, 4096, 3 * MiB + 512);
+	for (unsigned i = 0; i < 3; i++) {
+		is_fallocate(ZERO, 4096 + i * MiB, MiB);
+		end_call(0);
+	}
+	is_fallocate(ZERO, 4096 + 3 * MiB, 512);
+	end_call(0);
+	is_done(&asked, 0);
+	/* One that stops to be possible goes on from there. */
+	ask(&asked, DISK_WRITE_ZEROES, 0, 2 * MiB);
+	end_call(0);
+	is_fallocate(ZERO, MiB, MiB);
+	end_call(-EOPNOTSUPP);
+	assert_int_equal(oldest()->offset, MiB);
+	end_call(MiB);
 	is_done(&asked, 0);
 }
 
@@ -443,6 +466,7 @@ int main(void)
 		TEST(a_call_takes_a_mebibyte),
 		TEST(zeroes_come_about_somehow),
 		TEST(zeroes_by_the_first_way),
+		TEST(zeroes_take_a_mebibyte_a_call),
 		TEST(zeroes_fail),
 		TEST(discards),
 		TEST(durable_is_flushed_last),

@@ -31,6 +31,7 @@ static int fake_open(struct listener *listener, const struct memory_slot *slot)
 	if (fails(fake))
 		return -ENOMEM;
 	fake->open[slot->id] = true;
+	fake->last = *slot;
 	fake->open_count++;
 	return 0;
 }

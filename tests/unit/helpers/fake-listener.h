@@ -16,6 +16,7 @@ struct fake_listener {
 	struct listener listener;
 	uint64_t plugged[FAKE_LISTENER_SLOTS]; /* bytes, by id */
 	bool open[FAKE_LISTENER_SLOTS];
+	struct memory_slot last; /* that was opened */
 	unsigned open_count;
 	uint64_t plugged_all;
 

@@ -99,7 +99,7 @@ int machine_create_parts(struct machine *of,
 	machine = of;
 	tell = on_event;
 	of->vcpus = (struct vcpus *)&window;
-	of->ram[0] = (struct backing){ .hva = ram, .size = RAM_BYTES, .fd = -1 };
+	of->ram[0] = (struct backing){ .hva = ram, .size = RAM_BYTES, .fd = RAM_FD };
 	of->stolen_time = stolen_time;
 	of->devices[0].device = &device;
 	of->devices[0].window = (struct window *)&window;

@@ -17,6 +17,7 @@
 
 #define RAM_GPA	  UINT64_C(0x40000000)
 #define RAM_BYTES (64 * KiB)
+#define RAM_FD	  7654 /* none that is open: it is only handed on */
 
 /* What was called, in words; and which of the calls that can fail does, counted from 1. */
 extern char trace[4096];

@@ -51,6 +51,42 @@ static void every_change_is_another_generation(void **state)
 	close_fixture(&f);
 }
 
+/* A process that maps the file of a slot finds the guest's memory there, at the offset that the slot has. */
+static void a_slot_names_its_file(void **state)
+{
+	static const enum backing_kind kinds[] = { BACKING_ANONYMOUS, BACKING_MEMFD };
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		const struct window_config config = {
+			.name = "test",
+			.gpa = GPA,
+			.size = 4 * SLOT,
+			.block_bytes = BLOCK,
+			.slot_bytes = SLOT,
+			.backing = kinds[i],
+		};
+		struct fake_listener other;
+		struct fixture f;
+		uint8_t byte = 0;
+
+		fake_kvm_install();
+		open_configured(&f, &config, FAKE_KVM_FD, 64);
+		fake_listener_init(&other, "other", 64);
+		assert_int_equal(slots_add_listener(&f.slots, &other.listener), 0);
+		assert_int_equal(window_plug(f.window, 2 * SLOT + BLOCK, BLOCK), 0);
+		assert_int_equal(other.last.gpa, GPA + 2 * SLOT);
+		assert_ptr_equal(other.last.hva, window_hva(f.window) + 2 * SLOT);
+		window_hva(f.window)[2 * SLOT + BLOCK + 5] = 0x5a;
+		if (kinds[i] == BACKING_ANONYMOUS) {
+			assert_int_equal(other.last.fd, -1);
+		} else {
+			assert_int_equal(pread(other.last.fd, &byte, 1, (off_t)(other.last.fd_offset + BLOCK + 5)), 1);
+			assert_int_equal(byte, 0x5a);
+		}
+		close_fixture(&f);
+	}
+}
+
 /* Near vm.max_map_count only what lies between plugged blocks is refused: the rest is the way back. */
 static void the_way_back_is_open_at_the_limit(void **state)
 {
@@ -830,6 +866,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_change_is_another_generation),
+		cmocka_unit_test(a_slot_names_its_file),
 		cmocka_unit_test(the_way_back_is_open_at_the_limit),
 		cmocka_unit_test(a_refused_close_keeps_no_mappings),
 		cmocka_unit_test(slots_close_after_a_second),
