@@ -2,15 +2,15 @@
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.1 6.12
 # seconds: 60
-# A machine that its owner stops and continues, hundreds of times while it writes a disk and two cards of its network bring a
-# file (one served by the host's kernel): nothing is lost. Its clock and its watchdog stand still meanwhile, and what begins in
+# A machine that its owner stops and continues, hundreds of times while it writes a disk and three cards bring a file (one on
+# a tap, one served by the host's kernel, one on passt): nothing is lost. Its clock and its watchdog stand still meanwhile, and what begins in
 # its memory waits. A reset in a pause, and a stray access and a watchdog that paused it and are continued.
 
 [ -n "${own_network:-}" ] || exec env own_network=yes unshare -n "$0"
 . "$(dirname "$0")/lib.bash"
 . "$(dirname "$0")/network.bash"
 
-ip link set lo up
+check "has-a-network" network_for_passt
 ram='0x0 0x10000000'
 vhost=''
 [ ! -c /dev/vhost-net ] || vhost='net1 { compatible = "sluice,virtio-net"; tap = "tap1"; vhost; };'
@@ -18,6 +18,7 @@ truncate -s 64M "$work/disk"
 tree pause 2 6.12 "$(usual_window) options { sluice { compatible = \"sluice,options\"; stray-access = \"pause\"; }; };
 	disk0 { compatible = \"sluice,virtio-blk\"; file = \"disk\"; };
 	net0 { compatible = \"sluice,virtio-net\"; tap = \"tap0\"; }; $vhost
+	net2 { compatible = \"sluice,virtio-net\"; passt; };
 	dog { compatible = \"sluice,watchdog\"; action = \"pause\"; };" iomem=relaxed
 run pause
 commands() { qmp pause "{\"execute\":\"$1\"}" | jq -e '.return == {}'; }
@@ -30,7 +31,9 @@ check "boots" booted pause
 check "watched" watch pause
 
 check "cards-come-up" guest pause 60 "for i in 0 ${vhost:+1}; do ip addr add 10.9.\$i.2/24 dev eth\$i && ip link set eth\$i up; done
-	for i in 0 ${vhost:+1}; do until ping -c 1 -W 1 10.9.\$i.1; do :; done; done"
+	for i in 0 ${vhost:+1}; do until ping -c 1 -W 1 10.9.\$i.1; do :; done; done
+	last=eth${vhost:+2}; [ \$last != eth ] || last=eth1
+	ip addr add 10.7.0.2/24 dev \$last && ip link set \$last up && ip route add 10.8.0.1 via 10.7.0.1 dev \$last"
 
 # ---- Time ----
 
@@ -78,8 +81,9 @@ check "plugs-now" until_true 60 eval '[ "$(plugged)" = $((128 << 20)) ]'
 
 head -c 4M /dev/urandom >"$work/data"
 sum=$(sha256sum <"$work/data")
-for i in 0 ${vhost:+1}; do server "OPEN:$work/data" "TCP-LISTEN:700$i,reuseaddr"; done
+for i in 0 ${vhost:+1} 2; do server "OPEN:$work/data" "TCP-LISTEN:700$i,reuseaddr"; done
 check "begins" guest pause 60 "cd /tmp; for i in 0 ${vhost:+1}; do (nc 10.9.\$i.1 700\$i </dev/null >data\$i; echo >came\$i) & done
+	mkfifo open; (nc 10.8.0.1 7002 <>open >data2; echo >came2) & # as passt before 2024 wants it (net.sh)
 	(for n in \$(seq 6); do dd if=/dev/urandom of=part bs=1M count=2 2>/dev/null; dd if=part of=/dev/vda bs=64k seek=\$((32 * n)) conv=fsync 2>/dev/null
 	dd if=/dev/vda bs=64k skip=\$((32 * n)) count=32 2>/dev/null | cmp - part || echo \$n >lost; done; echo >written) & echo begun"
 # In thirty bursts, so that the guest gets on in between.
@@ -93,7 +97,7 @@ storm() {
 }
 check "stops-and-continues" storm
 check "the-disk-lost-nothing" guest pause 200 'until [ -e /tmp/written ]; do sleep 0.2; done; [ ! -e /tmp/lost ]'
-for i in 0 ${vhost:+1}; do
+for i in 0 ${vhost:+1} 2; do
 	check "card-$i-lost-nothing" eval "[ \"\$(guest pause 200 'until [ -e /tmp/came$i ]; do sleep 0.2; done; sha256sum </tmp/data$i')\" = '$sum' ]"
 done
 
