@@ -48,7 +48,7 @@ static void leave(struct console_port *port)
 	set_attached(port->console, -1);
 }
 
-/* Sends what the peer takes now, a ring's worth at most. Returns whether it has to wait for more. */
+/* Sends what the peer accepts now, a ring's worth at most. Returns whether more may be left to send. */
 static bool send_output(struct console_port *port)
 {
 	uint8_t buf[CONSOLE_PIECE];
@@ -80,7 +80,7 @@ static void read_input(struct console_port *port)
 		port->input_ended = true;
 }
 
-/* What a peer sent before it left is the guest's still: one that is gone stays until that is read. */
+/* A disconnected peer is removed only after all of its input was read for the guest. */
 static void serve(struct console_port *port, uint32_t events)
 {
 	uint32_t wanted = send_output(port) ? EPOLLOUT : 0;
@@ -97,7 +97,7 @@ static void serve(struct console_port *port, uint32_t events)
 	}
 	if (!port->input_ended && room)
 		wanted |= EPOLLIN;
-	/* A hang-up is told whether or not it is wanted: until there is room nobody may listen. */
+	/* epoll always reports hang-ups, so the peer is not watched until there is room. */
 	if (port->gone && !room) {
 		loop_fd_remove(&port->peer);
 		return;
@@ -181,7 +181,7 @@ void console_port_init(struct console *console)
 int console_listen(struct console *console, const struct host_path *path, struct errors *errors)
 {
 	struct console_port *port = console->ports;
-	struct errors unused = { 0 }; /* these speak of control sockets */
+	struct errors unused = { 0 }; /* their texts are about control sockets */
 	char *place = NULL;
 	int fd, err;
 
