@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the tree points at and the guest will not have: interrupt controllers, and a console that
- * nothing emulates; and names whose unit address is not where the node is. One walk over all nodes,
- * after everything else was read.
+ * Reports references to what the guest will not have (interrupt controllers, a console that is not emulated), and names
+ * whose unit address is not the node's. One walk over all nodes, after everything else was read.
  */
 #include <inttypes.h>
 #include <libfdt.h>
@@ -14,7 +13,7 @@
 
 /* ---- Interrupt controllers ---- */
 
-/* Of the tree's interrupt controllers and nexus nodes; collected when the first is asked for. */
+/* Phandles of the tree's interrupt controllers and nexus nodes, collected at the first query. */
 struct phandles {
 	uint32_t *list;
 	size_t count;
@@ -36,7 +35,7 @@ static bool is_controller(const struct tree *tree, struct phandles *all, uint32_
 	return false;
 }
 
-/* The property's first cell names one of them. */
+/* Checks that the property's first cell is the phandle of a controller. */
 static void check_parent(
 	const struct tree *tree, int node, const char *property, struct phandles *controllers)
 {
@@ -62,7 +61,7 @@ static void check_unit_address(const struct tree *tree, int node, unsigned cells
 	uint64_t said, is = 0;
 	char *end;
 
-	/* What is no plain number has the form of its bus, as "1,0" on PCI. */
+	/* Other than a plain number it has the form of its bus, as "1,0" on PCI. */
 	if (!unit || !unit[1] || !cell || !cells || cells > 2 || len < 4 * (int)cells)
 		return;
 	said = strtoull(unit + 1, &end, 16);
@@ -86,13 +85,13 @@ static void check_stdout(const struct tree *tree)
 
 	if (chosen < 0 || tree_string(tree, chosen, "stdout-path", &value) != 1)
 		return;
-	/* "serial0:115200n8": a path or an alias, and how fast. */
+	/* "serial0:115200n8": a path or an alias, and the line's speed. */
 	if ((size_t)snprintf(name, sizeof(name), "%.*s", (int)strcspn(value, ":"), value) >=
 		sizeof(name))
 		return;
 	if (*name != '/' && aliases >= 0 && tree_string(tree, aliases, name, &alias) == 1)
 		value = alias;
-	/* Sluice adds this alias where it is missing. */
+	/* Sluice adds this alias if it is missing. */
 	else if (!strcmp(name, "serial0"))
 		return;
 	else
@@ -124,7 +123,7 @@ void references_check(struct reader *reader)
 			check_parent(tree, node, "interrupt-parent", &controllers);
 			check_parent(tree, node, "interrupts-extended", &controllers);
 		}
-		/* Among errors these would only be in the way. */
+		/* Reported only if there are no other errors. */
 		if (depth && good)
 			check_unit_address(tree, node, cells[depth]);
 	}
