@@ -73,7 +73,7 @@ static int option_console(const char *command, const struct option_row *row, con
 		       : misused(command, "--console %s: none of " CONSOLE_SPECS, value);
 }
 
-/* Returns -1 to go on, or the exit code. */
+/* Returns -1 to continue, or the exit code. */
 static int parse_options(int argc, char **argv, struct run_options *ret)
 {
 	const struct option_row rows[] = {

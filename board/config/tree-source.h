@@ -8,7 +8,7 @@
 
 struct errors;
 
-/* True if a line is a directive of the C preprocessor, which dtc has not. `text` ends with a zero byte. */
+/* True if a line is a directive of the C preprocessor, which dtc lacks. `text` ends with a zero byte. */
 bool tree_source_needs_cpp(const char *text);
 
 /* Warns about each delete in an overlay's source: it removes nothing from the tree that is overlaid. */

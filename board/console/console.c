@@ -99,7 +99,7 @@ static size_t console_write(struct chardev *chardev, const uint8_t *buf, size_t 
 	console->refused |= n < len;
 	wanted = !console->gone || console->attached;
 	pthread_mutex_unlock(&console->lock);
-	/* Refused bytes need no task: one is under way, or the descriptor is watched. */
+	/* Refused bytes need no task: one is posted already, or the descriptor is watched. */
 	if (n && wanted)
 		loop_post(console->loop, &console->out_task);
 	return n;

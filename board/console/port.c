@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A console's ports: Unix sockets to attach to, whatever the back end is. A port has one peer at a time: a new peer
- * replaces the old one, which gets a message that says which process took over. A peer first gets what the ring still
- * holds. If it then falls behind, it loses output, and the guest does not wait. What it sends goes to the guest,
- * without escapes; if the guest does not take it, the peer has to wait.
+ * A console's ports: Unix sockets to attach to, with any back end. A port has one peer at a time: a new peer replaces
+ * the old one. A peer's input goes to the guest without escapes. If the guest does not read it, the peer has to wait.
+ *
+ * A peer of the machine's console first gets what is in the ring. A peer that falls behind loses output. A peer that is
+ * replaced gets a message with the new peer's process id. None of this is so for a named port: its peer gets all output
+ * from the moment it attaches, and the guest waits for it.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -44,7 +44,7 @@ struct qmp {
 	/* Takes a line with its newline. Must not free the qmp. */
 	void (*send)(struct qmp *qmp, const char *line, size_t len);
 	bool negotiated;
-	bool hold;  /* set by `send` to make qmp_feed() stop after the request at hand */
+	bool hold;  /* set by `send` to make qmp_feed() stop after the current request */
 	bool later; /* the same, until qmp_answer() has answered the request */
 	json_t *id; /* of that request, or NULL */
 
