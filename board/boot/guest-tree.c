@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The guest's tree; see guest-tree.h. One walk over the machine's own tree copies each node and property that is not
- * the host's, completes it, and adds what Sluice provides (nodes.c). Nothing is inserted into what is already
- * written: libfdt would search and move the tree for each property.
+ * the host's, completes it, and adds what Sluice provides (nodes.c). Nothing is inserted into the part that is written
+ * already: libfdt would search and move the tree for each property.
  */
 #include "board/boot/guest-tree.h"
 
@@ -20,12 +20,12 @@
 #include "board/config/tree.h"
 #include "board/text/errors.h"
 
-/* More than what is provided takes in each machine, for each of its CPUs and for each device (libfdt fills all room with zeros). */
+/* Upper bounds for what Sluice provides: in each machine, for each CPU, for each device. libfdt zeroes all of it. */
 #define PROVIDED_BYTES (8 * KiB)
 #define CPU_BYTES      128
 #define DEVICE_BYTES   256
 
-/* ---- What is the host's ---- */
+/* ---- The host's parts ---- */
 
 static const char *compatible_at(const void *fdt, int node, int index)
 {
@@ -55,7 +55,7 @@ static bool type_is(const void *fdt, int node, const char *type)
 	return name_is(fdt, node, type) || !fdt_stringlist_search(fdt, node, "device_type", type);
 }
 
-/* Whether /options has nothing but what is Sluice's. */
+/* Whether /options has only nodes and properties of Sluice's. */
 static bool is_all_ours(const void *fdt, int options)
 {
 	int node = fdt_first_subnode(fdt, options);
@@ -64,7 +64,7 @@ static bool is_all_ours(const void *fdt, int options)
 	       name_is(fdt, node, "sluice") && fdt_next_subnode(fdt, node) < 0;
 }
 
-/* Whether the guest does not get the node at[depth], whose ancestors stand before it. */
+/* Whether the guest does not get the node at[depth]; its ancestors are in `at` before it. */
 static bool is_host_node(const void *fdt, const int *at, int depth)
 {
 	int node = at[depth], parent = depth ? at[depth - 1] : -1;
@@ -77,20 +77,20 @@ static bool is_host_node(const void *fdt, const int *at, int depth)
 		       tree_status_is_off(fdt, node);
 	if (depth != 1)
 		return false;
-	/* dtc's tables of labels name nodes that go. */
+	/* dtc's tables of labels name nodes that the guest does not get. */
 	return is_sluice_node(fdt, node) || name_is(fdt, node, "__symbols__") ||
 	       name_is(fdt, node, "__fixups__") || name_is(fdt, node, "__local_fixups__") ||
 	       (name_is(fdt, node, "options") && is_all_ours(fdt, node)) ||
 	       (type_is(fdt, node, "memory") && tree_status_is_off(fdt, node));
 }
-/* ---- What is copied, and completed ---- */
+/* ---- Copying and completing ---- */
 
 struct copy {
 	struct writer *w;
 	const struct machine_config *config;
 	const struct guest_tree_input *input;
 	const void *from;
-	bool chosen, aliases; /* are there */
+	bool chosen, aliases; /* are written */
 	bool own_aliases;     /* the machine's tree has some */
 };
 
@@ -99,7 +99,7 @@ static bool has(const struct copy *copy, int node, const char *name)
 	return fdt_getprop(copy->from, node, name, NULL);
 }
 
-/* The node's properties but those that are the host's, or of these names. */
+/* Copies the node's properties, except the host's and those named in `but`. */
 static void copy_properties(struct copy *copy, int node, const char *const *but)
 {
 	int property;
@@ -121,7 +121,7 @@ static void copy_properties(struct copy *copy, int node, const char *const *but)
 	}
 }
 
-/* The root's compatible less ours. */
+/* Copies the root's compatible without Sluice's entries. */
 static void put_compatible(struct copy *copy)
 {
 	int len;
@@ -160,7 +160,7 @@ static void put_root(struct copy *copy)
 	guest_tree_add_nodes(copy->w, copy->config);
 }
 
-/* `node` is negative where the machine's tree has none. */
+/* `node` is negative if the machine's tree has none. */
 static void put_chosen(struct copy *copy, int node)
 {
 	static const char *const ours[] = { "linux,initrd-start", "linux,initrd-end", "kaslr-seed",
@@ -180,7 +180,7 @@ static void put_chosen(struct copy *copy, int node)
 	copy->chosen = true;
 }
 
-/* Those of nodes that are gone go when all nodes are there. */
+/* complete_aliases() removes those of missing nodes, once all nodes are written. */
 static void put_aliases(struct copy *copy, int node)
 {
 	copy_properties(copy, node, NULL);
@@ -209,7 +209,7 @@ static void put_memory(struct copy *copy, int node)
 	writer_put_string(copy->w, "device_type", "memory");
 }
 
-/* What the node begins with, all but its children. */
+/* Begins the node, and writes all of it but its children. */
 static void put_node(struct copy *copy, const int *at, int depth)
 {
 	const void *fdt = copy->from;
@@ -264,7 +264,7 @@ static void copy_tree(struct copy *copy)
 	writer_end(copy->w);
 }
 
-/* Aliases of nodes that are gone go too. */
+/* Removes aliases of nodes that the guest does not get. */
 static void complete_aliases(struct writer *w, size_t room)
 {
 	int node, property;
@@ -324,13 +324,13 @@ static void write_tree(struct writer *w, size_t room, const struct machine_confi
 	uint32_t phandle = fdt_get_max_phandle(config->fdt);
 	uint64_t address, size;
 
-	/* Above those of nodes that are gone, too. config_read() leaves room. */
+	/* Above the phandles of removed nodes too. config_read() leaves room. */
 	w->gic = phandle + 1;
 	w->clock = phandle + 2;
 	w->gpio = phandle + 3;
 	w->address_cells = fdt_address_cells(config->fdt, 0);
 	w->size_cells = fdt_size_cells(config->fdt, 0);
-	/* /memreserve/ and what is reserved keep their meaning. */
+	/* The guest gets the same /memreserve/ entries. */
 	for (int i = 0; fdt_get_mem_rsv(config->fdt, i, &address, &size) == 0 && size; i++)
 		writer_note(w, fdt_add_reservemap_entry(w->fdt, address, size));
 	writer_note(w, fdt_finish_reservemap(w->fdt));
@@ -344,7 +344,7 @@ static void write_tree(struct writer *w, size_t room, const struct machine_confi
 int guest_tree_build(const struct machine_config *config, const struct guest_tree_input *input,
 	void **ret, size_t *ret_size)
 {
-	/* Names that share an end in the source, as dtc writes them, may each need a place of their own here. */
+	/* dtc lets names with the same end share bytes; here each may need bytes of its own. */
 	size_t room = fdt_off_dt_struct(config->fdt) + fdt_size_dt_struct(config->fdt) +
 		      2 * fdt_size_dt_strings(config->fdt) + PROVIDED_BYTES +
 		      config->cpu_count * CPU_BYTES + config->device_count * DEVICE_BYTES;

@@ -17,7 +17,7 @@
 #include "hyp/base/util.h"
 #include "hyp/memory/guestmem.h"
 
-#define HEADER_BYTES 1024 /* of a file or of what is compressed in it, looked at to tell its kind */
+#define HEADER_BYTES 1024 /* of a file, or of data compressed in it, that identify its format */
 #define CHUNK_BYTES  (64 * KiB)
 
 struct image_header {
@@ -29,7 +29,7 @@ struct image_header {
 
 #define IMAGE_MAGIC   0x644d5241 /* "ARM\x64" */
 #define IMAGE_FLAG_BE 1
-/* Bits 1 and 2 of the flags (booting.rst in Linux): 0 not told, then 4K, 16K, 64K. */
+/* Bits 1 and 2 of the flags (booting.rst in Linux): 0 not given, then 4K, 16K, 64K. */
 #define IMAGE_PAGE(flags) ((flags) >> 1 & 3)
 
 /* Compressed Image without a size in its header (before Linux 3.17): assume this much. */
@@ -108,9 +108,8 @@ int image_read(const struct image *image, uint64_t offset, void *ret_buf, uint64
 }
 
 /*
- * Unpacks the gzip member at [offset, offset + size) of the file into `out` (NULL: nowhere, only to
- * see that all of it is there), at most `room` bytes. More than that is an error, or where
- * `head_only` the end of what is wanted.
+ * Unpacks the gzip member at [offset, offset + size) of the file into `out`, at most `room` bytes. `out` NULL: only
+ * checks that it is complete. More data than `room` is an error; with `head_only` unpacking stops there.
  */
 static int inflate_segment(const struct image *image, uint64_t offset, uint64_t size, uint8_t *out,
 	uint64_t room, bool head_only, uint64_t *ret_size, struct errors *errors)
@@ -128,7 +127,7 @@ static int inflate_segment(const struct image *image, uint64_t offset, uint64_t 
 				: "out of memory");
 	}
 	while (status != Z_STREAM_END && !(head_only && done == room)) {
-		/* One byte beyond the room tells a stream that ends there from one that goes on. */
+		/* One byte beyond the room: it shows whether the stream ends there or continues. */
 		uint64_t left = room - done;
 		uint64_t most = out ? GiB : CHUNK_BYTES;
 		unsigned step = left ? (left < most ? left : most) : 1;
@@ -179,7 +178,7 @@ static bool has(const uint8_t *head, size_t len, size_t at, const char *magic, s
 
 #define HAS(at, magic) has(head, len, at, magic, sizeof(magic) - 1)
 
-/* Says what a file is that Sluice cannot start. */
+/* Adds an error that names the file's format, which Sluice cannot start. */
 static int refuse_foreign(
 	const struct image *image, const uint8_t *head, size_t len, struct errors *errors)
 {
@@ -223,7 +222,7 @@ static int refuse_foreign(
 	return -EINVAL;
 }
 
-/* The end of the file as its PE sections have it, or 0: tells a kernel that was cut off. */
+/* The end of the file by its PE sections, or 0. A shorter file was truncated. */
 static uint64_t pe_end(const uint8_t *head, size_t len, uint32_t at)
 {
 	uint64_t end = 0, section;

@@ -24,7 +24,7 @@ struct host_path;
 
 struct image_segment {
 	uint64_t gpa;	      /* given by an ELF; else set by the loader */
-	uint64_t file_offset; /* of compressed data: where it starts */
+	uint64_t file_offset; /* of the segment's data, compressed or not */
 	uint64_t file_size;   /* bytes there; memory beyond them is zero already */
 	uint64_t mem_size;    /* bytes of memory to reserve, not 0; at least what is loaded */
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Places kernel and initrd; see loader.h. One list has all that is in the way: reserved ranges, the tree and what was
- * placed already. Places are tried at the start of each memory range and at the end of each entry of that list.
+ * Places kernel and initrd; see loader.h. One list has all ranges in use: reserved ranges, the tree and what was placed
+ * already. Places are tried at the start of each memory range and at the end of each entry of that list.
  */
 #include "board/boot/loader.h"
 
@@ -21,7 +21,7 @@
 
 struct loader {
 	const struct machine_config *config;
-	struct image kernel, initrd; /* initrd: only its file; fd -1 where there is none */
+	struct image kernel, initrd; /* initrd: only its file; fd -1: none */
 	struct loader_result plan;
 	struct range taken[ARRAY_SIZE(((struct machine_config *)0)->reserved) + IMAGE_SEGMENTS + 2];
 	size_t taken_count;
@@ -33,7 +33,7 @@ static void take(struct loader *loader, uint64_t gpa, uint64_t size)
 	loader->taken[loader->taken_count++] = (struct range){ gpa, size };
 }
 
-/* Free: within one memory range, and nothing in the way. `size` is not 0; both are hostile. */
+/* The range lies in one memory range, and is not in use. `size` is not 0; neither number is trusted. */
 static bool is_free(const struct loader *loader, uint64_t gpa, uint64_t size)
 {
 	const struct machine_config *config = loader->config;
@@ -54,8 +54,8 @@ static bool is_free(const struct loader *loader, uint64_t gpa, uint64_t size)
 }
 
 /*
- * Where free places may start: candidate `i` is the start of a memory range or the end of what is
- * in the way. False beyond the last.
+ * Where free places may start: candidate `i` is the start of a memory range or the end of a range in use. False beyond
+ * the last.
  */
 static bool candidate(const struct loader *loader, size_t i, uint64_t *ret)
 {
@@ -72,7 +72,7 @@ static bool candidate(const struct loader *loader, size_t i, uint64_t *ret)
 	return true;
 }
 
-/* The lowest place free for `size` bytes at a multiple of `align`, not below `from`, plus `offset`. */
+/* The lowest free place for `size` bytes at a multiple of `align`, not below `from`, plus `offset`. */
 static bool find_place(const struct loader *loader, uint64_t from, uint64_t align, uint64_t offset,
 	uint64_t size, uint64_t *ret)
 {
@@ -92,7 +92,7 @@ static bool find_place(const struct loader *loader, uint64_t from, uint64_t alig
 	return true;
 }
 
-/* The largest free piece, for messages. */
+/* The size of the largest free range, for messages. */
 static uint64_t largest_free(const struct loader *loader)
 {
 	const struct machine_config *config = loader->config;
@@ -191,7 +191,7 @@ static int plan(struct loader *loader, struct errors *errors)
 	struct stat st;
 	int err;
 
-	/* The size of a file that is open may have changed since the last boot. */
+	/* The files' sizes may have changed since the last boot. */
 	if (fstat(loader->kernel.fd, &st) == 0)
 		loader->kernel.file_size = st.st_size;
 	if (loader->initrd.fd >= 0 && fstat(loader->initrd.fd, &st) == 0)

@@ -2,10 +2,10 @@
 /*
  * Places kernel and initrd in guest RAM:
  *
- *   RAM_BASE              the guest's tree, TREE_SIZE_MAX kept free for it
- *   a 2 MiB boundary      + text_offset: the kernel, image_size kept free; the lowest place in any
+ *   RAM_BASE              the guest's tree, with TREE_SIZE_MAX reserved for it
+ *   a 2 MiB boundary      + text_offset: the kernel, with image_size reserved; the lowest place in any
  *                         /memory range that no reserved range (windows, /memreserve/) touches
- *   after the kernel      the initrd, at the next place free that suits Linux (its 32 GiB rule)
+ *   after the kernel      the initrd, at the next free place within Linux's reach (its 32 GiB rule)
  *
  * An ELF is loaded at its own addresses, if they are free. A reset loads again from the same open files, and checks
  * them again, since they may have changed.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What Sluice provides, in the guest's tree: modelled on QEMU's virt machine, whose map it shares, and
- * on what Linux's bindings ask for.
+ * Nodes that Sluice provides in the guest's tree. They follow QEMU's virt machine, whose map it shares, and Linux's
+ * bindings.
  */
 #include <libfdt.h>
 #include <stdio.h>
@@ -67,7 +67,7 @@ static void add_gic(struct writer *w, const struct machine_config *config)
 	writer_end(w);
 }
 
-/* How a private interrupt of these CPUs is triggered, in the third cell. */
+/* The third cell of a private interrupt: its trigger and, for GICv2, its CPUs. */
 static uint32_t ppi_flags(const struct machine_config *config)
 {
 	return IRQ_LEVEL_HIGH | (config->gic_version == 2 ? PPI_CPUS(config->cpu_count) : 0);
@@ -151,7 +151,7 @@ static void add_platforms(struct writer *w, const struct machine_config *config)
 	writer_end(w);
 }
 
-/* Linux numbers its disks in this order: devices stand in config by place. */
+/* Linux numbers its disks in the order of nodes; `config` has devices in the order of place. */
 static void add_virtio(struct writer *w, const struct machine_config *config)
 {
 	for (size_t i = 0; i < config->device_count; i++) {
@@ -177,7 +177,7 @@ static void add_firmware(struct writer *w, const struct machine_config *config)
 	writer_end(w);
 	writer_begin(w, "psci");
 	PUT_STRINGS(w, "compatible", "arm,psci-1.0", "arm,psci-0.2");
-	/* At EL2 an HVC is the guest's own. */
+	/* A guest with EL2 handles HVCs itself. */
 	writer_put_string(w, "method", is_nested(config) ? "smc" : "hvc");
 	writer_end(w);
 }

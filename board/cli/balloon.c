@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `sluice balloon`: shows how much memory a machine's balloon leaves to the guest, or asks for another size and
- * waits for it. The request stands until the next one.
+ * `sluice balloon`: shows how much memory a machine's balloon leaves to the guest, or requests another size and waits
+ * for it. A request is valid until the next one.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -18,7 +18,7 @@
 #include "hyp/base/util.h"
 
 #define STALL_SEC  30
-#define NEAR_BYTES (64 * KiB) /* the largest page of a guest: it inflates by whole ones */
+#define NEAR_BYTES (64 * KiB) /* the largest page of a guest, which inflates by whole pages */
 
 struct balloon {
 	uint64_t memory, requested, actual, given;
@@ -43,7 +43,7 @@ static int query(struct client *client, struct errors *errors, struct balloon *r
 	return 0;
 }
 
-/* What the guest says of its memory, if it did. */
+/* Prints the guest's own memory statistics, if it sent any. */
 static void show_statistics(struct client *client, const char *id, struct errors *errors)
 {
 	static const char *const names[][2] = { { "stat-total-memory", "total" },
@@ -92,7 +92,7 @@ static int show(struct client *client, struct errors *errors)
 struct change {
 	struct follow follow;
 	uint64_t
-		inside; /* bytes that are requested to be in the balloon: what stays when the machine's memory changes */
+		inside; /* the balloon's requested bytes: a change of the machine's memory does not change them */
 };
 
 static int query_left(struct follow *follow, struct client *client, uint64_t *ret_has,
@@ -102,7 +102,7 @@ static int query_left(struct follow *follow, struct client *client, uint64_t *re
 	struct balloon balloon = { 0 };
 	int err = query(client, errors, &balloon);
 
-	/* The machine has been given memory meanwhile, or has returned some. */
+	/* The machine's memory changed meanwhile, but not the balloon's request. */
 	if (balloon.memory - balloon.requested == change->inside)
 		follow->to = balloon.requested;
 	*ret_has = balloon.actual;
@@ -139,7 +139,7 @@ static int set(struct client *client, const struct client_line *line, struct err
 	answer = client_call(
 		client, "balloon", json_pack("{s:I}", "value", (json_int_t)line->bytes), errors);
 	json_decref(answer);
-	/* It is asked for whole pages, and for no more than there is. */
+	/* The machine has rounded the request to whole pages, and limited it to its memory. */
 	if (!answer || query(client, errors, &asked))
 		return EXIT_WRONG;
 	change.follow.id = asked.id;

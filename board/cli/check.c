@@ -22,7 +22,7 @@
 
 #define SIZE(bytes) size_print((char[SIZE_TEXT]){ 0 }, bytes)
 
-/* What both commands begin with: the configuration and the guest's tree. */
+/* Both commands begin with these: the configuration and the guest's tree. */
 struct checked {
 	struct host_limits host;
 	bool has_kvm;
@@ -114,7 +114,7 @@ static void print_map(const struct checked *c)
 	printf("%-12s %zu bytes\n", "guest's tree", c->tree_size);
 }
 
-/* Kernel and initrd are looked at as `run` would: that they are whole, and that they fit. */
+/* Checks kernel and initrd as `run` would: that they are complete, and that they fit. */
 static int check_files(struct checked *c)
 {
 	struct loader *loader;
@@ -166,7 +166,7 @@ int check_command(const struct tree_source *source, const char *name)
 	return finish(&c, err);
 }
 
-/* What the tree does not say, as comments before it. */
+/* Prints comments before the tree: what it does not contain. */
 static void print_head(const struct checked *c)
 {
 	char text[IDENTITY_TEXT];

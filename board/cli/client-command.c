@@ -45,7 +45,7 @@ static const char *next_word(int argc, char **argv)
 	return optind < argc ? argv[optind++] : NULL;
 }
 
-/* What follows the options and `target`. -1, or the exit code. */
+/* Reads the words after the options and `target`. -1, or the exit code. */
 static int read_words(const struct client_command *command, int argc, char **argv,
 	struct client_line *line, const struct client_target *target, struct errors *errors)
 {
@@ -84,7 +84,7 @@ int client_command_run(const struct client_command *command, int argc, char **ar
 
 	if (code >= 0)
 		return code;
-	/* With --control the machine is known: what follows is /NODE, the words, both or neither. */
+	/* With --control the machine is known: /NODE and the words may follow, each or neither. */
 	if (optind < argc && (!control || argv[optind][0] == '/' || !*command->words))
 		where = argv[optind++];
 	else if (!control)

@@ -16,7 +16,7 @@
 #include "board/text/errors.h"
 #include "hyp/base/loop.h"
 
-/* A busy host whose guests are hosts has been seen to take 14 s over one change of its map. */
+/* On a busy host with a nested guest, one change of the guest's map was seen to take 14 s. */
 #define ANSWER_MS  30000
 #define ANSWER_MAX (8 << 20) /* longer than any answer: not Sluice, or broken */
 
@@ -25,10 +25,10 @@ struct client {
 	char *path;
 	char *buf;
 	size_t len, capacity;
-	bool event; /* one came since client_wait() last said so */
+	bool event; /* one arrived since client_wait() last returned 1 */
 };
 
-/* How much of `text` is a socket's path: FOLDER/X.sock up to its end or its last '/'; 0: none is. */
+/* The length of the socket's path in `text`: FOLDER/X.sock, which ends at its end or its last '/'. 0: none. */
 static size_t socket_part(const char *text)
 {
 	const char *last = strrchr(text, '/');
@@ -99,7 +99,7 @@ static int connect_to(const char *path)
 	return fd;
 }
 
-/* The names of the machines that answer, "a, b", malloc'ed; NULL when none does. */
+/* The names of the machines that answer, "a, b", malloc'ed; NULL if none does. */
 static char *running_machines(void)
 {
 	struct errors unused = { 0 };
@@ -212,7 +212,7 @@ static json_t *next_message(struct client *client, int ms)
 	}
 }
 
-/* The next message that is no event. */
+/* The next message that is not an event. */
 static json_t *next_answer(struct client *client, struct errors *errors)
 {
 	json_t *message;
@@ -241,7 +241,7 @@ json_t *client_call(
 	char *text = json_dumps(request, 0);
 	json_t *message = NULL, *result = NULL;
 
-	/* A failed send shows as the end of the connection. */
+	/* If send() fails, next_answer() finds the connection closed. */
 	if (text && send(client->fd, text, strlen(text), MSG_NOSIGNAL) <= (ssize_t)strlen(text))
 		message = next_answer(client, errors);
 	result = json_incref(json_object_get(message, "return"));

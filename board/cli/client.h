@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The other end of a control socket, for commands that talk to a running machine from a process of
- * their own: finds the socket, speaks QMP, waits. Everything blocks.
+ * A client of a control socket, for commands that talk to a running machine from another process: finds the socket,
+ * speaks QMP, waits. Everything blocks.
  */
 #ifndef SLUICE_BOARD_CLI_CLIENT_H
 #define SLUICE_BOARD_CLI_CLIENT_H
@@ -26,13 +26,13 @@ int client_target_read(
 	const char *text, const char *control, struct errors *errors, struct client_target *ret);
 void client_target_finish(struct client_target *target);
 
-/* Connects and negotiates. -errno after an error that says what to do, such as which machines run. */
+/* Connects and negotiates. -errno after an error was added that says what to do, such as which machines run. */
 int client_open(const char *path, struct errors *errors, struct client **ret);
 void client_close(struct client *client);
 
 /*
- * Runs a command; takes the reference to `arguments`, which may be NULL. Returns what it returned,
- * a new reference, or NULL after an error was added.
+ * Runs a command; takes the reference to `arguments`, which may be NULL. Returns the command's result, a new reference,
+ * or NULL after an error was added.
  */
 json_t *client_call(
 	struct client *client, const char *command, json_t *arguments, struct errors *errors);
@@ -40,7 +40,7 @@ json_t *client_call(
 /* Waits for an event: 1 when one came, 0 after `ms` or a signal, -ECONNRESET when the machine is gone. */
 int client_wait(struct client *client, int ms);
 
-/* Integer member of an object, 0 where there is none. */
+/* Integer member of an object; 0 if there is none. */
 uint64_t client_number(const json_t *object, const char *name);
 
 /* A descriptor connected to the socket there, or -errno after an error as client_open() adds. */

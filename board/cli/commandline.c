@@ -75,7 +75,7 @@ int option_allow(const char *command, const struct option_row *row, const char *
 	return 0;
 }
 
-/* Lines of text, each after `before` but the first. */
+/* Prints lines of text, with `before` in front of each but the first. */
 static void print_lines(const char *text, const char *before, int indent)
 {
 	for (size_t len; *text; text += len) {
@@ -121,14 +121,14 @@ static void print_help(
 	print_row(&help_row, width);
 }
 
-/* `option` is what getopt_long() gave for a wrong one: '?' or ':'. */
+/* `option` is getopt_long()'s result for a wrong option: '?' or ':'. */
 static int misused_option(const char *command, int option, char **argv)
 {
 	const char *last = argv[optind - 1];
 
 	if (option == ':')
 		return misused(command, "%s needs a value", last);
-	/* Of short options behind one -, getopt's own word for the one; of long ones it has the whole. */
+	/* optopt is the wrong one of several short options after one '-'. A long option is in argv as a whole. */
 	if (optopt && (last[0] != '-' || last[1] != '-'))
 		return misused(command, "there is no option -%c", optopt);
 	return misused(command, "there is no option %s", last);
@@ -143,7 +143,7 @@ int options_read(int argc, char **argv, const char *synopsis, const char *about,
 	for (size_t i = 0; rows[i].name && i < ROWS_MAX; i++)
 		options[i + 1] = (struct option){ rows[i].name,
 			rows[i].value ? required_argument : no_argument, NULL, 0 };
-	optind = 0; /* getopt begins anew */
+	optind = 0; /* restarts getopt */
 	while ((option = getopt_long(argc, argv, ":h", options, &index)) != -1) {
 		if (option == 'h') {
 			print_help(argv[0], synopsis, about, rows);

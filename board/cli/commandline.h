@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The program's commands, and how each reads its line: its options are a table, of which its --help is printed, too.
+ * The program's commands, and how each reads its line: its options are a table, which --help prints too.
  * A command gets its own name as argv[0], prints for a person, and returns an exit code of board/text/exit-codes.h.
  */
 #ifndef SLUICE_BOARD_CLI_COMMANDLINE_H
@@ -19,8 +19,8 @@ int doctor_command(int argc, char **argv);
 
 struct option_row {
 	const char *name;  /* without its --; NULL: the row after the last */
-	const char *value; /* what --help calls its value; NULL: it takes none */
-	const char *help;  /* one line; it may have more, each after a \n */
+	const char *value; /* the value's name in --help; NULL: it takes none */
+	const char *help;  /* lines, separated by \n */
 	/* Reads the value into `into`. 0, or what misused() returned. */
 	int (*read)(const char *command, const struct option_row *row, const char *value);
 	void *into;
@@ -51,9 +51,9 @@ int option_allow(
 #define OPTION_SECONDS_MAX (365 * 24 * 60 * 60)
 
 /*
- * Reads the options of a line, in any order with its words, which are argv[optind] and those after it then. Returns -1,
- * or the exit code: after --help (-h), which prints how the command is called (`synopsis`: what follows its name, for each
- * way a line), `about` and the rows; or after misused().
+ * Reads the options of a line, in any order with its words, which are then argv[optind] and those after it. Returns -1,
+ * or the exit code after misused() or --help (-h). --help prints the command's forms (`synopsis`: a line for each,
+ * without the name), `about` and the rows.
  */
 int options_read(int argc, char **argv, const char *synopsis, const char *about,
 	const struct option_row *rows);
@@ -62,8 +62,8 @@ int options_read_file(int argc, char **argv, const char *about, const struct opt
 	struct tree_source *ret);
 
 /*
- * Says on standard error what is wrong with the line of `command` ("": of the program), then that its
- * --help says more. Returns EXIT_USAGE.
+ * Prints on standard error what is wrong with the line of `command` ("": of the program), and a hint at its --help.
+ * Returns EXIT_USAGE.
  */
 int misused(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `sluice console`: this terminal, or a pipe, on a running machine's console or a named port of it. Nothing
- * here waits for the guest: what it does not take of a terminal's input is dropped, so that one can always detach.
+ * `sluice console`: attaches this terminal, or a pipe, to a running machine's console or one of its named ports.
+ * Terminal input that the guest does not read is dropped, so that the user can always detach.
  */
 #include <errno.h>
 #include <glob.h>
@@ -25,15 +25,15 @@
 
 #define DETACH	   0x1d /* Ctrl-] */
 #define READ_BYTES 1024
-#define QUIET_MS   300 /* what the machine said before comes in one go; the hint stands after it */
+#define QUIET_MS   300 /* the hint is printed after the output so far, which arrives at once */
 
 struct attached {
 	int socket;
 	const char *control,
-		*port; /* where the machine is told of the terminal's size; port NULL: not */
+		*port; /* where the terminal's size is sent; port NULL: it is not sent */
 	bool tty;
 	bool in_ended, out_ended, detached;
-	bool hint;			 /* how to detach is to be said yet */
+	bool hint;			 /* the hint how to detach is not printed yet */
 	uint8_t waiting[4 * READ_BYTES]; /* for the guest */
 	size_t len;
 };
@@ -71,7 +71,7 @@ static void show_output(struct attached *a)
 		struct pollfd out = { .fd = STDOUT_FILENO, .events = POLLOUT };
 
 		m = RETRY_EINTR(write(STDOUT_FILENO, buf + done, n - done));
-		if (m < 0 && errno == EAGAIN) { /* whoever shares it made it non-blocking */
+		if (m < 0 && errno == EAGAIN) { /* another process made it non-blocking */
 			m = 0;
 			poll(&out, 1, -1);
 		} else if (m < 0) {
@@ -89,7 +89,7 @@ static void on_resize(int number)
 	resized = true;
 }
 
-/* A machine that has no such words is none the worse for them. */
+/* Ignores errors: an older machine does not have the command. */
 static void tell_size(const struct attached *a)
 {
 	struct errors unused = { 0 };
@@ -109,7 +109,7 @@ static void tell_size(const struct attached *a)
 	errors_finish(&unused);
 }
 
-/* Wakes poll() at each change. */
+/* SIGWINCH interrupts poll() at each change. */
 static void watch_size(void)
 {
 	const struct sigaction action = { .sa_handler = on_resize };
@@ -140,7 +140,7 @@ static void relay(struct attached *a)
 		if (resized)
 			tell_size(a);
 		ready = poll(fds, ARRAY_SIZE(fds), a->hint ? QUIET_MS : -1);
-		/* Whoever types has to know, though the guest is never quiet. */
+		/* Typing brings the hint too, if the guest is never quiet. */
 		if (a->hint && (!ready || (ready > 0 && fds[0].revents)))
 			say_hint(a);
 		if (ready < 0)
@@ -152,13 +152,13 @@ static void relay(struct attached *a)
 		if (a->len)
 			send_input(a);
 		if (a->detached && a->tty)
-			return; /* a guest that takes nothing keeps nobody */
+			return; /* even if the guest reads no input */
 		if (a->in_ended && !a->len && !told_end)
 			told_end = !shutdown(a->socket, SHUT_WR);
 	}
 }
 
-/* The ports of a machine that runs, "a, b"; "" where there are none. malloc'ed. */
+/* The ports of a running machine, "a, b"; "" if it has none. malloc'ed. */
 static char *list_ports(const char *control)
 {
 	char *pattern = console_port_path(control, "*"), *list = strdup("");

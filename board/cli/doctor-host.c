@@ -14,7 +14,7 @@
 #include "hyp/base/program.h"
 #include "hyp/base/util.h"
 
-/* The number after `key` in /proc/meminfo, in KiB; 0 where there is none. */
+/* The number after `key` in /proc/meminfo, in KiB; 0 if there is none. */
 static uint64_t meminfo(const struct survey *survey, const char *key)
 {
 	char text[4096];
@@ -94,7 +94,7 @@ static enum status check_mappings(const struct survey *survey, struct finding *f
 	return found(finding, NOTE, "%lu mappings for a process", count);
 }
 
-/* What to do where the memory controller is not there, which Raspberry Pi's firmware switches off. */
+/* The advice for a missing memory controller, which Raspberry Pi's firmware disables. */
 static const char *cgroup_cure(const struct survey *survey, bool mounted)
 {
 	char model[128], line[4096];
@@ -162,7 +162,7 @@ static enum status check_uring(const struct survey *survey, struct finding *find
 	return found(finding, NOTE, "no io_uring: disks are served by threads, slower");
 }
 
-/* The files are there without the modules too, where these can be loaded by opening them. */
+/* The files may exist before the modules are loaded: opening a file then loads its module. */
 static enum status check_vhost(const struct survey *survey, struct finding *finding)
 {
 	static const char *const names[] = { "vhost-net", "vhost-vsock" };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The doctor's checks of the machine and its KVM: what guests can have here. See doctor.h. */
+/* The doctor's checks of the machine and its KVM: which features guests can have. See doctor.h. */
 #include <glob.h>
 #include <string.h>
 
@@ -90,8 +90,8 @@ static uint32_t cell_of(
 }
 
 /*
- * Whether this node, a path without the root, is a GICv2 whose GICV, the fourth range of its reg,
- * is no whole number of pages: KVM then emulates it. A bus changes no bits as low as a page's.
+ * Whether this node, a path without the root, is a GICv2 whose GICV, the fourth range of its reg, is not aligned to
+ * pages: KVM then emulates it. A bus's translation does not change the bits below the page size.
  */
 static bool gicv_traps(const struct survey *survey, const char *node)
 {
@@ -152,7 +152,7 @@ static enum status check_nisv(const struct survey *survey, struct finding *findi
 	return found(finding, NOTE, "some stray accesses of a guest cannot be told from faults");
 }
 
-/* What guests' CPUs have beyond the architecture's base, and what not. */
+/* Which features beyond the architecture's base guests' CPUs have, and which they do not. */
 static enum status check_features(const struct survey *survey, struct finding *finding)
 {
 	static const char *const names[CPU_NESTED] = {
@@ -205,7 +205,7 @@ static enum status check_nested(const struct survey *survey, struct finding *fin
 	return found(finding, NOTE, "without nested virtualization: guests cannot be hosts");
 }
 
-#define HOST_CPUS 256 /* that are looked at */
+#define HOST_CPUS 256 /* that are checked */
 
 /* The kind of a host's CPU: MIDR_EL1 without variant and revision (Arm ARM, D19). 0: not known. */
 static uint64_t kind_of_cpu(const struct survey *survey, unsigned cpu)

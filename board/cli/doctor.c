@@ -20,7 +20,7 @@
 #ifndef SYS_landlock_create_ruleset
 #define SYS_landlock_create_ruleset 444
 #endif
-#define RULESET_VERSION 1 /* LANDLOCK_CREATE_RULESET_VERSION: only tells */
+#define RULESET_VERSION 1 /* LANDLOCK_CREATE_RULESET_VERSION: only returns the version */
 
 enum status found(struct finding *finding, enum status status, const char *format, ...)
 {

@@ -36,7 +36,7 @@ void follow_prepare(void)
 	sigaction(SIGTERM, &action, NULL);
 }
 
-/* On a terminal in place of the line before, else a line. */
+/* A terminal's last line is replaced; elsewhere a line is added. */
 static void draw(const struct follow *follow, uint64_t has, bool terminal, uint64_t elapsed_ms)
 {
 	uint64_t whole = follow->from > follow->to ? follow->from : follow->to;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How a command waits until a guest has done what it was asked for, and shows how far it is. */
+/* Waits until a guest has done what a command asked for, and shows the progress. */
 #ifndef SLUICE_BOARD_CLI_FOLLOW_H
 #define SLUICE_BOARD_CLI_FOLLOW_H
 
@@ -10,11 +10,11 @@ struct errors;
 
 struct follow {
 	const char *id;	  /* the device's */
-	const char *done; /* what it does with the bytes: "plugged" */
+	const char *done; /* the word for bytes that are done: "plugged" */
 	uint64_t from, to;
-	uint64_t near;	    /* so near to `to` is there */
-	unsigned stall_sec; /* how long nothing may move; 0: nothing is waited for */
-	/* What the device has, and is asked to have. -EINVAL after an error was added. */
+	uint64_t near;	    /* a difference of up to this counts as done */
+	unsigned stall_sec; /* time without progress that is an error; 0: no waiting */
+	/* Reads the device's current and requested bytes. -EINVAL after an error was added. */
 	int (*query)(struct follow *follow, struct client *client, uint64_t *ret_has,
 		uint64_t *ret_requested, struct errors *errors);
 	/* Adds the error for a guest that has stalled. */
@@ -22,11 +22,11 @@ struct follow {
 		struct follow *follow, struct client *client, uint64_t has, struct errors *errors);
 };
 
-/* From here on Ctrl-C and SIGTERM end the waiting, and what is asked for stands. Before the request is made. */
+/* From now on Ctrl-C and SIGTERM end only the waiting, not the request. Call it before the request. */
 void follow_prepare(void);
 
 /*
- * Waits. Returns EXIT_OK when it is done, EXIT_INTERRUPTED after Ctrl-C, both after a line that says what is there;
+ * Waits. Returns EXIT_OK when it is done, EXIT_INTERRUPTED after Ctrl-C; both print how many bytes are done.
  * EXIT_WRONG after an error was added.
  */
 int follow_wait(struct follow *follow, struct client *client, struct errors *errors);

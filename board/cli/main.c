@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The command line: which command, and what there is. */
+/* The command line: finds the command, or lists all. */
 #include <stdio.h>
 #include <string.h>
 
@@ -12,7 +12,7 @@
 #include "board/text/exit-codes.h"
 #include "hyp/base/util.h"
 
-/* Commands about a tree, which start nothing. */
+/* Runs a command on a tree that starts no machine. */
 static int with_tree(int argc, char **argv, const char *about,
 	int (*command)(const struct tree_source *source, const char *name))
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `sluice map`: what of each window the guest can reach now, slot by slot. */
+/* `sluice map`: which parts of each window the guest can access now, slot by slot. */
 #include <inttypes.h>
 #include <string.h>
 
@@ -45,7 +45,7 @@ static void print_slots(json_t *slots)
 	columns_print(&columns, "  ", stdout);
 }
 
-/* False when the guest can reach more, or less, than it was given. */
+/* False if the guest can access more, or less, than is plugged. */
 static bool print_window(json_t *window)
 {
 	static const char *const sizes[] = { "usable", "requested", "plugged", "exposed",
@@ -83,7 +83,7 @@ static bool print_window(json_t *window)
 	return false;
 }
 
-/* What the guest did where it was given nothing: what was seen of it, and where it went. */
+/* Prints the guest's accesses to unassigned addresses: their kind and place. */
 static void print_strays(struct client *client, struct errors *errors)
 {
 	json_t *strays = client_call(client, "x-sluice-query-strays", NULL, errors), *entry;

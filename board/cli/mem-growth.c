@@ -11,7 +11,7 @@
 #include "hyp/base/util.h"
 
 #define SIZE(bytes)  size_print((char[SIZE_TEXT]){ 0 }, bytes)
-#define SECTION_64K  (512 * MiB) /* what Linux with pages of 64K takes on line at a time, at least */
+#define SECTION_64K  (512 * MiB) /* the least that Linux with 64K pages brings online at a time */
 #define AUTO_MOVABLE "memhp_default_state=online memory_hotplug.online_policy=auto-movable"
 
 static json_t *query(struct client *client, struct errors *errors)

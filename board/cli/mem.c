@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * `sluice mem`: shows and sets how much memory a machine's virtio-mem devices are asked to hold,
- * and waits for the guest to follow. A request stands until the next one; only the waiting ends.
+ * `sluice mem`: shows and sets how much memory a machine's virtio-mem devices are asked to hold, and waits for the
+ * guest to plug or unplug it. A request is valid until the next one, even when the waiting ends.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -20,7 +20,7 @@
 
 #define STALL_SEC 30
 
-/* All devices, or NULL after an error; there is at least one. */
+/* All devices, at least one, or NULL after an error was added. */
 static json_t *query(struct client *client, const struct client_line *line, struct errors *errors)
 {
 	json_t *devices = client_call(client, "query-memory-devices", NULL, errors);
@@ -45,7 +45,7 @@ static const char *id_of(const json_t *data)
 	return id ? id : "?";
 }
 
-/* Why the host did not do what the guest asked for last, borrowed; "": it did. */
+/* Why the host refused the guest's last request, borrowed; "": it did not. */
 static const char *refused_of(const json_t *data)
 {
 	const char *why = json_string_value(json_object_get(data, "x-sluice-refused"));
@@ -91,7 +91,7 @@ static int show(struct client *client, json_t *devices, struct errors *errors)
 	return errors_any(errors);
 }
 
-/* The device that is meant, a borrowed reference; NULL after an error that lists what there is. */
+/* The line's device, a borrowed reference; NULL after an error was added that lists all devices. */
 static json_t *choose(json_t *devices, const struct client_line *line, struct errors *errors)
 {
 	char *list = strdup("");
@@ -118,7 +118,7 @@ static json_t *choose(json_t *devices, const struct client_line *line, struct er
 	return NULL;
 }
 
-/* Our own words before the machine's: they can name the sizes that would do. */
+/* Checked before the machine does: these errors name the sizes that are allowed. */
 static bool size_fits(const json_t *data, uint64_t bytes, struct errors *errors)
 {
 	uint64_t block = client_number(data, "block-size"),
@@ -145,7 +145,7 @@ static bool size_fits(const json_t *data, uint64_t bytes, struct errors *errors)
 struct growth {
 	struct follow follow;
 	const struct client_line *line;
-	char refused[200]; /* why the host did not do what the guest asked for last; "": it did */
+	char refused[200]; /* why the host refused the guest's last request; "": it did not */
 };
 
 static int query_size(struct follow *follow, struct client *client, uint64_t *ret_has,
@@ -178,7 +178,7 @@ static void explain_stall(
 			? "the guest may be still booting, may have no virtio_mem driver (module virtio_mem), or may leave new memory offline (boot it with memhp_default_state=online_movable)"
 			: "the guest may leave new memory offline: boot it with memhp_default_state=online_movable";
 
-	/* What is known goes before what may be. */
+	/* A known reason replaces a guess. */
 	if (known)
 		why = known;
 	if (*refused) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `sluice resize`: gives a running machine's disk more room. Its guest sees it at once. */
+/* `sluice resize`: enlarges a running machine's disk. Its guest sees the new size at once. */
 #include <stdio.h>
 
 #include "board/cli/client-command.h"

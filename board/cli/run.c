@@ -73,7 +73,7 @@ static int option_console(const char *command, const struct option_row *row, con
 		       : misused(command, "--console %s: none of " CONSOLE_SPECS, value);
 }
 
-/* Returns -1 to go on, or the exit code. */
+/* Returns -1 to continue, or the exit code. */
 static int parse_options(int argc, char **argv, struct run_options *ret)
 {
 	const struct option_row rows[] = {
@@ -132,7 +132,7 @@ static void shut_down(struct run *run)
 		return;
 	}
 	run->shutting_down = true;
-	/* Where nobody is there to see the button. */
+	/* No vCPU runs that could see the button. */
 	if (machine_state(run->machine) == MACHINE_PAUSED ||
 		machine_state(run->machine) == MACHINE_RESETTING) {
 		end_late(run, machine_state(run->machine) == MACHINE_PAUSED
@@ -154,7 +154,7 @@ static const char *find_stdio_port(const struct machine_config *config)
 	return NULL;
 }
 
-/* Of this terminal, where a port has it: its guest is told. */
+/* Reports the terminal's size to the guest, if a port is on this terminal. */
 static void tell_size(struct run *run)
 {
 	struct winsize size;
@@ -195,7 +195,7 @@ static void on_deadline(struct loop_timer *timer)
 	end_late(container_of(timer, struct run, deadline), "the time of --timeout is over");
 }
 
-/* The start, and most guests' boot, are over: what they alone need is most of the program. */
+/* Most guests have booted by now. Most of the program's code is used only until then. */
 static void on_settled(struct loop_timer *timer)
 {
 	(void)timer;
@@ -229,7 +229,7 @@ static int watch_signals(struct run *run)
 
 	sigemptyset(&set);
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
-		/* nohup, and shells for their background jobs, have some ignored: let them. */
+		/* nohup, and shells for background jobs, start us with some signals ignored: these stay ignored. */
 		sigaction(signals[i], NULL, &old);
 		if (old.sa_handler != SIG_IGN)
 			sigaddset(&set, signals[i]);
@@ -247,7 +247,7 @@ static int watch_signals(struct run *run)
 
 /* --- the whole --- */
 
-/* The machine's socket. Two machines of one name would have one, and one identity: the second is refused. */
+/* Refuses a second machine of the same name: both would have the same socket and the same identity. */
 static int create_control(struct run *run, struct errors *errors)
 {
 	char *path = run->options.control ? strdup(run->options.control)
@@ -275,7 +275,7 @@ static int create_console(struct run *run, const struct console_spec *spec,
 	return err;
 }
 
-/* Now, and not when it has happened: what machine_create() has warned of, and what the guest cannot describe. */
+/* Prints, before the guest runs, machine_create()'s warnings and those about memory that it cannot carry. */
 static void warn(struct run *run, const struct machine_config *config, struct errors *warnings)
 {
 	struct machine_growth growth;
@@ -306,7 +306,7 @@ static int serve(struct run *run, const struct host_limits *host, struct machine
 	struct ports *ports = NULL;
 	int err, code = EXIT_WRONG;
 
-	/* First: one that came while the machine is made would end us with the socket left behind. */
+	/* Catch signals first: one during creation would leave the socket file behind. */
 	err = watch_signals(run);
 	if (err) {
 		error_add(errors, "signals", NULL, "%s", strerror(-err));
@@ -384,7 +384,7 @@ int run_command(int argc, char **argv)
 	signal(SIGPIPE, SIG_IGN);
 	log_to_stderr();
 	signal(SIGCHLD,
-		SIG_DFL); /* what is started is waited for, whatever who started us ignores */
+		SIG_DFL); /* our parent may have ignored it, and waitpid() would then fail */
 	host_fault_explain();
 	run.name = run.options.name ? strdup(run.options.name)
 				    : config_default_name(run.options.source.file);
@@ -397,7 +397,7 @@ int run_command(int argc, char **argv)
 		config_probe(config, false, true, &errors);
 	errors.tree = NULL;
 	if (!errors_any(&errors)) {
-		/* Warnings, now, and not when the machine has ended. */
+		/* Prints warnings before the machine runs, not after its end. */
 		errors_print(&errors, stderr);
 		errors_finish(&errors);
 		err = loop_create(&run.loop);

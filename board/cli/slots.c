@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* `sluice slots`: the budget of memory slots, whose limits make it and who holds them. */
+/* `sluice slots`: the budget of memory slots, the limits that determine it, and its holders. */
 #include <inttypes.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A machine's description once it was read: what it names is looked for, and it is freed; see config.h. */
+/* A machine's description after it was read: checks for the files that it names, and frees it; see config.h. */
 #include "board/config/config.h"
 
 #include <errno.h>
@@ -116,7 +116,7 @@ void config_destroy(struct machine_config *config)
 
 		for (; device->config && property && property->name; property++)
 			if (property->type == PROPERTY_STRING || property->type == PROPERTY_FILE)
-				/* A file's name is the first of its struct. */
+				/* The name is the first member of struct host_path. */
 				free(*(char **)((char *)device->config + property->offset));
 		for (size_t n = 0; n < device->port_count; n++) {
 			free(device->ports[n].name);

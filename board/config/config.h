@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A machine's description, read from its tree and checked: plain data that the machine is built
- * from. Whoever has a `struct machine_config` needs no libfdt and checks nothing again.
+ * A machine's description, read from its tree and checked: plain data that the machine is built from. Code that has a
+ * `struct machine_config` needs no libfdt and checks nothing again.
  */
 #ifndef SLUICE_BOARD_CONFIG_CONFIG_H
 #define SLUICE_BOARD_CONFIG_CONFIG_H
@@ -30,7 +30,7 @@ struct port_config {
 	struct console_spec backend;
 };
 
-/* A device of the tree, in the order of its place: /aliases first, then natural order of names. */
+/* A device of the tree. Those with /aliases come first, then the natural order of names. */
 struct device_config {
 	const struct device_class *class;
 	bool broken;  /* an error was added about it while it was read */
@@ -46,19 +46,19 @@ struct device_config {
 	size_t port_count;
 };
 
-/* What the guest's command line says of plugged memory. */
+/* The guest's policy for plugged memory, from its command line. */
 struct growth_policy {
-	/* Some of it goes on line for the kernel's own use, so that it carries what comes after it. */
+	/* The kernel uses some of it itself: that part then describes memory plugged later. */
 	bool self_carried;
 	uint64_t
-		cma_bytes; /* boot memory that is kept for drivers, in which no page array can be */
+		cma_bytes; /* boot memory reserved for drivers (CMA), which cannot hold page arrays */
 };
 
 #define CONFIG_CPUS    512
 #define CONFIG_RANGES  32
 #define CONFIG_DEVICES 32
 
-/* What is behind a range of memory whose node says so. */
+/* The backing of a range of memory whose node names one. */
 struct ram_config {
 	uint64_t gpa;
 	enum backing_kind backing;
@@ -97,7 +97,7 @@ struct machine_config {
 	uint8_t host_id[HOST_ID_BYTES];
 	unsigned ipa_bits_needed; /* to reach the highest address of the map */
 
-	struct path_rights *rights; /* which all that is a host_path here stands on; owned */
+	struct path_rights *rights; /* every host_path in this struct refers to them; owned */
 	void *fdt;		    /* the checked source tree with overlays applied; owned */
 };
 
@@ -117,31 +117,31 @@ int config_read_blob(const void *blob, size_t size, const char *name,
 void config_destroy(struct machine_config *config);
 
 /*
- * Looks for kernel and initrd, and where `devices` or one of them is missing, at what the devices
- * take, as device_probe() does: so that all errors are printed together.
+ * Checks that kernel and initrd can be opened. If not, or if `devices`, checks memory's files and probes all devices
+ * (device_probe()) too, so that all errors are printed together.
  */
 void config_probe(
 	const struct machine_config *config, bool devices, bool running, struct errors *errors);
 /*
- * What is behind the range of memory at `gpa`, in *ret; of a file a descriptor to read and write it, else -1. False after
- * an error was added.
+ * The backing of the range of memory at `gpa`, in *ret, and in *ret_fd a descriptor to read and write its file; -1: it
+ * has none. False after an error was added.
  */
 bool config_open_ram(const struct machine_config *config, uint64_t gpa, struct errors *errors,
 	enum backing_kind *ret, int *ret_fd);
-/* What is wrong with what a device takes of the host (its files), for `sluice check` or before it runs. */
+/* Checks the host's resources (files) that a device will use, for `sluice check` or before it runs. */
 void device_probe(const struct machine_config *config, const struct device_config *device,
 	bool running, struct errors *errors);
-/* A sentence that says which folder is looked in for what is not there; malloc'ed, NULL without memory. */
+/* A sentence for errors: in which folder relative paths of the tree begin. malloc'ed, NULL without memory. */
 char *config_paths_begin(const struct machine_config *config);
 
 /*
- * What the guest sees of the device that is made of a number of its own, for the machine of this
- * name: "MAC 02:...", or "". Returns `buf`.
+ * The identity that the guest sees of the device, in the machine of this name: "MAC 02:...", or "" if it has none.
+ * Returns `buf`.
  */
 #define IDENTITY_TEXT 64
 const char *device_identity(const struct machine_config *config, const struct device_config *device,
 	const char *machine, char buf[IDENTITY_TEXT]);
-/* The machine's name where nobody gives it another: its file's, without folder and ending. malloc'ed. */
+/* The machine's name without --name: its file's, without folder and ending. malloc'ed. */
 char *config_default_name(const char *file);
 
 /* The nearest of `names` (NULL-ended) to `name` by edit distance, or NULL when none is near. */

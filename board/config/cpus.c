@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* /cpus: the machine's CPUs, which the guest sees, and what the host does for them, which it does not. */
+/* /cpus: the machine's CPUs, and properties for the host (such as sluice,host-cpus) that the guest does not get. */
 #include <inttypes.h>
 #include <libfdt.h>
 #include <string.h>
@@ -76,7 +76,7 @@ static void read_cpu(struct reader *reader, int node, unsigned cells)
 				config->cpu_paths[i]);
 			return;
 		}
-	/* KVM makes a vCPU's MPIDR out of its number, 16 in a cluster; see vcpu_id(). */
+	/* KVM derives a vCPU's MPIDR from its number, with 16 in a cluster; see vcpu_id(). */
 	if ((reg & 0xff) > 15 || (reg >> 8) * 16 >= CONFIG_CPUS) {
 		tree_error(tree, node, "reg",
 			"0x%" PRIx64

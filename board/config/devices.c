@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Device nodes: children of the root whose compatible names a class. Properties are read by the
- * class's table; then, once windows have their places, the class checks what it got, describes
- * its window, and the slots of all windows are counted against the budget.
+ * Device nodes: children of the root whose compatible names a class. The class's table says how to read its properties.
+ * Once windows have addresses, the class checks its properties and describes its window. Then the slots of all windows
+ * are counted against the budget.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -38,7 +38,7 @@ static int compare_nodes(const void *a, const void *b, void *opaque)
 	return order ? order : x->node - y->node;
 }
 
-/* Names are ids: in paths of the control protocol, in the log, on a command line. */
+/* Names are ids in paths of the control protocol, in the log and on command lines. */
 static bool name_is_id(const char *name)
 {
 	return name[strspn(name,
@@ -68,7 +68,7 @@ static void add_node(
 	};
 }
 
-/* Each is looked for in the whole tree, more than once. Boards have less than a hundred. */
+/* A bound, since each alias is searched for in the whole tree, more than once. Boards have less than a hundred. */
 #define ALIASES_MAX 1024u
 
 /* The N of "virtioN", or false. */
@@ -118,7 +118,7 @@ static void read_aliases(struct reader *reader, size_t count)
 			if (found && number < entry->alias)
 				entry->alias = number;
 		}
-		/* Names of disabled devices stay free of harm, and of effect. */
+		/* An alias of a disabled device has no effect, and is no error. */
 		compatible = node < 0 ? NULL : sluice_compatible(tree, node);
 		if (!found &&
 			!(compatible && device_class_of(compatible) && tree_disabled(tree, node)))
@@ -160,7 +160,7 @@ static void read_region(
 		region->user = device;
 		entry->region = region - reader->reserved;
 	}
-	/* Of a window that Sluice places, the address follows. */
+	/* If Sluice places the window, the address is set later. */
 	ret->gpa = region->range.gpa;
 	ret->size = region->broken ? 0 : region->range.size;
 }
@@ -247,7 +247,7 @@ static void read_property(struct reader *reader, size_t index, const struct prop
 			check_number(tree, node, property, *(uint64_t *)field);
 		break;
 	case PROPERTY_STRING:
-		/* A copy: the tree still changes. config_destroy() frees it. */
+		/* A copy, since the tree still changes. config_destroy() frees it. */
 		if (tree_string(tree, node, property->name, &text) == 1)
 			*(char **)field = strdup(text);
 		break;
@@ -339,7 +339,7 @@ void devices_read(struct reader *reader)
 		const char *compatible = sluice_compatible(&reader->tree, node);
 		const struct device_class *class = compatible ? device_class_of(compatible) : NULL;
 
-		/* Unknown ones are passthrough_check()'s. */
+		/* passthrough_check() reports unknown ones. */
 		if (class && !tree_disabled(&reader->tree, node))
 			add_node(reader, &count, node, class);
 	}
@@ -404,7 +404,7 @@ static uint64_t slot_count(const struct window_config *window)
 	return window->size / window->slot_bytes + (window->size % window->slot_bytes != 0);
 }
 
-/* Asks every window how it is cut when it may choose up to `max_slots`; the slots of all. */
+/* Describes every window, which may choose up to `max_slots` slots. Returns the number of all slots. */
 static uint64_t describe_windows(struct reader *reader, unsigned max_slots, uint64_t *ret_unsized)
 {
 	const struct window_limits limits = {
@@ -463,7 +463,7 @@ static unsigned vhost_workers(const struct device_config *device)
 	return device->class->vhost_workers ? device->class->vhost_workers(device->config) : 0;
 }
 
-/* The first device that vhost serves, whose table of slots is the smallest there is; or NULL. */
+/* The first device that vhost serves, or NULL. */
 static const struct device_config *vhost_user(const struct reader *reader)
 {
 	for (size_t i = 0; i < reader->config->device_count; i++) {
@@ -475,12 +475,12 @@ static const struct device_config *vhost_user(const struct reader *reader)
 	return NULL;
 }
 
-/* How many slots are left for windows, and of whose. `*ret_vhost`: of vhost's, which serves that device. */
+/* How many slots are left for windows. *ret_vhost: a device of vhost's, if vhost has the least; else NULL. */
 static uint64_t slots_for_windows(
 	const struct reader *reader, const struct device_config **ret_vhost)
 {
 	unsigned limit = reader->host->memslots;
-	/* RAM's, and one of stolen time. */
+	/* RAM's, and one for stolen time. */
 	unsigned held = (unsigned)reader->config->memory_count +
 			!!(reader->config->cpu_features & reader->host->cpu_features &
 				1u << CPU_STOLEN_TIME);
@@ -493,7 +493,7 @@ static uint64_t slots_for_windows(
 	return limit > held ? limit - held : 0;
 }
 
-/* Each is a listener, and so is KVM. */
+/* Each vhost worker is a listener for slots, and so is KVM. */
 static void check_workers(struct reader *reader)
 {
 	unsigned workers = 0;
@@ -516,7 +516,7 @@ static void check_slots(struct reader *reader)
 	uint64_t limit = slots_for_windows(reader, &vhost), unsized, all;
 	unsigned max_slots = SLOTS_CHOSEN_MAX;
 
-	/* Explicit windows do not change; those that choose take less until all fit. */
+	/* Windows without a slot-size get fewer slots until all fit. */
 	do {
 		all = describe_windows(reader, max_slots, &unsized);
 		max_slots /= 2;

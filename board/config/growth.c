@@ -13,18 +13,18 @@
 #include "hyp/base/util.h"
 
 /*
- * What Linux takes for a page that is plugged: its struct page (64), its page table entry where a program has it (8), and
- * what it keeps beside (8).
+ * Bytes that Linux needs for a plugged page: its struct page (64), its page table entry in a program (8), and other
+ * data about it (8).
  */
 #define COST_OF_PAGE 80
-/* The kernel itself with what it allocates at boot, and of each page of boot memory an entry as above and more. */
+/* The kernel with its allocations at boot, and a share of boot memory for that memory's own entries and more. */
 #define KERNEL_BYTES (64 * MiB)
 #define BOOT_SHARE   16
 #define CMA_BYTES    (64 * MiB) /* Debian's and the architecture's defconfig, without cma= */
 
 #define SIZE(bytes) size_print((char[SIZE_TEXT]){ 0 }, bytes)
 
-/* The value of the last `name` in a kernel's command line, a copy in `buf`; "" where there is none. */
+/* Copies the value of the last `name` in a kernel's command line to `buf`; "" if there is none. */
 static const char *argument(const char *bootargs, const char *name, char *buf, size_t len)
 {
 	size_t name_len = strlen(name);
@@ -60,7 +60,7 @@ static uint64_t boot_bytes(const struct machine_config *config)
 	return bytes;
 }
 
-/* How much memory so much of boot memory carries, in whole memory blocks of a guest with pages of 4K. */
+/* The plugged memory that `bytes` of boot memory carry, in whole memory blocks of a guest with 4K pages. */
 static uint64_t carried_by(uint64_t bytes, uint64_t page_bytes)
 {
 	return align_down(bytes / COST_OF_PAGE * page_bytes, 128 * MiB);
@@ -81,7 +81,7 @@ uint64_t growth_carried(const struct machine_config *config, uint64_t page_bytes
 		page_bytes);
 }
 
-/* The boot memory that is available lies between what is left if all plugged memory is, and if none of it is. */
+/* Available boot memory is least if all plugged memory is available too, and most if none of it is. */
 uint64_t growth_by_guest(uint64_t carried, const struct growth_policy *policy, uint64_t page_bytes,
 	uint64_t plugged, uint64_t available)
 {
@@ -94,7 +94,7 @@ uint64_t growth_by_guest(uint64_t carried, const struct growth_policy *policy, u
 	return carried < least ? least : carried > most ? most : carried;
 }
 
-/* What its node has the guest asked for from the start. */
+/* The requested-size of its node: what is requested at the start. */
 static uint64_t requested_of(const struct device_config *device)
 {
 	const struct property *property = device->class->properties;
@@ -106,7 +106,7 @@ static uint64_t requested_of(const struct device_config *device)
 		       : 0;
 }
 
-/* /memory that would carry so much, a multiple of 64 MiB. */
+/* The size of /memory that would carry `bytes`, a multiple of 64 MiB. */
 static uint64_t boot_for(const struct machine_config *config, uint64_t page_bytes, uint64_t bytes)
 {
 	uint64_t cost = bytes / page_bytes * COST_OF_PAGE + KERNEL_BYTES + config->growth.cma_bytes;
@@ -114,7 +114,7 @@ static uint64_t boot_for(const struct machine_config *config, uint64_t page_byte
 	return align_up(cost + cost / (BOOT_SHARE - 1), 64 * MiB);
 }
 
-/* Of all windows: their size, and what is requested at the start. The last one's node, or NULL where there are none. */
+/* The sum of all windows' sizes and requests at the start. Returns the last one's node; NULL: there are none. */
 static const char *sum_windows(
 	const struct machine_config *config, uint64_t *ret_windows, uint64_t *ret_requested)
 {
@@ -164,7 +164,6 @@ static void check_windows(
 			SIZE(boot_for(config, page_bytes, windows)));
 }
 
-/* What the guest may use from the start on, but for huge pages, which have a pool of their own. */
 uint64_t growth_pool_bytes(const struct machine_config *config)
 {
 	uint64_t bytes = 0;

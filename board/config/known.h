@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The nodes that Sluice reads beside those of devices, and the properties that each may have. */
+/* The nodes that Sluice reads besides devices' nodes, and the properties that each may have. */
 #ifndef SLUICE_BOARD_CONFIG_KNOWN_H
 #define SLUICE_BOARD_CONFIG_KNOWN_H
 
@@ -28,20 +28,20 @@ enum node_kind {
  * have compatible, status, phandle and name.
  */
 struct known_node {
-	const char *where;   /* in messages: "/chosen" */
-	const char *binding; /* its file in dts/bindings/; NULL: its parent's, or none */
-	bool passes;	     /* label, and names with another vendor's prefix, are the guest's */
+	const char *where;	     /* in messages: "/chosen" */
+	const char *binding;	     /* its file in dts/bindings/; NULL: its parent's, or none */
+	bool passes;		     /* label and other vendors' properties pass to the guest */
 	const char *const *ours;     /* what only Sluice reads */
 	const char *const *standard; /* what the guest gets */
 };
 
 extern const struct known_node known_nodes[NODE_KINDS];
 
-/* Each adds an error for every property of the node that is not known there. */
+/* These add an error for each property that the node may not have. */
 void check_known(const struct tree *tree, int node, enum node_kind kind);
-/* Of a device's node: `known` ends with NULL, and nothing passes. */
+/* For a device's node: `known` ends with NULL; no other property passes. */
 void check_properties(const struct tree *tree, int node, const char *const *known);
-/* Of a node that Sluice does not read: no property may have its prefix. */
+/* For a node that Sluice does not read: no property may have its prefix. */
 void check_prefixed(const struct tree *tree, int node);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Windows in the guest's map: where they may be, the places that Sluice chooses for those that
- * have none, and what all of them take of the process's address space.
+ * Windows in the guest's map: which addresses are allowed, the addresses that Sluice chooses for windows without one,
+ * and how much of the process's address space all of them need.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -19,7 +19,7 @@
 
 /* ---- Windows ---- */
 
-/* The first place for `size` bytes in [from, end), or false. */
+/* Finds the first free place for `size` bytes in [from, end). */
 static bool find_place(const struct reader *reader, uint64_t size, uint64_t align, uint64_t from,
 	uint64_t end, uint64_t *ret)
 {
@@ -86,7 +86,7 @@ static void place(struct reader *reader, struct reserved_node *entry)
 			reader->host->ipa_bits, got ? ", or widen alloc-ranges" : "");
 }
 
-/* The rules of a window that do not depend on where it is. */
+/* Checks the rules for a window that do not depend on its address. */
 static bool check_window_node(struct reader *reader, struct reserved_node *entry, const char *user)
 {
 	static const char why_not[] =
@@ -146,7 +146,7 @@ void layout_place_windows(struct reader *reader)
 		struct range ranges[CONFIG_RESERVED];
 		size_t count;
 
-		/* Said once; the errors of a second reading are its own. */
+		/* Not if `broken`: reading reg again would report its errors again. */
 		if (entry->is_static && !entry->broken && !entry->user &&
 			tree_ranges(&reader->tree, entry->node, "reg", reader->reserved_cells,
 				ranges, CONFIG_RESERVED, &count) == 1)
@@ -237,7 +237,7 @@ int layout_write_placed(struct reader *reader)
 	char *paths[CONFIG_RESERVED] = { NULL };
 	int err = 0;
 
-	/* Offsets move with every change; paths do not. */
+	/* Every change of the tree moves offsets, but no paths. */
 	for (size_t i = 0; i < reader->reserved_count; i++)
 		if (!reader->reserved[i].is_static && reader->reserved[i].user) {
 			paths[i] = tree_path(&reader->tree, reader->reserved[i].node);
@@ -257,7 +257,7 @@ int layout_write_placed(struct reader *reader)
 			if (err == -FDT_ERR_NOTFOUND)
 				err = 0;
 		}
-		/* Last, since the path goes with it. A node with reg has a unit address. */
+		/* Last, since it changes the path. A node with reg has a unit address. */
 		if (!err && !strchr(tree_name(&reader->tree, node), '@')) {
 			char name[TREE_NAME + 32];
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guest's map: memory, reserved ranges and windows, each checked against all that is taken
- * already. Memory comes first, then what is reserved at a fixed place, then windows that have a
- * place, then those that Sluice places: so a message about an overlap is about the later one.
+ * The guest's map: memory, reserved ranges and windows, each checked against all earlier ones. The order is memory,
+ * ranges reserved at a fixed address, windows with an address, windows that Sluice places. A message about an overlap
+ * is about the later one.
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -61,7 +61,7 @@ bool layout_is_memory(const struct tree *tree, int node)
 	       !fdt_stringlist_search(tree->fdt, node, "device_type", "memory");
 }
 
-/* What the node's ranges are to have besides. */
+/* Reads sluice,mergeable: the host may merge equal pages of the node's ranges. */
 static void read_mergeable(
 	struct reader *reader, int node, const struct range *ranges, size_t count)
 {
@@ -77,7 +77,7 @@ static void read_mergeable(
 		config->mergeable[config->mergeable_count++] = ranges[i];
 }
 
-/* What is behind them. A file is one, and so is the range that is had of it. */
+/* Reads sluice,backing and sluice,file for the node's ranges. A node with a file may have only one range. */
 static void read_backing(struct reader *reader, int node, const struct range *ranges, size_t count)
 {
 	static const char *const kinds[] = {
@@ -149,7 +149,7 @@ static void add_memory(struct reader *reader, int node, const struct range *rang
 			&reader->tree, node, "reg", "more than %d ranges of memory", CONFIG_RANGES);
 	else
 		config->memory[config->memory_count++] = *range;
-	/* Taken even if wrong, so that a window in it is told about as well. */
+	/* Claimed even if wrong, so that a window in it is reported too. */
 	layout_claim(reader, range, node, NULL);
 }
 
@@ -249,7 +249,7 @@ static void read_reserved_node(struct reader *reader, int node)
 		entry->range = ranges[0];
 	for (size_t i = 0; i < count; i++)
 		layout_reserve(reader, node, NULL, &ranges[i]);
-	/* Claims follow in layout_place_windows(): which of these are windows is not known yet. */
+	/* layout_place_windows() adds the claims: which of these are windows is not known yet. */
 	reader->reserved_count++;
 }
 
@@ -277,7 +277,7 @@ void layout_read_reserved(struct reader *reader)
 	}
 	if (parent < 0)
 		return;
-	/* Linux takes no reserved memory at all unless these three are so. */
+	/* Linux ignores all reserved memory unless these three properties are right. */
 	if (tree_cells(&reader->tree, parent, "#address-cells", 1, &cells.address) != 1 ||
 		tree_cells(&reader->tree, parent, "#size-cells", 1, &cells.size) != 1)
 		return;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The guest's physical map. It is QEMU virt's, so that stock firmware for that machine runs. Addresses and interrupts of
- * platform devices stand in platform.c.
+ * The guest's physical map. It is QEMU virt's, so that stock firmware for that machine runs. platform.c has the
+ * addresses and interrupts of platform devices.
  *
  *   0x00000000 +-----------------------------+ flash of QEMU virt: nothing here yet
  *   0x08000000 | GIC distributor, 64K        |

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Names of properties and classes: which known one is nearest, and which class has a name. */
+/* Names of properties and classes: the nearest known name, and the class of a compatible. */
 #include <libfdt.h>
 #include <stdio.h>
 #include <string.h>
@@ -57,7 +57,7 @@ const char *did_you_mean(char buf[DID_YOU_MEAN], const char *name, const char *c
 {
 	const char *nearest = nearest_name(name, names);
 
-	/* Names in sluice,* nodes are bare: what has the prefix may be right without it. */
+	/* Properties of sluice,* nodes have no prefix: the name may be right without it. */
 	if (!nearest && !strncmp(name, "sluice,", 7))
 		nearest = nearest_name(name + 7, names);
 	*buf = '\0';

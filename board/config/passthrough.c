@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The rest of the tree, which passes to the guest unchanged: it may not claim the addresses,
- * interrupts or nodes that are Sluice's, nor names with the prefix that are unknown. One walk
- * over all nodes, with what each level hands down in a small stack.
+ * The rest of the tree, which passes to the guest unchanged. It may not use addresses, interrupts or nodes of Sluice's,
+ * nor unknown names with the prefix "sluice,". One walk over all nodes, with a small stack of what each level inherits.
  */
 #include <inttypes.h>
 #include <libfdt.h>
@@ -14,7 +13,7 @@
 #include "board/config/tree-file.h"
 #include "devices/device.h"
 
-/* What Sluice puts into the guest's tree itself, by name up to the unit address or compatible. */
+/* Nodes that Sluice adds to the guest's tree, by their name up to the unit address, or their compatible. */
 static const char *const own_names[] = { "hypervisor", "psci", "timer", "pmu", "apb-pclk",
 	"gpio-keys", "intc", "interrupt-controller", NULL };
 static const char *const own_compatibles[] = { "linux,kvm", "arm,psci", "arm,psci-0.2",
@@ -29,10 +28,10 @@ static const struct claim own_ranges[] = {
 	{ { VIRTIO_MMIO_BASE, VIRTIO_MMIO_PLACES *VIRTIO_MMIO_SIZE }, -1, "virtio-mmio" },
 };
 
-/* The PMU's, timers and the GIC's maintenance interrupt. */
+/* Of the PMU, the GIC's maintenance interrupt and the timers. */
 static const uint32_t own_ppis[] = { VCPU_PMU_PPI, GIC_MAINTENANCE_PPI, 10, 11, 12, 13, 14 };
 
-/* What a node hands to its children. */
+/* What a node's children inherit. */
 struct level {
 	bool addressed; /* their reg are the machine's addresses */
 	bool our_gic;	/* their interrupts are the machine's */
@@ -82,7 +81,7 @@ static bool is_window(const struct reader *reader, int node)
 	return false;
 }
 
-/* Every property of a node is known there, or it is an error; those of devices are read elsewhere. */
+/* Adds an error for each unknown property of a node. devices.c reads those of devices. */
 static void check_names(const struct reader *reader, int node, int depth, const struct level *up,
 	const struct level *self)
 {
@@ -102,7 +101,7 @@ static void check_names(const struct reader *reader, int node, int depth, const 
 		check_prefixed(tree, node);
 }
 
-/* Which of the nodes below the root it is that Sluice reads, or NODE_KINDS. */
+/* The kind of a node below the root that Sluice reads; NODE_KINDS for any other. */
 static enum node_kind kind_of(const struct tree *tree, int node)
 {
 	static const struct {
@@ -167,7 +166,7 @@ static uint64_t take(const fdt32_t **cell, unsigned count)
 	return value;
 }
 
-/* Every range that `property` has, `skip` cells being before each address. Malformed: the guest's. */
+/* Checks every range of `property`, with `skip` cells before each address. Malformed values are not checked. */
 static void check_ranges(struct reader *reader, int node, const char *property, unsigned skip,
 	unsigned address, unsigned size)
 {
@@ -216,7 +215,7 @@ static void check_interrupts(const struct tree *tree, int node)
 	}
 }
 
-/* A node at the root that Sluice makes itself. */
+/* Adds an error for a child of the root that Sluice adds itself. */
 static void check_own(const struct tree *tree, int node)
 {
 	const char *own = NULL;
@@ -273,7 +272,7 @@ static struct level check_node(struct reader *reader, int node, int depth, const
 	if (!up->addressed || up->cells.address > 2 || up->cells.size > 2)
 		return self;
 	check_ranges(reader, node, "reg", 0, up->cells.address, up->cells.size);
-	/* A bus that is passed through whole, or one that takes stretches of its parent's space. */
+	/* Empty ranges: the bus has its parent's addresses. Else it uses stretches of the parent's space. */
 	self.addressed = ranges && !len;
 	if (ranges && len && self.cells.address <= 3)
 		check_ranges(reader, node, "ranges", self.cells.address, up->cells.address,

@@ -20,13 +20,13 @@
 #define POLICY ETC "policy"
 
 struct path_rights {
-	char *elsewhere;	   /* which file is from there; NULL: none, and all may be named */
-	struct host_folder folder; /* of the tree, as named; fd -1: it may have no files */
+	char *elsewhere; /* the part from elsewhere; NULL: none, and any file may be named */
+	struct host_folder folder; /* of the tree, as named; fd -1: no file in it may be named */
 	struct host_folder *allowed;
 	size_t allowed_count;
 };
 
-/* "." and ".." and empty names go, as the path is written; symbolic links are not looked at. */
+/* Removes ".", ".." and empty names by the text alone, without following symbolic links. */
 static void normalise(char *path)
 {
 	char *to = path, *name = path;
@@ -48,7 +48,7 @@ static void normalise(char *path)
 	*to = '\0';
 }
 
-/* The path from `folder` on, absolute; malloc'ed. "" for the root. */
+/* `value` as an absolute path; a relative one begins at `folder`. malloc'ed; "" for the root. */
 static char *absolute(const char *folder, const char *value)
 {
 	bool whole = *value == '/' || *folder == '/';
@@ -64,7 +64,7 @@ static char *absolute(const char *folder, const char *value)
 	return path;
 }
 
-/* `what` says who wants it, for an error; NULL: that it is not there is none. */
+/* `what` names the option in errors; NULL: it is from POLICY, and may be missing. */
 static int allow(
 	struct path_rights *rights, const char *folder, const char *what, struct errors *errors)
 {
@@ -148,7 +148,7 @@ int path_rights_create(const struct tree_source *source, const struct tree_origi
 			rights->folder.fd = open(*rights->folder.path ? rights->folder.path : ".",
 				O_PATH | O_DIRECTORY | O_CLOEXEC);
 	}
-	/* For a tree of any author: a wrong folder would go unnoticed until a tree from elsewhere needs it. */
+	/* For any tree: a wrong folder would else go unnoticed until a tree from elsewhere needs it. */
 	for (size_t i = 0; i < source->allowed_count; i++) {
 		int one = allow(rights, source->allowed[i], "--allow", errors);
 
@@ -183,7 +183,7 @@ void path_rights_destroy(struct path_rights *rights)
 	free(rights);
 }
 
-/* Relative, and of names that do not begin with '.': neither ".." nor what programs keep for themselves. */
+/* Relative, and no name but "." begins with '.': this excludes ".." and hidden files. */
 static bool stays_below(const char *value)
 {
 	if (*value == '/')
@@ -194,7 +194,7 @@ static bool stays_below(const char *value)
 	return true;
 }
 
-/* Of a tree from elsewhere, and by the names alone: the value beneath its own folder. False where it may not have it. */
+/* For a tree from elsewhere: `value` beneath its own folder, judged by the name alone. False: it may not name it. */
 static bool beneath_own(const struct path_rights *rights, const char *value, struct host_path *ret)
 {
 	char *name;
@@ -227,7 +227,7 @@ static bool beneath_allowed(
 	return false;
 }
 
-/* Words for what host_path_open() refuses for good, of the value, a folder, and the tree; NULL: none. */
+/* The message for an error of host_path_open() that is a refusal, with the value, a folder and the tree; or NULL. */
 static const char *refusal(int err)
 {
 	switch (err) {
@@ -257,7 +257,7 @@ bool path_rights_name(const struct path_rights *rights, const struct tree *tree,
 		*ret = (struct host_path){ .name = name };
 		return true;
 	}
-	/* Looked at now, so that what is only checked is refused as well; and again when it is opened. */
+	/* Checked now, so that `sluice check` refuses it too, and again when it is opened. */
 	for (unsigned i = 0; i < ARRAY_SIZE(ways); i++) {
 		struct host_path path;
 		int fd;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Devices that are not virtio's: each has a place of its own in the guest's map, and a node in its tree. All that the board
- * knows of one is its row here.
+ * Devices other than virtio's: each has a fixed address in the guest's map, and a node in its tree. A device's row here
+ * is all that the board knows about it.
  */
 #ifndef SLUICE_BOARD_CONFIG_PLATFORM_H
 #define SLUICE_BOARD_CONFIG_PLATFORM_H
@@ -20,7 +20,7 @@ struct platform {
 	unsigned spi;	  /* a level */
 	/* Of the guest's node: its name before the address, its compatible before "arm,primecell". */
 	const char *name, *compatible;
-	const char *clocks[PLATFORM_CLOCKS + 1]; /* what it calls the one clock that there is */
+	const char *clocks[PLATFORM_CLOCKS + 1]; /* its names for the guest's only clock */
 };
 
 /* Rows of `platforms`: those that every machine has come first. */
@@ -29,7 +29,7 @@ enum { PLATFORM_UART, PLATFORM_RTC, PLATFORM_GPIO, PLATFORM_FIXED };
 /* Ended by a row without a class. */
 extern const struct platform platforms[];
 
-/* A class's own, or NULL. */
+/* The row of a class, or NULL. */
 const struct platform *platform_of(const struct device_class *class);
 
 #endif

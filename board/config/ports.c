@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A device's named ports: strings that are each a name, or NAME=BACKEND; without one, only who attaches has it. */
+/* A device's named ports: strings NAME or NAME=BACKEND. Without a back end, only clients that attach use the port. */
 #include <libfdt.h>
 #include <string.h>
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * From a tree to a checked configuration; see config.h. The order: the root's cells, without which
- * nothing can be read; standard nodes; memory and reserved ranges; devices; their windows; what is
- * left. Errors are added and reading goes on.
+ * From a tree to a checked configuration; see config.h. The order: the root's cells, without which nothing can be read;
+ * standard nodes; memory and reserved ranges; devices; their windows; the rest. Reading continues after an error.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,7 +20,7 @@
 #include "devices/device.h"
 
 #define BOOTARGS_MAX 2047 /* arm64 Linux: COMMAND_LINE_SIZE less the zero byte */
-/* The guest's tree gets a few phandles of its own above all that are there. */
+/* Sluice adds a few phandles to the guest's tree, above all that exist. */
 #define PHANDLE_MAX UINT32_C(0xfffffff0)
 
 /* ---- /chosen, /options, the root ---- */
@@ -91,7 +90,7 @@ static const struct gic_kind {
 	bool its;
 } gic_kinds[] = { { "gicv2", 2 }, { "gicv3", 3 }, { "gicv3-its", 3, true } };
 
-/* What the tree says; version 0 where it says nothing. */
+/* Reads the GIC's version from the tree; 0 if the tree does not say. */
 static void read_gic(struct reader *reader, int node)
 {
 	const char *name;
@@ -109,8 +108,8 @@ static void read_gic(struct reader *reader, int node)
 }
 
 /*
- * The host's best where the tree does not say; where there is no host to ask, GICv3. Late: the VM that is asked may
- * become the machine's, whose addresses are known by now.
+ * Without a version in the tree, takes the host's best; GICv3 if no host can be asked. Runs late: the VM that is asked
+ * may become the machine's, so its address bits must be known.
  */
 static void check_gic(struct reader *reader)
 {
@@ -161,7 +160,7 @@ static void read_options(struct reader *reader)
 	read_console(reader, node);
 }
 
-/* A vendor's tree, as firmware or Linux has it for a board: nothing in it is meant for us. */
+/* A tree of firmware or Linux for a real board: it has nothing for Sluice. */
 static bool is_board(const struct tree *tree)
 {
 	return tree_has(tree, 0, "interrupt-parent") && tree_has(tree, 0, "compatible") &&
@@ -220,7 +219,7 @@ static void read_all(struct reader *reader)
 		error_add(reader->tree.errors, "/", NULL, "out of memory");
 }
 
-/* Takes the tree over. */
+/* Takes ownership of `fdt`. */
 static int read_tree(void *fdt, const struct tree_source *source, const struct tree_origin *origin,
 	const struct host_limits *host, struct errors *errors, struct machine_config **ret)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the parts of the configuration's reader share while they read; see config.c for their
- * order. Every part adds its errors and goes on, so that all of them are seen at once.
+ * Shared by the parts of the configuration's reader; read.c has their order. Every part continues after an error, so
+ * that all errors are printed at once.
  */
 #ifndef SLUICE_BOARD_CONFIG_READER_H
 #define SLUICE_BOARD_CONFIG_READER_H
@@ -17,7 +17,7 @@
 struct reserved_node {
 	int node;
 	uint32_t phandle;		  /* 0: none */
-	struct range range;		  /* size 0 while it is not known */
+	struct range range;		  /* size 0: not known yet */
 	bool several;			  /* more than one range in reg */
 	bool is_static;			  /* has reg */
 	bool broken;			  /* an error was added that makes the range useless */
@@ -27,7 +27,7 @@ struct reserved_node {
 /* Guest-physical space that is taken, for overlap messages. */
 struct claim {
 	struct range range;
-	int node; /* -1: none, and then `what` says who */
+	int node; /* -1: none; then `what` names it */
 	const char *what;
 };
 
@@ -53,13 +53,13 @@ struct reader {
 #define RANGE_FORMAT  "0x%" PRIx64 "+0x%" PRIx64 " (%s)"
 #define RANGE_ARGS(r) (r).gpa, (r).size, SIZE((r).size)
 
-/* Where the addresses end that this host's KVM offers to guests. */
+/* The end of the guest addresses that this host's KVM offers. */
 static inline uint64_t layout_ipa_end(const struct reader *reader)
 {
 	return reader->host->ipa_bits < 64 ? UINT64_C(1) << reader->host->ipa_bits : UINT64_MAX;
 }
 
-/* What is taken: by a node, or (-1) by what `what` says. */
+/* Records that the range is taken, by `node` or, if that is -1, by `what`. */
 void layout_claim(struct reader *reader, const struct range *range, int node, const char *what);
 const struct claim *layout_overlap(const struct reader *reader, const struct range *range);
 /* Adds "`what` RANGE overlaps OTHER" at `node`. */
@@ -67,14 +67,14 @@ void layout_overlap_error(struct reader *reader, int node, const char *property,
 	const struct range *range, const struct claim *other);
 /* Of two struct range, for qsort(). */
 int layout_compare(const void *a, const void *b);
-/* Adds to config->reserved; `what` in place of the node's reg, or NULL. */
+/* Adds to config->reserved; errors name `what`, or the node's reg if it is NULL. */
 void layout_reserve(struct reader *reader, int node, const char *what, const struct range *range);
 
 /* cpus.c: /cpus, after the interrupt controller is known. */
-/* At least as many as cpus_read() finds and takes. */
+/* At least as many CPUs as cpus_read() accepts. */
 size_t cpus_room(const struct tree *tree);
 void cpus_read(struct reader *reader);
-/* What they may not be with the machine's GIC, which is known now. */
+/* Checks the CPUs against the machine's GIC, once that is known. */
 void cpus_check_gic(struct reader *reader);
 /* A child of /cpus that is a CPU, by its name or its device_type. */
 bool cpus_is_cpu(const struct tree *tree, int node);
@@ -101,12 +101,12 @@ void read_ports(
 
 /* passthrough.c: rejects nodes passed to the guest that use Sluice's own addresses, interrupts or names. */
 void passthrough_check(struct reader *reader);
-/* references.c: what the tree points at is there. Last: of a tree with errors it says less. */
+/* references.c: checks that what the tree refers to exists. Last, since it reports less after other errors. */
 void references_check(struct reader *reader);
 
-/* config.c: what a property names, from the tree's folder if it is relative. As it was after an error, or absent. */
+/* read.c: the file that a property names. *ret stays as it was after an error, or if the property is absent. */
 void read_path(struct reader *reader, int node, const char *property, struct host_path *ret);
-/* A console's back end; false where the text is none. */
+/* A console's back end; false if the text names none. */
 bool read_console_spec(struct reader *reader, int node, const char *property, const char *text,
 	struct console_spec *ret);
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the tree points at and the guest will not have: interrupt controllers, and a console that
- * nothing emulates; and names whose unit address is not where the node is. One walk over all nodes,
- * after everything else was read.
+ * Reports references to what the guest will not have (interrupt controllers, a console that is not emulated), and names
+ * whose unit address is not the node's. One walk over all nodes, after everything else was read.
  */
 #include <inttypes.h>
 #include <libfdt.h>
@@ -16,7 +15,7 @@
 
 #define INTERRUPTS_CHECKED 64 /* of one property: each is looked up among all controllers */
 
-/* The tree's interrupt controllers and nexus nodes; collected when the first is asked for. */
+/* The tree's interrupt controllers and nexus nodes, collected at the first query. */
 struct controllers {
 	struct controller {
 		uint32_t phandle, cells; /* of an interrupt */
@@ -40,7 +39,7 @@ static void collect(const struct tree *tree, struct controllers *all)
 	}
 }
 
-/* NULL: it is none's phandle. */
+/* The controller with this phandle, or NULL. */
 static const struct controller *find(
 	const struct tree *tree, struct controllers *all, uint32_t phandle)
 {
@@ -52,7 +51,10 @@ static const struct controller *find(
 	return NULL;
 }
 
-/* The property's first cell names one of them; where `each`, cells of an interrupt of its follow, and then the next. */
+/*
+ * Checks that the property's first cell is the phandle of a controller. With `each`, the cells of one of its interrupts
+ * follow, and then the next controller's phandle.
+ */
 static void check_parents(const struct tree *tree, int node, const char *property, bool each,
 	struct controllers *controllers)
 {
@@ -85,7 +87,7 @@ static void check_unit_address(const struct tree *tree, int node, unsigned cells
 	uint64_t said, is = 0;
 	char *end;
 
-	/* What is no plain number has the form of its bus, as "1,0" on PCI. */
+	/* Other than a plain number it has the form of its bus, as "1,0" on PCI. */
 	if (!unit || !unit[1] || !cell || !cells || cells > 2 || len < 4 * (int)cells)
 		return;
 	said = strtoull(unit + 1, &end, 16);
@@ -109,13 +111,13 @@ static void check_stdout(const struct tree *tree)
 
 	if (chosen < 0 || tree_string(tree, chosen, "stdout-path", &value) != 1)
 		return;
-	/* "serial0:115200n8": a path or an alias, and how fast. */
+	/* "serial0:115200n8": a path or an alias, and the line's speed. */
 	if ((size_t)snprintf(name, sizeof(name), "%.*s", (int)strcspn(value, ":"), value) >=
 		sizeof(name))
 		return;
 	if (*name != '/' && aliases >= 0 && tree_string(tree, aliases, name, &alias) == 1)
 		value = alias;
-	/* Sluice adds this alias where it is missing. */
+	/* Sluice adds this alias if it is missing. */
 	else if (!strcmp(name, "serial0"))
 		return;
 	else
@@ -147,7 +149,7 @@ void references_check(struct reader *reader)
 			check_parents(tree, node, "interrupt-parent", false, &controllers);
 			check_parents(tree, node, "interrupts-extended", true, &controllers);
 		}
-		/* Among errors these would only be in the way. */
+		/* Reported only if there are no other errors. */
 		if (depth && good)
 			check_unit_address(tree, node, cells[depth]);
 	}

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Which properties a node may have that Sluice reads: one table for the standard nodes and the
- * options, beside the property tables of the device classes (devices/device.h). A property that is
- * in no list of its node is an error, unless it has another vendor's prefix and the node reaches
- * the guest. The standard names are those of the devicetree specification, chapter 3, and of
+ * Which properties a node that Sluice reads may have: one table for the standard nodes and the options. The classes of
+ * devices have property tables of their own (devices/device.h). A property that is in no list of its node is an error,
+ * unless it has another vendor's prefix and the node reaches the guest.
+ * The standard names are those of the devicetree specification, chapter 3, and of
  * Linux's bindings; tests/unit/board/test-properties.c holds dts/bindings/ to the same lists.
  */
 #include <fnmatch.h>
@@ -17,7 +17,7 @@
 
 #define LIST(...) ((const char *const[]){ __VA_ARGS__, NULL })
 
-/* Properties that CPUs share may stand in /cpus (devicetree specification 0.4, 3.7). */
+/* Properties that CPUs share may be in /cpus (devicetree specification 0.4, 3.7). */
 #define CPU_STANDARD                                                                               \
 	"clock-frequency", "timebase-frequency", "bus-frequency", "enable-method",                 \
 		"cpu-release-addr", "cpu-idle-states", "capacity-dmips-mhz",                       \
@@ -78,7 +78,7 @@ static bool class_has(const struct device_class *class, const char *name)
 	return false;
 }
 
-/* Where Sluice knows a property of this name, in words; false: nowhere. */
+/* Names in words the node whose property this is; false: Sluice knows none. */
 static bool known_elsewhere(const char *name, char *ret, size_t size)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(known_nodes); i++)
@@ -94,13 +94,13 @@ static bool known_elsewhere(const char *name, char *ret, size_t size)
 	return false;
 }
 
-/* The guest's affair: a vendor's own, as in "acme,colour", and the label that any node may have. */
+/* A property for the guest alone: another vendor's, as "acme,colour", or the label that any node may have. */
 static bool is_guests(const char *name)
 {
 	return (strchr(name, ',') && strncmp(name, "sluice,", 7)) || !strcmp(name, "label");
 }
 
-/* What is said of a property that its node does not know; `known` are the names that it does. */
+/* Adds the error for an unknown property; `known` are the names that its node may have. */
 static void refuse(
 	const struct tree *tree, int node, const char *name, const char *const *known, bool passes)
 {

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reading trees; see tree-file.h. dtc works on memory files, so nothing is left behind and
- * neither side can wait for the other. A blob is untrusted: fdt_check_full() looks at its
- * offsets, check_walk() at what libfdt leaves open (a second root, properties behind subnodes,
- * names) and at how much there is of it, since much of libfdt takes linear time.
+ * Reading trees; see tree-file.h. dtc works on memory files: it leaves no files behind, and no pipe can block it or us.
+ * A blob is untrusted. fdt_check_full() checks its offsets. check_walk() checks what libfdt does not (a second root,
+ * properties behind subnodes, names), and the number of nodes, since much of libfdt takes linear time.
  */
 #include "board/config/tree-file.h"
 
@@ -89,7 +88,7 @@ int tree_blob_open(
 	const char *why;
 	int err;
 
-	/* libfdt wants 8-byte alignment, and its own idea of the size never beyond ours. */
+	/* libfdt needs 8-byte alignment, and a size in the header that is not beyond the buffer. */
 	copy = malloc(size ? size : 1);
 	if (!copy)
 		goto no_memory;
@@ -143,7 +142,7 @@ fail:
 
 /* ---- Files ---- */
 
-/* All of `fd`, at most TREE_FILE_MAX; malloc'ed, with a zero byte behind. */
+/* Reads all of `fd`, at most TREE_FILE_MAX; malloc'ed, with a zero byte at the end. */
 static int read_all(int fd, char **ret, size_t *ret_size)
 {
 	char *buf = NULL, *grown;
@@ -175,7 +174,7 @@ static int read_all(int fd, char **ret, size_t *ret_size)
 	return 0;
 }
 
-/* Adds what the tool said, line by line. */
+/* Adds each line of the tool's output as an error. */
 static void add_messages(int fd, const char *tool, const char *name, struct errors *errors)
 {
 	char *text, *line, *rest;
@@ -189,7 +188,7 @@ static void add_messages(int fd, const char *tool, const char *name, struct erro
 	free(text);
 }
 
-/* The tools that read a tree's source, and the way on where one is missing. */
+/* The tools that read a tree's source, and the advice if one is missing. */
 static const struct tool {
 	const char *name, *missing;
 } dtc = { "dtc",
@@ -200,8 +199,7 @@ static const struct tool {
   };
 
 /*
- * Runs the tool with `args`, stdin from `in` (or /dev/null), stdout to `out`. What it says on stderr
- * becomes errors if it fails.
+ * Runs the tool with `args`, stdin from `in` (or /dev/null), stdout to `out`. If it fails, its stderr becomes errors.
  */
 static int run_tool(const struct tool *tool, char *const *args, int in, int out, const char *name,
 	struct errors *errors)
@@ -262,12 +260,12 @@ fail:
 }
 
 /*
- * The file through the C preprocessor, as Linux's build does it (scripts/Makefile.lib, cmd_dtc):
- * includes are sought in the file's folder, then in CPATH's. To a memory file, at its start.
+ * Runs the C preprocessor on the file, as Linux's build does (scripts/Makefile.lib, cmd_dtc). Includes are searched in
+ * the file's folder, then in CPATH's. The output goes to the memory file `out`, which is then at its start.
  */
 static int preprocess(const char *file, const char *folder, int out, struct errors *errors)
 {
-	/* cpp takes what begins with - for an option, wherever it stands. */
+	/* cpp takes any argument that begins with - for an option. */
 	char *path;
 	int err = asprintf(&path, "%s%s", *file == '-' ? "./" : "", file) < 0 ? -ENOMEM : 0;
 	char *const args[] = { (char *)"cpp", (char *)"-nostdinc", (char *)"-undef",
@@ -333,7 +331,7 @@ static bool ends_with(const char *text, const char *end)
 	return len >= end_len && !strcmp(text + len - end_len, end);
 }
 
-/* What a file without a tree's magic seems to be. */
+/* Describes a file without a tree's magic. */
 static const char *looks_like(const char *buf, size_t size)
 {
 	if (!size)
@@ -352,7 +350,7 @@ static const char *looks_like(const char *buf, size_t size)
 		       : "it is text without /dts-v1/ in it; the source of a tree ends in .dts";
 }
 
-/* By what it says or its name; not by a blob's name, since source has rights that nobody would expect of it then. */
+/* By content or name. A blob's name is never source, since users do not expect a source's rights from it. */
 static bool is_source(const char *file, const char *buf, size_t size)
 {
 	if (ends_with(file, ".dtb") || ends_with(file, ".dtbo") || ends_with(file, ".itb"))
@@ -361,7 +359,7 @@ static bool is_source(const char *file, const char *buf, size_t size)
 	       ends_with(file, ".dtso");
 }
 
-/* One file's tree as a checked blob; whether it has its author's rights, and is a file. */
+/* Opens one file's tree as a checked blob. *ret_own: it has its author's rights. *ret_regular: it is a regular file. */
 static int open_one(
 	const char *file, struct errors *errors, bool *ret_own, bool *ret_regular, void **ret)
 {
@@ -390,7 +388,7 @@ static int open_one(
 		error_add(errors, file, NULL, "cannot read it: %s", strerror(-err));
 	if (err)
 		return -EINVAL;
-	/* The blob's magic decides, then what the name promises. */
+	/* The blob's magic decides, then content and name. */
 	if (size >= 4 && !memcmp(buf, magic, 4)) {
 		err = tree_blob_open(buf, size, file, errors, ret);
 	} else if (is_source(file, buf, size)) {
@@ -444,7 +442,7 @@ int tree_file_open(const struct tree_source *source, struct errors *errors,
 		if (bad)
 			err = bad;
 	}
-	/* What came together has to keep within the same bounds. */
+	/* The result of overlays has to keep the same bounds. */
 	if (!err && source->overlay_count) {
 		err = tree_blob_open(fdt, fdt_totalsize(fdt), source->file, errors, &checked);
 		free(fdt);

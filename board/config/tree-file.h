@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Trees as files: source through dtc, blobs directly, overlays on top. What comes out is a blob
- * that libfdt may be used on without further thought: its structure is checked and bounded.
+ * Trees as files: source through dtc, blobs directly, overlays on top. The result is a blob that is safe to use with
+ * libfdt: its structure is checked and bounded.
  */
 #ifndef SLUICE_BOARD_CONFIG_TREE_FILE_H
 #define SLUICE_BOARD_CONFIG_TREE_FILE_H
@@ -30,7 +30,7 @@ int tree_blob_open(
 
 /*
  * Replaces *fdt by a copy with the overlay `blob` applied; both are tree_blob_open()'s. The result may have
- * grown beyond the bounds that tree_blob_open() keeps. -EINVAL after an error was added for `file`, and then
+ * grown beyond the bounds that tree_blob_open() checks. -EINVAL after an error was added for `file`, and then
  * *fdt is as it was.
  */
 int tree_overlay_apply(void **fdt, const void *blob, const char *file, struct errors *errors);
@@ -38,7 +38,7 @@ int tree_overlay_apply(void **fdt, const void *blob, const char *file, struct er
 #define TREE_OVERLAYS_MAX 16
 #define TREE_ALLOWED_MAX  64
 
-/* What a command line says of a tree. */
+/* A tree's files, as a command line names them. */
 struct tree_source {
 	const char *file;
 	const char *overlays[TREE_OVERLAYS_MAX];
@@ -50,7 +50,7 @@ struct tree_source {
 /* Where a tree comes from, and so what it may name (board/config/path-rights.h). */
 struct tree_origin {
 	const char *
-		elsewhere; /* the first of its files that is no source and not this host's own, or NULL */
+		elsewhere; /* the first of its files that is neither a source nor in /etc/sluice, or NULL */
 	bool has_folder; /* the tree came from a file, not through a pipe */
 };
 

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Overlays; see tree-file.h. An overlay says of its own values where references to nodes stand in
- * them (__fixups__, __local_fixups__), and libfdt reads and writes there without a look at the
- * values' ends. So check() looks first: each reference lies within the value of a property, which is
- * the target of a fragment, or stands in its __overlay__. Nothing else may change while libfdt
- * applies an overlay, least of all the two nodes themselves, or a path that libfdt follows later.
+ * Overlays; see tree-file.h. An overlay's __fixups__ and __local_fixups__ say where its values refer to nodes. libfdt
+ * reads and writes there without checking the values' ends. So check() checks first: each reference lies within
+ * the value of a property, which is a fragment's target or is in its __overlay__. libfdt may change nothing else while
+ * it applies an overlay, above all not these two nodes, or a path that it follows later.
  */
 #include <errno.h>
 #include <libfdt.h>
@@ -14,7 +13,7 @@
 #include "board/config/tree-file.h"
 #include "board/text/errors.h"
 
-/* libfdt looks for each of these from the beginning of both trees. */
+/* Bounds, since libfdt searches for each of these from the start of both trees. */
 #define OVERLAY_TAGS	   8192
 #define OVERLAY_REFERENCES 4096
 
@@ -34,13 +33,13 @@ static int wrong(const struct overlay *overlay, const char *what, const char *na
 	return -EINVAL;
 }
 
-/* The value is one string, an absolute path: libfdt reads to its zero byte, and follows aliases, in circles too. */
+/* The value is one string, an absolute path: libfdt reads to its zero byte, and follows aliases even in circles. */
 static bool is_path(const char *value, int len)
 {
 	return value && len > 1 && *value == '/' && strnlen(value, len) == (size_t)len - 1;
 }
 
-/* A reference at `offset` of a property's value is within it, and in a place where overlays have them. */
+/* A reference at `offset` lies within the property's value, and the property may have references. */
 static bool is_reference(
 	const struct overlay *overlay, int node, const char *name, int name_len, uint64_t offset)
 {
@@ -57,7 +56,7 @@ static bool is_reference(
 	       fdt_subnode_offset(overlay->fdt, fragment, "__overlay__");
 }
 
-/* __local_fixups__ has the nodes and properties of the overlay, whose values are offsets into theirs. */
+/* __local_fixups__ repeats nodes and properties of the overlay; its values are offsets into theirs. */
 static int check_local_fixups(struct overlay *overlay, int node, int fixup_node)
 {
 	int property, child, err = 0;
@@ -106,7 +105,7 @@ static bool is_fixup(const struct overlay *overlay, const char *text)
 	       is_reference(overlay, node, name + 1, digits - name - 2, strtoul(digits, NULL, 10));
 }
 
-/* A property for each label that the overlay wants of the tree: one string for each place. */
+/* __fixups__ has a property for each label that the overlay uses: a string for each place. */
 static int check_fixups(struct overlay *overlay)
 {
 	int property;
@@ -138,7 +137,7 @@ static int check_fixups(struct overlay *overlay)
 	return 0;
 }
 
-/* What libfdt takes for a phandle of the overlay's is changed: in these nodes that would be an offset or a path. */
+/* libfdt changes each phandle of the overlay: in these nodes it would change an offset or a path. */
 static bool has_phandles(const struct overlay *overlay, int node)
 {
 	int child;
@@ -181,7 +180,7 @@ static int check(struct overlay *overlay)
 	return err;
 }
 
-/* Says by name which labels an overlay wants that the tree has not. */
+/* Adds an error for each label that the overlay uses and the tree does not have. */
 static int look_for_labels(const struct overlay *overlay)
 {
 	int property, err = 0;
@@ -222,7 +221,7 @@ int tree_overlay_apply(void **fdt, const void *blob, const char *file, struct er
 
 	if (check(&overlay) || look_for_labels(&overlay))
 		return -EINVAL;
-	/* fdt_overlay_apply() spoils both when it fails. */
+	/* fdt_overlay_apply() damages both when it fails. */
 	for (; err == -FDT_ERR_NOSPACE && room < 4 * TREE_FILE_MAX; room *= 2) {
 		void *grown = malloc(room), *scratch = malloc(fdt_totalsize(blob));
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What a tree's source asks for that dtc does not do, or not here; see tree-source.h. */
+/* Finds what dtc does not do: the C preprocessor's directives, and deletes in overlays; see tree-source.h. */
 #include "board/config/tree-source.h"
 
 #include <ctype.h>
@@ -33,7 +33,7 @@ bool tree_source_needs_cpp(const char *text)
 	return false;
 }
 
-/* Behind the comment or string that begins here, or `text` where none does. */
+/* The end of the comment or string that begins at `text`, or `text` if none does. */
 static const char *skip(const char *text, unsigned *line)
 {
 	const char *end = NULL;

@@ -8,10 +8,10 @@
 
 struct errors;
 
-/* A line is a directive of the C preprocessor, which dtc knows nothing of. `text` ends with a zero byte. */
+/* True if a line is a directive of the C preprocessor, which dtc lacks. `text` ends with a zero byte. */
 bool tree_source_needs_cpp(const char *text);
 
-/* Warns of each delete in the source of an overlay: it takes nothing from the tree that the overlay is for. */
+/* Warns about each delete in an overlay's source: it removes nothing from the tree that is overlaid. */
 void tree_source_check_deletes(const char *file, const char *text, struct errors *errors);
 
 #endif

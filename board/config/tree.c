@@ -46,7 +46,7 @@ static void add(const struct tree *tree, int node, const char *property, bool wa
 {
 	char *path, *text;
 
-	/* A path takes a walk over the tree: none for what would be dropped. */
+	/* Finding a path takes a walk over the tree: not for errors that are dropped. */
 	if (tree->errors->count == ERRORS_MAX) {
 		(warning ? warning_add : error_add)(tree->errors, "", NULL, "%s", "");
 		return;
@@ -88,7 +88,7 @@ bool tree_compatible(const struct tree *tree, int node, const char *compatible)
 	return !fdt_node_check_compatible(tree->fdt, node, compatible);
 }
 
-/* Devicetree specification 0.4, 2.3.4: "fail-sss" tells what failed. */
+/* Devicetree specification 0.4, 2.3.4: "fail-sss" says what failed. */
 static bool is_off(const char *status)
 {
 	return !strcmp(status, "disabled") || !strcmp(status, "reserved") ||

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Typed access to a tree's properties. A reader gives 1 with its output written, 0 where the
- * property is absent, or -EINVAL after it added an error that says how the property is spelled.
+ * Typed access to a tree's properties. A reader returns 1 with its output written, 0 if the property is absent, or
+ * -EINVAL after it added an error that says how the property is spelled.
  */
 #ifndef SLUICE_BOARD_CONFIG_TREE_H
 #define SLUICE_BOARD_CONFIG_TREE_H
@@ -22,10 +22,10 @@ struct tree {
 /* A size in a message: "1 GiB". */
 #define SIZE(bytes) size_print((char[SIZE_TEXT]){ 0 }, bytes)
 
-/* The path of a node, in a buffer that the caller frees; "?" where it has none. */
+/* The path of a node, malloc'ed; "?" if it has none. */
 char *tree_path(const struct tree *tree, int node);
 const char *tree_name(const struct tree *tree, int node);
-/* The node of an absolute path, or a negative number. Not fdt_path_offset(), which follows aliases, in circles too. */
+/* The node of an absolute path, or a negative number. fdt_path_offset() follows aliases, even in circles. */
 int tree_node(const struct tree *tree, const char *path);
 /* The node's name up to its unit address is `name`. */
 bool tree_name_is(const struct tree *tree, int node, const char *name);
@@ -37,16 +37,15 @@ void tree_warning(const struct tree *tree, int node, const char *property, const
 
 bool tree_has(const struct tree *tree, int node, const char *property);
 bool tree_compatible(const struct tree *tree, int node, const char *compatible);
-/* The node's status is one of those that say that it is not to be used. An error for one that the specification has not. */
+/* The node's status is disabled, reserved or fail. Adds an error for a status that the specification does not have. */
 bool tree_disabled(const struct tree *tree, int node);
-/* The same of a tree that was read already. */
+/* The same, without the error. */
 bool tree_status_is_off(const void *fdt, int node);
 
-/* `type` is for properties whose table says so. */
 int tree_string(const struct tree *tree, int node, const char *property, const char **ret);
 int tree_u32(const struct tree *tree, int node, const char *property, uint32_t *ret);
 int tree_u64(const struct tree *tree, int node, const char *property, uint64_t *ret);
-/* #address-cells or #size-cells: 1 or 2 (and 0 where `least` is 0); required. */
+/* #address-cells or #size-cells: 1 or 2 (and 0 if `least` is 0); required. */
 int tree_cells(
 	const struct tree *tree, int node, const char *property, unsigned least, unsigned *ret);
 
@@ -61,8 +60,7 @@ struct cells {
 };
 
 /*
- * `property` as addresses and sizes, at most `max` of them, none empty or wrapping. The number
- * is in *ret_count.
+ * `property` as addresses and sizes, at most `max` of them, none empty or wrapping. *ret_count: how many there are.
  */
 int tree_ranges(const struct tree *tree, int node, const char *property, struct cells cells,
 	struct range *ret, size_t max, size_t *ret_count);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A console's back ends: how they are spelled, and how they are opened. Of a pty we hold the slave end open too:
- * otherwise epoll would report a hang-up continuously while nobody has it open.
+ * A console's back ends: how they are spelled, and how they are opened. Sluice holds a pty's slave end open too:
+ * otherwise epoll would report a hang-up continuously while no other program has it open.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +28,7 @@ static const struct {
 	[CONSOLE_SOCKET] = { "socket", .path = true },
 };
 
-/* The size at the end of "PATH,size=SIZE"; false where it is none. */
+/* Reads the size at the end of "PATH,size=SIZE", if there is one. False: it is wrong, or below CONSOLE_PIECE. */
 static bool read_size(const char *path, size_t *path_len, uint64_t *ret_bytes)
 {
 	const char *comma = strrchr(path, ',');
@@ -92,7 +92,7 @@ static int open_pty(struct console *console, const char *port)
 
 static int open_file(struct console *console, const struct console_spec *spec)
 {
-	/* Not waiting for a pipe's reader either: ENXIO where it has none. */
+	/* O_NONBLOCK: opening a FIFO without a reader fails with ENXIO instead of blocking. */
 	int fd = host_path_open(&spec->path,
 		O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK | O_CLOEXEC | O_NOCTTY, 0600);
 
@@ -110,7 +110,7 @@ int console_open_backend(struct console *console, const struct console_spec *spe
 		return open_pty(console, spec->port);
 	case CONSOLE_FILE:
 		return open_file(console, spec);
-	default: /* null, and what only ports read */
+	default: /* null and socket: only clients of ports read */
 		console->gone = true;
 		return 0;
 	}

@@ -20,7 +20,7 @@
 #include "hyp/base/loop.h"
 #include "hyp/base/util.h"
 
-#define CONSOLE_NAME	 "console" /* in the loop's report; of ports too */
+#define CONSOLE_NAME	 "console" /* in the loop's report; for ports too */
 #define CONSOLE_RING	 (64 * KiB)
 #define CONSOLE_IN_BYTES 4096
 #define CONSOLE_READ	 1024 /* bytes, at most, that are read at once */
@@ -32,11 +32,11 @@ struct console_port {
 	struct console *console;
 	struct loop_fd listener, peer; /* fd -1: none */
 	struct loop_timer accept_again;
-	uint64_t at;	  /* position of what the peer gets next */
-	bool gone;	  /* it takes no more */
-	bool input_ended; /* it sends no more */
-	char *path;	  /* NULL: this port is not there */
-	int folder_fd;	  /* which the path begins with, or -1 */
+	uint64_t at;	  /* position of the next byte for the peer */
+	bool gone;	  /* the peer reads no more output */
+	bool input_ended; /* the peer sends no more input */
+	char *path;	  /* NULL: this port is not used */
+	int folder_fd;	  /* the folder that `path` goes through, or -1 */
 	struct stat file; /* identifies it, so that only our own socket is removed */
 };
 
@@ -46,24 +46,24 @@ struct console {
 	struct loop *loop;
 
 	/* Input: the loop's thread only. */
-	int in_fd;    /* -1: at its end */
-	bool in_tty;  /* and raw */
-	bool in_file; /* epoll does not take it; always readable */
-	bool escapes; /* Ctrl-A is one */
+	int in_fd;    /* -1: none, or at its end */
+	bool in_tty;  /* in_fd is a terminal, made raw */
+	bool in_file; /* in_fd is a file, which epoll refuses: always readable */
+	bool escapes; /* Ctrl-A is the escape key */
 	struct loop_fd in_watch;
 	struct loop_task in_task;
 	bool escape; /* the last byte was Ctrl-A */
 	uint8_t in[CONSOLE_IN_BYTES];
 	size_t in_len;
 
-	/* Output: the loop's thread, but for the ring. */
+	/* Output: the loop's thread only, except for the ring. */
 	int out_fd;
-	bool out_nonblocking; /* else we write as much as poll() promises */
+	bool out_nonblocking; /* false: at most what poll() guarantees is written */
 	bool out_socket, out_tty;
-	int pty_fd;    /* the terminal's own end, held open; -1: none */
+	int pty_fd;    /* the pty's slave end, held open; -1: none */
 	bool out_file; /* file.c writes it */
 	char *out_name, *base;
-	int folder_fd;	     /* the folder that has it as `base`; -1: it is not rotated */
+	int folder_fd;	     /* the folder of the file `base`; -1: no rotation */
 	uint64_t size_bytes; /* size at which it is rotated; 0: never */
 	struct log_limit warnings;
 	struct loop_timer again; /* armed: a write failed, and is retried when it fires */
@@ -71,9 +71,9 @@ struct console {
 	struct loop_task out_task;
 	struct console_port ports[CONSOLE_PORTS];
 
-	pthread_mutex_t lock; /* what follows */
-	uint64_t head;	      /* where the next byte goes */
-	uint64_t at;	      /* what the back end gets next */
+	pthread_mutex_t lock; /* for all fields below */
+	uint64_t head;	      /* position of the next byte from the UART */
+	uint64_t at;	      /* position of the next byte for the back end */
 	unsigned attached;    /* peers */
 	bool refused;	      /* the client waits for writable() */
 	bool gone;	      /* no back end, or a closed one */
@@ -103,8 +103,8 @@ int console_open_backend(struct console *console, const struct console_spec *spe
 /* file.c: once out_fd is open. 0 or -errno. */
 int console_file_init(struct console *console, const struct console_spec *spec);
 /*
- * As write(), except that an error that may pass is logged once, and is EAGAIN until `again` has fired. 0: the file
- * was rotated, and nothing is written yet.
+ * As write(), but an error that may be temporary (a full disk) is logged once, becomes EAGAIN, and arms `again`.
+ * 0: the file was rotated, and nothing is written yet.
  */
 ssize_t console_file_write(struct console *console, const uint8_t *buf, size_t len);
 /* At the end, logs what was not written. */

@@ -64,7 +64,7 @@ uint64_t console_start(struct console *console)
 	return console->stream ? console->head : 0;
 }
 
-/* How much of the ring somebody has yet to get, who is waited for. With the lock. */
+/* Unread bytes in the ring that the UART must wait for. Needs the lock. */
 static uint64_t retained(const struct console *console)
 {
 	bool loses = console->gone || console->loses || (console->full && !console->stream);
@@ -99,13 +99,13 @@ static size_t console_write(struct chardev *chardev, const uint8_t *buf, size_t 
 	console->refused |= n < len;
 	wanted = !console->gone || console->attached;
 	pthread_mutex_unlock(&console->lock);
-	/* Refused bytes need no task: one is under way, or the descriptor is watched. */
+	/* Refused bytes need no task: one is posted already, or the descriptor is watched. */
 	if (n && wanted)
 		loop_post(console->loop, &console->out_task);
 	return n;
 }
 
-/* How much may be written now without waiting; 0: none. */
+/* How many of `len` bytes can be written now without blocking. */
 static size_t promised(struct console *console, size_t len)
 {
 	struct pollfd out = { .fd = console->out_fd, .events = POLLOUT };
@@ -115,7 +115,7 @@ static size_t promised(struct console *console, size_t len)
 	if (poll(&out, 1, 0) < 1)
 		return 0;
 	if (console->out_tty)
-		return 1; /* a terminal promises no more */
+		return 1; /* poll() guarantees no more for a terminal */
 	return len < PIPE_BUF ? len : PIPE_BUF;
 }
 
@@ -153,14 +153,14 @@ static bool flush_piece(struct console *console)
 	if (n < 0) {
 		console->gone = true;
 		console->at = console->head;
-	} else if (console->at < from + n) { /* where it loses, it may be beyond that */
+	} else if (console->at < from + n) { /* else lost bytes moved it further */
 		console->at = from + n;
 	}
 	pthread_mutex_unlock(&console->lock);
 	return !console->gone;
 }
 
-/* That it can write again it is told once there is room for much, not for each byte of it. */
+/* Calls writable() only when half the ring is free. */
 void console_update(struct console *console)
 {
 	struct chardev_client *client = console->chardev.client;
@@ -193,7 +193,7 @@ static void flush(struct console *console)
 	} else if (!console->out_watch.loop) {
 		console->out_watch.fd = console->out_fd;
 		console->out_watch.events = EPOLLOUT;
-		/* What epoll does not take, files and the like, can always be written to. */
+		/* epoll refuses files, which can always be written to. */
 		if (loop_fd_add(console->loop, &console->out_watch) < 0)
 			loop_post(console->loop, &console->out_task);
 	}
@@ -217,7 +217,7 @@ static void out_posted(struct loop_task *task)
 	flush(container_of(task, struct console, out_task));
 }
 
-/* Gives the client what waits. Returns true when nothing waits any more. */
+/* Passes buffered input to the client. Returns true when none is left. */
 static bool offer(struct console *console)
 {
 	struct chardev_client *client = console->chardev.client;
@@ -275,7 +275,7 @@ static void escaped(struct console *console, uint8_t byte)
 	}
 }
 
-/* Reads once. Returns false when there is nothing to read now, or no more ever. */
+/* Reads once. Returns false if there is no input now, or at its end. */
 static bool read_input(struct console *console)
 {
 	uint8_t buf[CONSOLE_READ];
@@ -301,9 +301,8 @@ static bool read_input(struct console *console)
 }
 
 /*
- * Moves input on: to the client, then from the descriptor while there is room for a whole read (a
- * terminal is read in any case). A watch that must pause is taken out, not only silenced: a pipe
- * whose writer is gone would report that without end.
+ * Passes buffered input to the client, then reads the descriptor if a whole read fits (a terminal is always read).
+ * To pause, it removes the watch: epoll would report a pipe whose writer is gone continuously.
  */
 static void serve_input(struct console *console, bool readable)
 {
@@ -319,7 +318,7 @@ static void serve_input(struct console *console, bool readable)
 	if (console->in_fd < 0)
 		return;
 	if (console->in_file) {
-		/* Whoever does not take all of it will resume(); else read on. */
+		/* If the client took only a part, it calls resume() later. */
 		if (!console->in_len)
 			loop_post(console->loop, &console->in_task);
 	} else if (!room && !console->in_tty) {
@@ -370,7 +369,7 @@ static int watch_input(struct console *console)
 	return err;
 }
 
-/* No input is a state like any other: closed, /dev/null, a terminal in whose background we are. */
+/* Continues without input if stdin is closed, or a terminal in whose background this process runs. */
 static int open_stdin(struct console *console)
 {
 	bool nonblocking;
@@ -404,7 +403,7 @@ void console_claim_stdio(void)
 {
 	for (int fd = 0; fd <= 2; fd++)
 		if (fcntl(fd, F_GETFD) < 0)
-			open("/dev/null", O_RDWR); /* gets the lowest number free: this one */
+			open("/dev/null", O_RDWR); /* gets the lowest free number, `fd` */
 }
 
 int console_create(struct loop *loop, const struct console_spec *spec,
@@ -422,7 +421,7 @@ int console_create(struct loop *loop, const struct console_spec *spec,
 	console->in_task = (struct loop_task){ .run = in_posted, .name = CONSOLE_NAME };
 	console->in_watch =
 		(struct loop_fd){ .events = EPOLLIN, .ready = in_ready, .name = CONSOLE_NAME };
-	console->in_watch.first = !spec->port; /* somebody may want to leave */
+	console->in_watch.first = !spec->port; /* Ctrl-A comes from the machine's owner */
 	console->out_task = (struct loop_task){ .run = out_posted, .name = CONSOLE_NAME };
 	console->out_watch = (struct loop_fd){ .ready = out_ready, .name = CONSOLE_NAME };
 	console->again = (struct loop_timer){ .fired = out_again, .name = CONSOLE_NAME };
@@ -431,7 +430,7 @@ int console_create(struct loop *loop, const struct console_spec *spec,
 	console_port_init(console);
 	pthread_mutex_init(&console->lock, NULL);
 	signal(SIGPIPE, SIG_IGN);
-	signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error like any other */
+	signal(SIGXFSZ, SIG_IGN); /* a file at its limit: EFBIG instead */
 	err = spec->kind == CONSOLE_STDIO ? open_stdin(console)
 					  : console_open_backend(console, spec);
 	if (!err && spec->kind == CONSOLE_STDIO)
@@ -452,12 +451,12 @@ struct chardev *console_chardev(struct console *console)
 	return &console->chardev;
 }
 
-/* What waits, while it goes out, for LAST_FLUSH_MS at most; where it may be lost, what goes out at once. */
+/* Flushes pending output for up to LAST_FLUSH_MS; a lossy back end gets only what it accepts at once. */
 static void flush_last(struct console *console)
 {
 	uint64_t deadline = loop_now_ms() + (console->loses ? 0 : LAST_FLUSH_MS), now, at;
 
-	loop_timer_cancel(&console->again); /* it is tried once more */
+	loop_timer_cancel(&console->again); /* flush_piece() then retries a file */
 	while (flush_piece(console))
 		;
 	if (console->full) {

@@ -24,7 +24,7 @@ struct loop;
 enum console_kind {
 	CONSOLE_STDIO,
 	CONSOLE_NULL,	/* only clients that attach */
-	CONSOLE_PTY,	/* a terminal for others to open; output that nobody reads is lost */
+	CONSOLE_PTY,	/* a terminal for other programs to open; unread output is lost */
 	CONSOLE_FILE,	/* output is appended; no input */
 	CONSOLE_SOCKET, /* a port at a given path */
 };

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A console's back end that is a file. While it cannot be written (the disk is full, say) the ring holds the output,
- * and the write is retried each second, from the first byte that is not in the file, so that the order stays.
- * Meanwhile a UART continues, and its oldest output is lost; a named port loses nothing, and the guest waits.
+ * A console's back end that is a file. While it cannot be written (a full disk, for example) the ring holds the output.
+ * The write is retried each second, from the first byte that is not in the file, so that the order is right.
+ * Meanwhile a UART continues, and its oldest output is lost. A named port loses nothing, and the guest waits.
  *
- * With a size, a file that has grown to it is renamed to PATH.1, which replaces an older one, and PATH begins anew.
+ * A file that has grown to its size= is renamed to PATH.1, which replaces an older one, and PATH begins anew.
  * The folder is held open for that. Only the file that we wrote is renamed: another program may have rotated it.
  */
 #include <errno.h>
@@ -32,7 +32,7 @@ int console_file_init(struct console *console, const struct console_spec *spec)
 		return -ENOMEM;
 	if (!spec->size_bytes || fstat(console->out_fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return 0;
-	/* Where it is in fact: PATH may be a symbolic link to it. */
+	/* The file's real path: PATH may be a symbolic link. */
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", console->out_fd);
 	len = readlink(link, path, sizeof(path));
 	if (len < 0)
@@ -61,7 +61,7 @@ void console_file_finish(struct console *console)
 	free(console->out_name);
 }
 
-/* 0 or -errno; the next call goes on where this one failed. */
+/* 0 or -errno. The next call after a failure continues: it does not rename again. */
 static int rotate(struct console *console, const struct stat *full)
 {
 	char old[NAME_MAX + 1];
@@ -84,7 +84,7 @@ static int rotate(struct console *console, const struct stat *full)
 	return 0;
 }
 
-/* How much of `len` the file takes before it is full; 0: look again, it was rotated. -errno. */
+/* How many of `len` bytes fit below the file's size; 0: it was rotated, call again. -errno. */
 static ssize_t room(struct console *console, size_t len)
 {
 	struct stat st;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A console's ports: Unix sockets to attach to, whatever the back end is. A port has one peer at a time: a new peer
- * replaces the old one, which gets a message that says which process took over. A peer first gets what the ring still
- * holds. If it then falls behind, it loses output, and the guest does not wait. What it sends goes to the guest,
- * without escapes; if the guest does not take it, the peer has to wait.
+ * A console's ports: Unix sockets to attach to, with any back end. A port has one peer at a time: a new peer replaces
+ * the old one. A peer's input goes to the guest without escapes. If the guest does not read it, the peer has to wait.
+ *
+ * A peer of the machine's console first gets what is in the ring. A peer that falls behind loses output. A peer that is
+ * replaced gets a message with the new peer's process id. None of this is so for a named port: its peer gets all output
+ * from the moment it attaches, and the guest waits for it.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -48,7 +50,7 @@ static void leave(struct console_port *port)
 	set_attached(port->console, -1);
 }
 
-/* Sends what the peer takes now, a ring's worth at most. Returns whether it has to wait for more. */
+/* Sends what the peer accepts now, a ring's worth at most. Returns whether more may be left to send. */
 static bool send_output(struct console_port *port)
 {
 	uint8_t buf[CONSOLE_PIECE];
@@ -80,7 +82,7 @@ static void read_input(struct console_port *port)
 		port->input_ended = true;
 }
 
-/* What a peer sent before it left is the guest's still: one that is gone stays until that is read. */
+/* A disconnected peer is removed only after all of its input was read for the guest. */
 static void serve(struct console_port *port, uint32_t events)
 {
 	uint32_t wanted = send_output(port) ? EPOLLOUT : 0;
@@ -97,7 +99,7 @@ static void serve(struct console_port *port, uint32_t events)
 	}
 	if (!port->input_ended && room)
 		wanted |= EPOLLIN;
-	/* A hang-up is told whether or not it is wanted: until there is room nobody may listen. */
+	/* epoll always reports hang-ups, so the peer is not watched until there is room. */
 	if (port->gone && !room) {
 		loop_fd_remove(&port->peer);
 		return;
@@ -181,7 +183,7 @@ void console_port_init(struct console *console)
 int console_listen(struct console *console, const struct host_path *path, struct errors *errors)
 {
 	struct console_port *port = console->ports;
-	struct errors unused = { 0 }; /* these speak of control sockets */
+	struct errors unused = { 0 }; /* their texts are about control sockets */
 	char *place = NULL;
 	int fd, err;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What a machine can be asked over its control socket. Names, arguments and answers are QEMU's
- * where QEMU has the command; what is Sluice's own begins with x-sluice-. The table stands last.
+ * The commands of a machine's control socket. Names, arguments and answers are QEMU's if QEMU has the command. Sluice's
+ * own begin with x-sluice-. The table is last.
  */
 #include "board/control/commands.h"
 
@@ -106,7 +106,7 @@ static json_t *run_query_memory_devices(struct qmp *qmp, json_t *arguments)
 	return list;
 }
 
-/* The machine's first, or NULL with the failure set. */
+/* The machine's first balloon, or NULL with the failure set. */
 static struct device *find_balloon(struct qmp *qmp, struct machine *machine)
 {
 	for (size_t i = 0; machine && i < machine_device_count(machine); i++)
@@ -133,7 +133,7 @@ static json_t *run_query_balloon(struct qmp *qmp, json_t *arguments)
 		"x-sluice-memory", integer(machine_memory_bytes(machine)));
 }
 
-/* The value is what is to be left to the guest. */
+/* `value` is the memory that the balloon is to leave to the guest. */
 static json_t *run_balloon(struct qmp *qmp, json_t *arguments)
 {
 	json_int_t value = json_integer_value(json_object_get(arguments, "value"));
@@ -174,7 +174,7 @@ static json_t *run_set_link(struct qmp *qmp, json_t *arguments)
 		      : NULL;
 }
 
-/* Unlike QEMU's it may be without a size: the disk has what its file or device has. */
+/* Unlike QEMU's, the size is optional: without it the disk gets the size of its file or device. */
 static json_t *run_block_resize(struct qmp *qmp, json_t *arguments)
 {
 	const json_t *size = json_object_get(arguments, "size");
@@ -197,7 +197,7 @@ static json_t *run_block_resize(struct qmp *qmp, json_t *arguments)
 		integer(value_number(device, "x-sluice-size")));
 }
 
-/* Of the terminal that is attached to a port. */
+/* Sets the size of the terminal that is attached to a port. */
 static json_t *run_console_size(struct qmp *qmp, json_t *arguments)
 {
 	const char *port = json_string_value(json_object_get(arguments, "port"));
@@ -280,7 +280,7 @@ static json_t *run_query_loop(struct qmp *qmp, json_t *arguments)
 		integer(report.long_turns));
 }
 
-/* How many of a holder's slots are open: those of RAM always are, a window's by its device. */
+/* How many of a holder's slots are open: all of RAM's; of a window's, as its device says. */
 static unsigned open_of(const struct machine *machine, const struct slot_holder *holder)
 {
 	for (size_t i = 0; i < machine_device_count(machine); i++) {

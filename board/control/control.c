@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The control socket's clients and events; see control.h. Nothing here waits for a client:
- * what it does not read is kept up to OUTPUT_MAX and then it is dropped; beyond OUTPUT_HOLD no more
- * of its requests are taken, so that only events can bring it there. Clients are closed in their
- * own handler only: elsewhere client_fail() shuts the connection, and the hang-up brings us there.
+ * The control socket's clients and events; see control.h. Nothing here waits for a client. A client's unread output is
+ * buffered up to OUTPUT_MAX; beyond that it is disconnected. Beyond OUTPUT_HOLD its requests are not read, so that only
+ * events can add more. While the loop runs, only a client's own handler closes it. Other code calls client_fail(), and
+ * the hang-up calls the handler.
  */
 #include "board/control/control.h"
 
@@ -38,20 +38,20 @@
 #define LOOP_NAME	"control socket"
 
 struct client {
-	struct loop_fd watch; /* fd -1: this place is free */
+	struct loop_fd watch; /* fd -1: this entry is free */
 	struct control *control;
 	struct qmp qmp;
-	uint64_t turn_ends_ms; /* no other request is taken after */
-	bool failed;	       /* shut down, to be closed by its handler */
-	bool deaf;	       /* hung up: what it sent before is still carried out, unanswered */
-	bool input_ended;      /* to be closed when all is sent */
+	uint64_t turn_ends_ms; /* after this, no request is begun in this turn */
+	bool failed;	       /* its handler is to close it */
+	bool deaf;	       /* hung up: its earlier requests are executed without answers */
+	bool input_ended;      /* close it when all output is sent */
 	char *in;	       /* INPUT_BYTES, while it is connected */
 	size_t in_start, in_end;
 	char *out;
 	size_t out_start, out_end, out_capacity;
 };
 
-/* A device whose changes are reported: at once, then at most once in EVENT_MS, the last state always. */
+/* A device whose changes are reported: at once, then at most once in EVENT_MS, and always its last state. */
 struct device_watch {
 	struct control *control;
 	struct device *device;
@@ -97,7 +97,7 @@ static size_t client_waiting(const struct client *client)
 	return client->out_end - client->out_start;
 }
 
-/* Sends what the socket takes now. */
+/* Sends what the socket accepts now. */
 static void client_flush(struct client *client)
 {
 	while (client_waiting(client) && !client->deaf) {
@@ -130,7 +130,7 @@ static bool client_has_input(const struct client *client)
 	return client->in_start < client->in_end;
 }
 
-/* What was not taken in a turn has us called again as soon as the socket takes output. */
+/* Input left over from this turn: EPOLLOUT calls the handler again as soon as output can be sent. */
 static void client_watch(struct client *client)
 {
 	bool input = client_has_input(client) && !client->qmp.later;
@@ -179,7 +179,7 @@ static void client_reply(struct qmp *qmp, const char *line, size_t len)
 	client_send(container_of(qmp, struct client, qmp), line, len);
 }
 
-/* Answers what was read, as far as the client reads the answers. */
+/* Executes the requests that were read, until `hold` or `later` is set. */
 static void client_serve(struct client *client)
 {
 	ssize_t n = qmp_feed(
@@ -230,7 +230,7 @@ static void refuse(int fd)
 	char *line = qmp_error_line("All 16 connections of this control socket are in use", &len);
 
 	_Static_assert(CONTROL_CLIENTS == 16, "the message says so");
-	/* Told or not, it is closed. */
+	/* Best effort. */
 	if (line)
 		(void)!send(fd, line, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 	free(line);
@@ -288,7 +288,7 @@ static void accept_ready(struct loop_fd *watch, uint32_t events)
 	client_watch(client);
 }
 
-/* Events. Where nobody hears them, nothing is made of them, and jansson not loaded for them. */
+/* Events. Without a client that gets them none is built, so that jansson is not loaded for them. */
 
 static bool is_heard(const struct control *control)
 {
@@ -346,7 +346,7 @@ static void tell_value(struct device_watch *watch)
 			device->id));
 }
 
-/* What is left, as query-balloon has it. */
+/* The memory left to the guest, as query-balloon reports it. */
 static void tell_left(struct device_watch *watch)
 {
 	struct device *device = watch->device;
@@ -440,7 +440,7 @@ static void strayed(void *opaque, const struct stray *latest, uint64_t count)
 			stray_policy_names[policy], "count", (json_int_t)count));
 }
 
-/* Each that waits for the map is answered. */
+/* Answers each client that waits for the map. */
 static void map_ended(struct map_query *query)
 {
 	struct control *control = container_of(query, struct control, map);

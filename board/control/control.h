@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The control socket: QMP on a Unix stream socket, one per machine. Any number of clients up to
- * CONTROL_CLIENTS; each is untrusted as to form (bounded lines, bounded output, bounded nesting),
- * and trusted as to intent (the socket is its owner's only, mode 0600).
+ * The control socket: QMP on a Unix stream socket, one per machine, for up to CONTROL_CLIENTS clients. The form of
+ * their input is not trusted (lines, nesting and output are bounded). Their requests are: only the owner can connect.
  */
 #ifndef SLUICE_BOARD_CONTROL_CONTROL_H
 #define SLUICE_BOARD_CONTROL_CONTROL_H
@@ -18,19 +17,19 @@ struct loop;
 #define CONTROL_CLIENTS 16
 
 /*
- * Listens at `path`. A stale socket (nobody answers) is replaced; one in use is -EADDRINUSE, with
- * the error added.
+ * Listens at `path`. A stale socket (no process listens) is replaced. -EADDRINUSE for one in use. -errno after an error
+ * was added, except for -ENOMEM.
  */
 int control_create(
 	const char *path, struct loop *loop, struct errors *errors, struct control **ret);
 /*
- * Commands before this get an error that says the machine is not ready. The machine outlives the
- * control, or is taken away again (NULL) while it still exists.
+ * Commands before this get an error that says the machine is not ready. Before the machine is destroyed, call this with
+ * NULL or destroy the control.
  */
 void control_set_machine(struct control *control, struct machine *machine);
 /* The socket's path, resolved. */
 const char *control_place(const struct control *control);
-/* Removes the socket file, closes all clients after sending what waits (without blocking). */
+/* Removes the socket file, sends pending output without blocking, and closes all clients. */
 void control_destroy(struct control *control);
 
 /*
@@ -40,7 +39,7 @@ void control_destroy(struct control *control);
 struct json_t;
 void control_event(struct control *control, const char *name, struct json_t *data);
 
-/* Tells every client what happens to the machine. `reason` is of a reset and a shutdown only. */
+/* Sends the notice to every client as an event. `reason` as for machine_options.notify. */
 void control_notify(struct control *control, enum machine_notice notice, const char *reason);
 
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The protocol of one client; see qmp.h. A small lexer finds where a request ends, byte by byte, so
- * that a request in a million pieces costs no more than one in one piece; only whole requests are
- * parsed. It resynchronizes as QEMU's does: after garbage, at the next brace or control character;
- * the bytes 0xfe and 0xff, which no JSON holds, end whatever was begun.
+ * The protocol of one client; see qmp.h. A small lexer finds the end of each request, byte by byte, so that a request
+ * in many pieces costs no more than one in a single piece. Only whole requests are parsed. The lexer resynchronizes as
+ * QEMU's does: after garbage, at the next brace or control character. The bytes 0xfe and 0xff, which no JSON has, end
+ * an unfinished request.
  */
 #include "board/control/qmp.h"
 
@@ -17,7 +17,7 @@
 
 json_t *qmp_version(void)
 {
-	/* The QEMU whose schema the commands follow, as its clients expect one; ours is the package. */
+	/* Clients expect QEMU's version: the one whose schema the commands follow. The package is Sluice's. */
 	return json_pack("{s:{s:i,s:i,s:i},s:s}", "qemu", "micro", 0, "minor", 0, "major", 10,
 		"package", "sluice " SLUICE_VERSION);
 }
@@ -94,7 +94,7 @@ json_t *qmp_fail(struct qmp *qmp, const char *class, const char *format, ...)
 	return NULL;
 }
 
-/* Answers with `result`, or where it is NULL with the failure that was set. Takes the reference. */
+/* Answers with `result`, or if that is NULL with the failure that was set. Takes the reference. */
 static void answer(struct qmp *qmp, json_t *result, json_t *id)
 {
 	json_t *message;
@@ -174,7 +174,7 @@ static bool arguments_fit(struct qmp *qmp, const struct qmp_command *command, js
 	return true;
 }
 
-/* The form of a request: which members it has and of what type. */
+/* Checks the form of a request: its members and their types. */
 static bool request_fits(struct qmp *qmp, json_t *request)
 {
 	json_t *execute = json_object_get(request, "execute"), *value;
@@ -241,7 +241,7 @@ static void serve_request(struct qmp *qmp)
 		if (!qmp->later)
 			qmp_answer(qmp, result);
 	} else {
-		/* jansson may cut its excerpt of the input inside a character: then without it. */
+		/* jansson's excerpt of the input may end inside a character: then the text is left out. */
 		qmp_fail(qmp, QMP_GENERIC_ERROR, "JSON parse error, %s", error.text);
 		if (!qmp->error_text)
 			qmp_fail(qmp, QMP_GENERIC_ERROR, "JSON parse error");
@@ -339,7 +339,7 @@ ssize_t qmp_feed(struct qmp *qmp, const char *buf, size_t len)
 		if (err)
 			return err;
 	}
-	/* A large request's buffer is not kept while nothing is asked. */
+	/* Frees a large buffer between requests. */
 	if (!qmp->len && qmp->capacity > 4096) {
 		free(qmp->request);
 		qmp->request = NULL;

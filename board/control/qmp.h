@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * One client's side of a QMP conversation (QEMU's docs/interop/qmp-spec), without its socket:
- * bytes go in by qmp_feed(), lines come out by `send`. Commands are a table. What a client can
- * send is bounded here: the size of a request and its nesting; JSON itself is jansson's.
+ * bytes go in by qmp_feed(), lines come out by `send`. Commands are a table. The size and the
+ * nesting of a request are bounded here; jansson parses the JSON.
  *
  *   state        | commands taken                 | events
  *   -------------+--------------------------------+-------
@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define QMP_REQUEST_MAX (64 << 10) /* bytes: what is parsed in a millisecond or two */
+#define QMP_REQUEST_MAX (64 << 10) /* bytes; parsed in a millisecond or two */
 #define QMP_NESTING_MAX 64
 
 struct qmp;
@@ -35,25 +35,25 @@ struct qmp_command {
 	 * reference, or NULL after qmp_fail() or qmp_later().
 	 */
 	json_t *(*run)(struct qmp *qmp, json_t *arguments);
-	const struct qmp_argument *arguments; /* ended by one without a name; NULL: none */
+	const struct qmp_argument *arguments; /* the last has no name; NULL: none */
 };
 
 struct qmp {
-	const struct qmp_command *commands; /* ended by one without a name */
+	const struct qmp_command *commands; /* the last has no name */
 	const struct qmp_scope *scope;	    /* what they work on */
 	/* Takes a line with its newline. Must not free the qmp. */
 	void (*send)(struct qmp *qmp, const char *line, size_t len);
 	bool negotiated;
-	bool hold;  /* set by `send` to make qmp_feed() stop after the request at hand */
-	bool later; /* so it does, too, until that is answered by qmp_answer() */
+	bool hold;  /* set by `send` to make qmp_feed() stop after the current request */
+	bool later; /* the same, until qmp_answer() has answered the request */
 	json_t *id; /* of that request, or NULL */
 
-	/* The request under way. */
+	/* The request that is being read. */
 	char *request;
 	size_t len, capacity;
 	unsigned nesting;
 	bool in_string, escaped, skipping;
-	/* The failure of the command under way. */
+	/* The failure of the current command. */
 	const char *error_class;
 	json_t *error_text;
 };
@@ -64,8 +64,8 @@ void qmp_finish(struct qmp *qmp);
 
 /*
  * Takes bytes in any pieces and answers each request that they complete. Returns how many bytes
- * it took: all of them unless `hold` or `later` was set. -EMSGSIZE when a bound is passed: the client was
- * told and is to be closed. -ENOMEM.
+ * it took: all of them unless `hold` or `later` was set. -EMSGSIZE beyond a bound: the client got an
+ * error, and is to be closed. -ENOMEM.
  */
 ssize_t qmp_feed(struct qmp *qmp, const char *buf, size_t len);
 
@@ -74,16 +74,16 @@ ssize_t qmp_feed(struct qmp *qmp, const char *buf, size_t len);
 #define QMP_DEVICE_NOT_FOUND  "DeviceNotFound"
 #define QMP_DEVICE_NOT_ACTIVE "DeviceNotActive"
 
-/* Sets the answer of the command under way; returns NULL. */
+/* Sets the error that answers the current command; returns NULL. */
 json_t *qmp_fail(struct qmp *qmp, const char *class, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
-/* For a command whose answer takes longer than a turn: it comes by qmp_answer(). Returns NULL. */
+/* For a command whose answer takes longer than a turn; qmp_answer() gives it later. Returns NULL. */
 json_t *qmp_later(struct qmp *qmp);
-/* The answer, or, where it is NULL, what qmp_fail() has said. Takes the reference. */
+/* Answers with `result`, or if that is NULL with qmp_fail()'s error. Takes the reference. */
 void qmp_answer(struct qmp *qmp, json_t *result);
 
-/* {"error": ...} as a line; malloc'ed, NULL without memory. For what has no conversation yet. */
+/* {"error": ...} as a line; malloc'ed, NULL without memory. For a connection without a conversation. */
 char *qmp_error_line(const char *text, size_t *ret_len);
 
 /* {"qemu": ..., "package": ...} */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A machine's windows as they are; see query-map.h. */
+/* The state of a machine's windows; see query-map.h. */
 #include "board/control/query-map.h"
 
 #include <string.h>
@@ -9,7 +9,7 @@
 #include "devices/device.h"
 #include "hyp/base/util.h"
 
-/* Cells of the little map of a slot: at most this many, of whole blocks. */
+/* The most cells of a slot's map; each is of whole blocks. */
 #define SLOT_CELLS 32
 
 static json_t *integer(uint64_t value)
@@ -72,7 +72,7 @@ static json_t *window_map(struct device *device, const struct window_usage *usag
 		integer(usage->resident_bytes), "open-slots", open_slots(usage->window));
 }
 
-/* The next device with a window at or after `*index`, which goes behind it; NULL: there is none. */
+/* The next device with a window from *index on; moves *index behind it. NULL: none is left. */
 static struct device *next_window(const struct machine *machine, size_t *index)
 {
 	while (*index < machine_device_count(machine)) {
@@ -102,7 +102,7 @@ static void end(struct map_query *query)
 	query->walk = NULL;
 }
 
-/* A turn of the walk. */
+/* One turn of the walk. True at its end. */
 static bool go_on(struct map_query *query)
 {
 	if (window_walk_go_on(query->walk, loop_now_ms() + LOOP_TURN_MS))

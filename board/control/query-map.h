@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * x-sluice-query-map: a machine's windows, and what they expose as the kernel's list of our mappings has it.
- * A guest decides how long that list is. So it is read a turn at a time, once for all who ask meanwhile.
+ * x-sluice-query-map: a machine's windows, and what they expose according to /proc/self/smaps. A guest determines the
+ * length of that file. So it is read in turns of the loop, once for all clients that ask meanwhile.
  */
 #ifndef SLUICE_BOARD_CONTROL_QUERY_MAP_H
 #define SLUICE_BOARD_CONTROL_QUERY_MAP_H
@@ -13,13 +13,13 @@
 
 struct machine;
 
-/* One control socket's. */
+/* One for each control socket. */
 struct map_query {
 	struct loop *loop;
-	/* A walk that took longer than a turn is at its end: each conversation that waits is to be answered. */
+	/* Called at the end of a walk of several turns, to call map_query_answer() for each conversation that waits. */
 	void (*ended)(struct map_query *query);
 
-	struct machine *machine; /* of the walk that is under way */
+	struct machine *machine; /* of the current walk */
 	struct window_walk *walk;
 	struct window_usage usage[CONFIG_DEVICES];
 	size_t count;
@@ -28,9 +28,9 @@ struct map_query {
 
 /* The command. */
 json_t *map_query_run(struct qmp *qmp, json_t *arguments);
-/* Answers a conversation that waits: by what the walk has found, or, when it was cancelled, by an error. */
+/* Answers a conversation that waits, with the walk's result or, if it was cancelled, an error. */
 void map_query_answer(struct map_query *query, struct qmp *qmp);
-/* The machine goes. `ended` is called if a walk was under way. */
+/* Call it before the machine is destroyed. Calls `ended` if a walk was running. */
 void map_query_cancel(struct map_query *query);
 
 #endif

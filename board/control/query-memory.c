@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* How far a guest can grow, and what it says of its memory, for the control socket; see query-memory.h and growth.h. */
+/* How far a guest can grow, for the control socket; see query-memory.h and growth.h. */
 #include "board/control/query-memory.h"
 
 #include <string.h>
@@ -19,7 +19,7 @@ static json_t *integer(uint64_t value)
 	return json_integer((json_int_t)value);
 }
 
-/* What a window is asked to hold, or holds where that is more. */
+/* The larger of a window's requested and plugged bytes. */
 static uint64_t held(struct device *device)
 {
 	struct device_memory info;
@@ -43,7 +43,7 @@ static uint64_t held_beside(const struct machine *machine, const struct device *
 	return bytes;
 }
 
-/* What the machine carries by the reckoning, and by the guest's own figures where it gave some. */
+/* machine_growth(), corrected by the guest's own figures if it reported any. */
 static void growth_of(const struct machine *machine, struct machine_growth *ret)
 {
 	machine_growth(machine, ret);
@@ -57,7 +57,7 @@ static void growth_of(const struct machine *machine, struct machine_growth *ret)
 			continue;
 		available = said->get(device, said->index);
 		plugged = then->get(device, then->index);
-		/* What is more than it can have is no figure. */
+		/* A figure above all of its memory is ignored. */
 		if (available <= ret->boot_bytes + plugged)
 			ret->carried_bytes = growth_by_guest(ret->carried_bytes, &ret->policy,
 				ret->page_bytes, plugged, available);
@@ -77,7 +77,7 @@ json_t *qmp_query_memory(const struct machine *machine)
 		integer(held_beside(machine, NULL)), "guest-page", integer(growth.page_bytes));
 	if (growth.carried_bytes != GROWTH_UNBOUND)
 		json_object_set_new(answer, "carried", integer(growth.carried_bytes));
-	/* What is still to come of the host: not what is there, nor huge pages, which have a pool of their own. */
+	/* Memory that the host may still have to provide; huge pages come from a pool of their own. */
 	for (size_t i = 0; i < machine_device_count(machine); i++) {
 		struct device *device = machine_device(machine, i);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the control socket says of how far a guest can grow, and of what a guest says of its memory. */
+/* The control socket's answers about how far a guest can grow, and about a balloon. */
 #ifndef SLUICE_BOARD_CONTROL_QUERY_MEMORY_H
 #define SLUICE_BOARD_CONTROL_QUERY_MEMORY_H
 
@@ -15,13 +15,13 @@ struct machine;
 json_t *qmp_query_memory(const struct machine *machine);
 
 /*
- * Whether a window may be asked to hold `bytes`: true, or false after qmp_fail() where that is more than before and more
- * than the guest's boot memory carries.
+ * Whether a window may be asked to hold `bytes`. False, after qmp_fail(), if that is more than before and more than the
+ * guest's boot memory carries.
  */
 bool qmp_growth_allowed(
 	struct qmp *qmp, const struct machine *machine, struct device *device, uint64_t bytes);
 
-/* What of a machine's memory a balloon of so many bytes leaves. A guest may say what it likes. */
+/* The machine's memory without a balloon of `bytes`. 0 if the guest reports more than there is. */
 uint64_t qmp_balloon_left(const struct machine *machine, uint64_t bytes);
 
 #endif

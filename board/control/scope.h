@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the commands of a control socket work on. */
+/* The state that a control socket's commands use. */
 #ifndef SLUICE_BOARD_CONTROL_SCOPE_H
 #define SLUICE_BOARD_CONTROL_SCOPE_H
 
@@ -8,7 +8,7 @@ struct machine;
 struct map_query;
 
 struct qmp_scope {
-	struct loop *loop;	 /* that serves the socket */
+	struct loop *loop;	 /* serves the socket */
 	struct machine *machine; /* NULL while there is none */
 	struct map_query *map;
 };

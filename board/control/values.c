@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Values of devices over QMP, by the tables of their classes; see values.h. Words and errors are QEMU's where it has them. */
+/* Values of devices over QMP, by their classes' tables; see values.h. Names and errors are QEMU's if it has them. */
 #include "board/control/values.h"
 
 #include <string.h>
@@ -15,7 +15,7 @@ static bool is_bool(const struct device_value *value)
 	return !strcmp(value->type, "bool");
 }
 
-/* The id that a path names: /machine/peripheral/ID, or a partial path, as QEMU allows, which is the id alone. */
+/* The id in a path: /machine/peripheral/ID or, as QEMU allows, a partial path that is the id alone. */
 static const char *id_of(const char *path)
 {
 	size_t len = strlen(PERIPHERAL_PATH);
@@ -94,7 +94,7 @@ static void append(json_t *list, const char *name, const char *type)
 	json_array_append_new(list, json_pack("{s:s,s:s}", "name", name, "type", type));
 }
 
-/* Of a device its values; of the folder that devices are in, these. */
+/* Lists a device's values, or for /machine/peripheral the devices. */
 json_t *values_run_list(struct qmp *qmp, json_t *arguments)
 {
 	const char *path = json_string_value(json_object_get(arguments, "path"));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The values that a machine's devices show and take (struct device_value), and the commands on them: qom-list, qom-get,
- * qom-set. No class of device is known here.
+ * The values of a machine's devices (struct device_value), and the commands on them: qom-list, qom-get, qom-set. It
+ * knows no class of device.
  */
 #ifndef SLUICE_BOARD_CONTROL_VALUES_H
 #define SLUICE_BOARD_CONTROL_VALUES_H
@@ -14,9 +14,9 @@ struct device;
 
 #define PERIPHERAL_PATH "/machine/peripheral/"
 
-/* A value that the device has, and which is a number or boolean. */
+/* The device must have the value, which must be a number or boolean. */
 uint64_t value_number(struct device *device, const char *name);
-/* {} after it was set, or NULL after qmp_fail(). It must have the value, which can be set. */
+/* {} after it was set, or NULL after qmp_fail(). The device must have the value, and it must be settable. */
 json_t *value_set(struct qmp *qmp, struct device *device, const char *name, uint64_t number);
 
 json_t *values_run_list(struct qmp *qmp, json_t *arguments);

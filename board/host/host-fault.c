@@ -16,7 +16,7 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
 		text = "sluice: error: the host has no memory for the guest's where a device uses it (huge pages used up, a cgroup's limit: see hugetlb.*.max, or a file cut short); the machine ends\n";
 	else if (info->si_code == BUS_MCEERR_AR)
 		text = "sluice: error: the host's memory is broken where the guest's is (see the kernel's log); the machine ends\n";
-	if (!text) { /* sent by somebody: does what it always does */
+	if (!text) { /* sent by a process: takes its default action */
 		signal(number, SIG_DFL);
 		raise(number);
 		return;

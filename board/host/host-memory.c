@@ -11,7 +11,7 @@
 
 #define CGROUPS "/sys/fs/cgroup"
 
-/* The beginning of a file as text, "" where it cannot be read. */
+/* The beginning of a file as text; "" if it cannot be read. */
 static const char *read_text(const char *root, const char *path, char *buf, size_t len)
 {
 	char whole[4096];
@@ -36,7 +36,7 @@ static uint64_t number_after(const char *text, const char *key)
 	return at ? strtoull(at + strlen(key), NULL, 10) * KiB : HOST_MEMORY_UNKNOWN;
 }
 
-/* A number that is all of a file: "max" and what cannot be read are unknown. */
+/* The number in a file; HOST_MEMORY_UNKNOWN for "max", or if it cannot be read. */
 static uint64_t cgroup_number(const char *root, const char *folder, const char *file)
 {
 	char path[2048], text[64], *end;

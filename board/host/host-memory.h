@@ -14,8 +14,8 @@ struct host_memory {
 	uint64_t limit;	    /* the least memory.max of this process's cgroup and those above it */
 	uint64_t room;	    /* the least that is left below any such limit */
 	uint64_t resident;  /* what this process holds now */
-	uint64_t merged;    /* of its memory, merged with equal pages (KSM); Linux 5.19 */
-	bool merges;	    /* the host looks for equal pages (KSM runs) */
+	uint64_t merged;    /* of that, merged with equal pages (KSM); from Linux 5.19 on */
+	bool merges;	    /* KSM runs: the host merges equal pages */
 };
 
 /* `root` is put before the path of each file that is read; "" except in tests. */

@@ -109,7 +109,7 @@ uint64_t siphash(const uint8_t key[16], const void *message, size_t len)
 
 uint64_t identity_of(const uint8_t host[HOST_ID_BYTES], const char *machine, const char *what)
 {
-	/* Each with its end, so that no two pairs of names are one message. */
+	/* Each name with its zero byte, so that no two pairs of names give the same message. */
 	char message[1024];
 	int len = snprintf(message, sizeof(message), "sluice%c%s%c%s%c", 0, machine ? machine : "",
 		0, what, 0);

@@ -31,7 +31,7 @@ static bool file_has(const char *path, const char *word)
 	return has;
 }
 
-/* Who made the machine that this host runs on, where it is a guest of one of these; else NULL. */
+/* The vendor of the virtual machine that this host is, if DMI names one of these; else NULL. */
 static const char *cloud_vendor(void)
 {
 	static const char *const vendors[] = { "Amazon EC2", "Google", "Microsoft Corporation",

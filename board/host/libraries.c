@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Libraries that load when used; see libraries.h. The functions here have the names and the types of the library's own,
- * and call those, which are looked up at the first call. Not in a static program, which has the library's.
+ * Loads libraries when they are used; see libraries.h. The functions here have the names and types of the library's.
+ * At the first call each looks up the library's function. Not in a static program, which is linked with the library.
  */
 #include "board/host/libraries.h"
 
@@ -21,7 +21,7 @@ struct library {
 
 static struct library jansson = { "libjansson.so.4", "QMP", LOG_LIMIT(1) };
 static struct library zlib = { "libz.so.1", "gzip", LOG_LIMIT(1) };
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* both of them */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of both libraries */
 
 static void *load(struct library *library)
 {
@@ -45,7 +45,7 @@ bool libraries_have_json(void)
 	return load(&jansson);
 }
 
-/* The function, which is looked up once: `at` keeps it. NULL where there is none. */
+/* The library's function, looked up once and stored in `at`. NULL if it cannot be found. */
 static void *find(struct library *library, const char *name, void **at)
 {
 	void *function = __atomic_load_n(at, __ATOMIC_ACQUIRE), *handle;
@@ -58,7 +58,7 @@ static void *find(struct library *library, const char *name, void **at)
 	return function;
 }
 
-/* TYPE NAME PARAMETERS, which calls the library's with ARGUMENTS; FAILED where there is none. */
+/* Defines TYPE NAME PARAMETERS, which calls the library's with ARGUMENTS, or returns FAILED if there is none. */
 #define FUNCTION(library, type, name, parameters, arguments, failed)                               \
 	type name parameters                                                                       \
 	{                                                                                          \
@@ -98,7 +98,7 @@ FUNCTION(&jansson, json_t *, json_vpack_ex,
 FUNCTION(
 	&jansson, json_t *, json_vsprintf, (const char *format, va_list args), (format, args), NULL)
 
-/* What there is to delete the library made. */
+/* The library is loaded: it made `json`. */
 void json_delete(json_t *json)
 {
 	static void *found;

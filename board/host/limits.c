@@ -27,7 +27,7 @@ static void *reserve(uint64_t size)
 	return addr == MAP_FAILED ? NULL : addr;
 }
 
-/* The longest stretch that can be reserved now, a multiple of STRETCH_STEP; kept reserved. */
+/* Reserves the longest stretch that is free now, a multiple of STRETCH_STEP. The caller unmaps it. */
 static uint64_t reserve_longest(void **ret_addr)
 {
 	uint64_t size = 0;
@@ -72,7 +72,7 @@ void host_address_space(
 			munmap(addr[i], size[i]);
 }
 
-/* Asked once: there is one running host. */
+/* The running host's answer, asked for once. */
 static struct {
 	struct kvm_gics gics;
 	bool asked;

@@ -14,7 +14,7 @@
 #include "hyp/base/log.h"
 #include "hyp/base/util.h"
 
-/* Of one at a time: the log has a lock. */
+/* One thread at a time uses it: the log has a lock. */
 static struct {
 	int fd;
 	bool nonblocking, tty, socket;
@@ -29,7 +29,7 @@ static bool has_room(void)
 	return poll(&writable, 1, 0) == 1 && (writable.revents & POLLOUT);
 }
 
-/* What is written without waiting. */
+/* Writes what it can without blocking. Returns how many bytes. */
 static size_t put(const char *text, size_t len)
 {
 	size_t done = 0;
@@ -41,7 +41,7 @@ static size_t put(const char *text, size_t len)
 		n = RETRY_EINTR(write(out.fd, text, len));
 	else if (!out.tty)
 		n = has_room() ? RETRY_EINTR(write(out.fd, text, len)) : 0;
-	else { /* a terminal that may not be opened once more promises one byte at a time */
+	else { /* a terminal that may not be opened again: poll() guarantees one byte */
 		for (; done < len && has_room() && RETRY_EINTR(write(out.fd, text + done, 1)) == 1;
 			done++)
 			;

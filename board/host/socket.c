@@ -34,7 +34,7 @@ char *control_folder(struct errors *errors)
 	return asprintf(&folder, "%s/sluice", runtime) < 0 ? NULL : folder;
 }
 
-/* A folder that only we can write to. */
+/* Makes the folder, or checks that only this user can write to it. */
 static int make_folder_private(const char *folder, struct errors *errors)
 {
 	struct stat st;
@@ -72,9 +72,9 @@ char *control_path(const char *name, bool make_folder, struct errors *errors)
 }
 
 /*
- * Two that start at once must not both find a stale socket and replace each other's: a lock on the
- * folder, held from the look at the old socket until the new one answers. Best effort: anyone who can
- * read the folder can hold it.
+ * Two machines that start at once must not both find a stale socket and replace each other's. So each locks the folder
+ * from its check of the old socket until the new one listens. Best effort: any process that can read the folder can
+ * hold the lock.
  */
 static int lock_folder(const char *path)
 {
@@ -89,8 +89,8 @@ static int lock_folder(const char *path)
 }
 
 /*
- * 0 when nobody has the address, -EADDRINUSE when somebody does, or -errno. By a socket of another type,
- * which the kernel refuses when it has found one there: a console's newest caller throws off the last.
+ * 0 if no socket listens at the address, -EADDRINUSE if one does, or -errno. Connects a datagram socket, which the
+ * kernel refuses with EPROTOTYPE: a stream connection to a console socket would disconnect its current client.
  */
 static int probe(const struct sockaddr_un *address)
 {
@@ -142,7 +142,7 @@ int control_listen(int fd, const char *path, struct stat *ret, struct errors *er
 	strcpy(address.sun_path, path);
 	lock = lock_folder(path);
 	err = clear_stale(path, &address, errors);
-	/* The mode is the file's from its first moment (unix_bind() takes it from the inode). */
+	/* fchmod() before bind(): the kernel creates the file with the socket's mode (unix_bind()). */
 	if (!err && (fchmod(fd, 0600) < 0 ||
 			    bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0))
 		err = -errno;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The terminal; see terminal.h. What a signal handler needs is static: `saved` is complete before
- * `raw_fd` says so. The handlers stay installed once they are, and then pass signals on.
+ * The terminal; see terminal.h. What the signal handlers need is static; `saved` is complete before `raw_fd` is set.
+ * The handlers stay installed: once the terminal is restored they only pass signals on.
  */
 #include "board/host/terminal.h"
 
@@ -20,7 +20,7 @@
 static struct termios saved;
 static atomic_int raw_fd = -1;
 
-/* All that end a process by default and can be caught (signal(7)), but for SIGPIPE, which is ignored. */
+/* All catchable signals that end a process by default (signal(7)), except SIGPIPE, which is ignored. */
 static const int signals[] = { SIGHUP, SIGINT, SIGQUIT, SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE,
 	SIGSEGV, SIGSYS, SIGTERM, SIGXCPU, SIGXFSZ, SIGUSR1, SIGUSR2, SIGALRM, SIGVTALRM, SIGPROF,
 	SIGIO, SIGPWR, SIGSTKFLT };
@@ -35,7 +35,7 @@ void terminal_restore(void)
 		tcsetattr(fd, TCSANOW, &saved);
 }
 
-/* Puts the terminal back, then lets the signal do what it would have done. */
+/* Restores the terminal, then lets the signal take its former action. */
 static void fatal(int number, siginfo_t *info, void *context)
 {
 	int saved_errno = errno;
@@ -44,7 +44,7 @@ static void fatal(int number, siginfo_t *info, void *context)
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
 		if (signals[i] == number)
 			sigaction(number, &before[i], NULL);
-	/* A fault comes again when the handler returns to it; what somebody sent has to be sent. */
+	/* A fault recurs when the handler returns; any other signal has to be raised again. */
 	if (info->si_code <= 0 || info->si_code == SI_KERNEL ||
 		(number == SIGBUS && info->si_code == BUS_MCEERR_AO))
 		raise(number);
@@ -64,7 +64,7 @@ static void install(void)
 	for (size_t i = 0; i < ARRAY_SIZE(signals); i++) {
 		if (sigaction(signals[i], NULL, &before[i]) < 0)
 			continue;
-		/* Ignored (nohup) stays ignored; a handler that somebody has comes after ours. */
+		/* Ignored signals (nohup) stay ignored; an earlier handler runs after ours. */
 		if ((before[i].sa_flags & SA_SIGINFO) || before[i].sa_handler != SIG_IGN)
 			sigaction(signals[i], &action, NULL);
 	}
@@ -79,7 +79,7 @@ int terminal_raw(int fd)
 		return -EBUSY;
 	if (tcgetattr(fd, &saved) < 0)
 		return -ENOTTY;
-	/* A terminal that is not our controlling one has no foreground for us: -1. */
+	/* -1: not our controlling terminal, so we cannot be in its background. */
 	foreground = tcgetpgrp(fd);
 	if (foreground >= 0 && foreground != getpgrp())
 		return -ENOTTY;

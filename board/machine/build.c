@@ -61,7 +61,7 @@ static int build_memory(struct machine *machine)
 	return 0;
 }
 
-/* Kernel, initrd and a tree with fresh seeds, into memory that holds nothing yet. */
+/* Loads kernel, initrd and a tree with fresh seeds into empty memory. */
 static int load(struct machine *machine, struct errors *errors)
 {
 	struct guest_tree_input input = { 0 };
@@ -76,7 +76,7 @@ static int load(struct machine *machine, struct errors *errors)
 	input.initrd_size = loaded.initrd_size;
 	input.serial = identity_of(
 		machine->config->host_id, machine->options.name, "serial-number");
-	/* Whole, or nothing where a signal comes while the host gathers its first randomness. */
+	/* getrandom() fills such small buffers whole; EINTR only before the host's generator is ready. */
 	if (RETRY_EINTR(getrandom(input.kaslr_seed, sizeof(input.kaslr_seed), 0)) < 0 ||
 		RETRY_EINTR(getrandom(input.rng_seed, sizeof(input.rng_seed), 0)) < 0)
 		return -errno;
@@ -148,7 +148,7 @@ int machine_unbuild(struct machine *machine)
 		irq_pin_disconnect(&machine->devices[i].pin);
 	vcpus_teardown(machine->vcpus);
 	vm_destroy(&machine->vm);
-	/* KVM has nothing to unmap any more; before, it would walk all shadow tables for each slot. */
+	/* After vm_destroy(): before it, KVM would walk all shadow page tables for each slot. */
 	for (size_t i = 0; i < config->device_count; i++) {
 		if (!machine->devices[i].window)
 			continue;

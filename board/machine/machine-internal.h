@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A machine as the files that make it up see it: machine.c (its life), parts.c (what lasts from start to end: address
- * space, devices and their descriptors, vCPU threads) and build.c (what lasts from reset to reset).
+ * Shared by machine.c (states, reset, pause, end), parts.c (what lasts from start to end: address space, devices and
+ * their descriptors, vCPU threads) and build.c (what lasts from reset to reset).
  */
 #ifndef SLUICE_BOARD_MACHINE_MACHINE_INTERNAL_H
 #define SLUICE_BOARD_MACHINE_MACHINE_INTERNAL_H
@@ -49,7 +49,7 @@ struct machine {
 	struct mmio_region free_places;
 	struct vcpus *vcpus;
 	struct backing ram[CONFIG_RANGES];
-	uint8_t *stolen_time; /* what KVM tells the guest of it; no device reaches it */
+	uint8_t *stolen_time; /* written by KVM; not in `mem`, so no device reaches it */
 	struct machine_device fixed[PLATFORM_FIXED]; /* as in platform.h */
 	struct machine_device devices[CONFIG_DEVICES];
 	struct loader *loader;
@@ -61,30 +61,30 @@ struct machine {
 	bool reset_posted;
 	bool has_count;		  /* the guest's time could be read when it was paused ... */
 	uint64_t count;		  /* ... as the virtual counter */
-	const char *reset_reason; /* of the reset that is posted */
+	const char *reset_reason; /* of the posted reset */
 
-	/* A vCPU's event that the loop has not taken yet; a graver one replaces it, as enum vcpus_event has them. */
+	/* The pending vCPU event. If several arrive before the loop handles one, the most severe one stays. */
 	pthread_mutex_t event_lock;
 	bool event_pending;
-	bool off_asked, reset_asked; /* by a vCPU in this life: no pause makes them forgotten */
+	bool off_asked, reset_asked; /* by a vCPU since the last reset; outlast a pause */
 	enum vcpus_event event;
 	char event_text[256];
 	struct loop_task event_task;
 	struct loop_task reset_task;
 	struct reset_rate reset_rate;
-	struct loop_timer build_later; /* armed: it was reset, and waits to be built anew */
+	struct loop_timer build_later; /* armed: the machine is rebuilt when it fires */
 };
 
-/* Guest memory, devices with their windows, vCPU threads. -errno, most with an error added. */
+/* Creates guest memory, devices with their windows, vCPU threads. -errno, most with an error added. */
 int machine_create_parts(struct machine *machine,
 	void (*on_event)(void *opaque, enum vcpus_event event, const char *text),
 	struct errors *errors);
-/* Takes what was made so far; the vCPUs are parked and the windows detached. */
+/* Destroys the parts that exist. Before it, the vCPUs are parked and the windows detached. */
 void machine_destroy_parts(struct machine *machine);
 
-/* The VM and what is in its memory, on parts that are there. -errno, most with an error added. */
+/* Creates the VM from existing parts, and fills its memory. -errno, most with an error added. */
 int machine_build(struct machine *machine, struct errors *errors);
-/* Everything of machine_build() goes, also after it failed; memory is empty then and all windows are unplugged. */
+/* Undoes machine_build(), also a failed one. Memory is then empty, and all windows are unplugged. */
 int machine_unbuild(struct machine *machine);
 
 void machine_for_each_device(struct machine *machine,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A running machine's life: its states, its events, system reset, pause and end; see machine.h. */
+/* A running machine: its states, its events, system reset, pause and end; see machine.h. */
 #include "board/machine/machine.h"
 
 #include <errno.h>
@@ -40,14 +40,14 @@ static void drain_device(struct machine *machine, struct machine_device *device)
 		device->device->class->drain(device->device);
 }
 
-/* A vCPU may wait for a device's requests, which the loop ends: so these first. It starts no others. */
+/* Drains devices first: a vCPU may be waiting for a request that only the loop completes. */
 static void park(struct machine *machine)
 {
 	machine_for_each_device(machine, drain_device);
 	vcpus_park(machine->vcpus);
 }
 
-/* `cause` is QEMU's ShutdownCause, `why` the reason in words, of states that have one. */
+/* `cause` is QEMU's ShutdownCause, `why` the reason in words; NULL for MACHINE_OFF. */
 static void end(
 	struct machine *machine, enum machine_state state, const char *cause, const char *why)
 {
@@ -92,7 +92,7 @@ static void resume_device(struct machine *machine, struct machine_device *device
 		device->device->class->pause(device->device, false);
 }
 
-/* The vCPUs may be parked already, before their first entry too. */
+/* The vCPUs may be parked already, even before they first ran. */
 static void freeze(struct machine *machine)
 {
 	int err;
@@ -172,7 +172,7 @@ static void take_event(struct loop_task *task)
 
 	pthread_mutex_lock(&machine->event_lock);
 	event = machine->event;
-	/* What a vCPU wanted as its machine was paused does not end the pause: it waits for machine_resume(). */
+	/* While paused, only events that end the machine are handled; others wait for machine_resume(). */
 	pending = machine->event_pending &&
 		  (machine->state == MACHINE_RUNNING || event > VCPUS_PAUSE ||
 			  event == VCPUS_POWER_OFF);
@@ -228,7 +228,7 @@ static void fail_reset(struct machine *machine, struct errors *errors)
 		"the machine could not be built anew after a reset");
 }
 
-/* The next life of a machine that was unbuilt. */
+/* Rebuilds the machine after machine_unbuild(), and runs it unless machine_pause() was called. */
 static void build_anew(struct machine *machine)
 {
 	struct errors errors = { 0 };
@@ -260,7 +260,7 @@ static void run_reset(struct loop_task *task)
 	int err;
 
 	machine->reset_posted = false;
-	if (machine->build_later.loop) { /* the owner does not wait */
+	if (machine->build_later.loop) { /* a reset by the owner ends the delay */
 		notify(machine, MACHINE_RESET, machine->reset_reason);
 		build_anew(machine);
 		return;
@@ -277,7 +277,7 @@ static void run_reset(struct loop_task *task)
 	notify(machine, MACHINE_RESET, machine->reset_reason);
 	park(machine);
 	loop_task_cancel(
-		machine->loop, &machine->event_task); /* of the life before; vCPUs are parked */
+		machine->loop, &machine->event_task); /* posted before; vCPUs are parked now */
 	machine->event_pending = machine->off_asked = machine->reset_asked = false;
 	machine_for_each_device(machine, quiesce_device);
 	err = machine_unbuild(machine);
@@ -409,7 +409,7 @@ void machine_pause(struct machine *machine)
 {
 	bool built = machine->state == MACHINE_RUNNING;
 
-	/* One that waits to be built begins its next life paused. */
+	/* A machine that waits for its rebuild is paused after it. */
 	if (!built && (machine->state != MACHINE_RESETTING || machine->held))
 		return;
 	machine->held = true;
@@ -420,7 +420,7 @@ void machine_pause(struct machine *machine)
 	tell_stop(machine);
 }
 
-/* What vCPUs asked for as it was paused: none of them must run on from there. */
+/* Handles events that vCPUs posted during the pause. If true, no vCPU may run before they are handled. */
 static bool asked_meanwhile(struct machine *machine)
 {
 	bool pending, off, reset;

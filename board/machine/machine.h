@@ -23,14 +23,14 @@ struct loop;
 struct machine;
 struct machine_config;
 
-/* What happens to a machine, as QEMU's events of those names. */
+/* Notices about a machine, as QEMU's events of those names. */
 enum machine_notice {
 	MACHINE_POWERDOWN,
 	MACHINE_STOP,	/* paused */
 	MACHINE_RESUME, /* runs again after that */
 	MACHINE_RESET,
 	MACHINE_SHUTDOWN,
-	MACHINE_WATCHDOG, /* the guest did not feed its own */
+	MACHINE_WATCHDOG, /* the guest did not feed its watchdog */
 };
 
 struct machine_options {
@@ -39,10 +39,10 @@ struct machine_options {
 	struct chardev *console;
 	struct chardev *const *ports; /* of all devices, in their order */
 	const struct kvm_limits *kvm; /* as probed; copied */
-	int vm_fd; /* kvm_create_vm()'s, with the addresses that the machine needs, for its first life; 0: none */
+	int vm_fd; /* from kvm_create_vm(), with enough address bits; used until the first reset; 0: none */
 	/*
-	 * Told of each; of RESET and SHUTDOWN with QEMU's ShutdownCause ("guest-reset", "host-signal",
-	 * ...), of WATCHDOG with its WatchdogAction.
+	 * Called for each notice. `reason` is QEMU's ShutdownCause ("guest-reset", "host-signal", ...) for RESET and
+	 * SHUTDOWN, its WatchdogAction for WATCHDOG, else NULL.
 	 */
 	void (*notify)(void *opaque, enum machine_notice notice, const char *reason);
 	void *opaque;
@@ -50,38 +50,37 @@ struct machine_options {
 
 enum machine_state {
 	MACHINE_RUNNING,
-	MACHINE_RESETTING, /* seen where a guest resets too often, and waits (reset-rate.h) */
-	/* By its owner, the policy for stray accesses, or the watchdog. Of the last two a reset runs it again. */
+	MACHINE_RESETTING, /* the guest resets too often, and waits (reset-rate.h) */
+	/* By machine_pause(), the stray-access policy or the watchdog. Only the first lasts over a reset. */
 	MACHINE_PAUSED,
 	MACHINE_OFF,	 /* the guest powered off, a reset with no_reboot, or machine_quit() */
-	MACHINE_STOPPED, /* by either */
-	MACHINE_FAILED, /* the host could not go on: memory, KVM, or a reset that could not rebuild */
+	MACHINE_STOPPED, /* by the stray-access policy or the watchdog */
+	MACHINE_FAILED,	 /* the host failed: memory, KVM, or the rebuild after a reset */
 };
 
 /*
- * Builds the machine, its kernel loaded, ready to start. `config` outlives it. -errno with an error
- * added that says what the host lacks.
+ * Builds the machine with its kernel loaded, ready to start. `config` outlives it. Takes over options->vm_fd, also on
+ * failure. -errno, after an error was added that says what the host lacks.
  */
-/* Takes the options' VM, also where it fails. */
 int machine_create(const struct machine_config *config, const struct machine_options *options,
 	struct loop *loop, struct errors *errors, struct machine **ret);
-/* Lets the vCPUs run. The machine ends by loop_stop(). */
+/* Runs the vCPUs. When the machine ends, it calls loop_stop(). */
 int machine_start(struct machine *machine);
 void machine_destroy(struct machine *machine);
 
 enum machine_state machine_state(const struct machine *machine);
-/* Why it is paused, stopped or failed; NULL otherwise. */
+/* Why it is paused, stopped or failed. NULL otherwise, and after machine_pause(). */
 const char *machine_stop_reason(const struct machine *machine);
 
 /*
- * Pauses it: vCPUs are parked, devices begin nothing in guest memory, what was in flight has ended, and the guest's
- * virtual counter and watchdog stand still; the real-time clock goes on. It stays paused over a system reset. Nothing where it
- * is paused already.
+ * Pauses the machine: parks the vCPUs, stops devices from starting requests, and waits for those in flight. The
+ * guest's virtual counter and watchdog stop; its real-time clock does not. A system reset does not end the pause. No
+ * effect on a machine that is paused already.
  */
 void machine_pause(struct machine *machine);
 /*
- * Runs a paused machine again, whatever paused it: an access that was stray gets an external abort. What another vCPU
- * wanted meanwhile (a reset, a pause) comes at once. Nothing where it is not paused.
+ * Resumes a paused machine, whatever paused it. A stray access that paused it gets an external abort. An event that
+ * another vCPU posted meanwhile (a reset, a pause) is handled at once. No effect on a machine that is not paused.
  */
 void machine_resume(struct machine *machine);
 
@@ -99,24 +98,24 @@ void machine_quit(struct machine *machine, const char *reason);
 size_t machine_device_count(const struct machine *machine);
 struct device *machine_device(const struct machine *machine, size_t index);
 
-/* What the guest has: RAM, and what is plugged. */
+/* The guest's memory in bytes: RAM and plugged memory. */
 uint64_t machine_memory_bytes(const struct machine *machine);
 
-/* How far the guest's boot memory lets it grow (growth.h), as reckoned from tree and kernel. */
+/* How far the guest's boot memory lets it grow (growth.h), computed from tree and kernel. */
 struct machine_growth {
 	uint64_t boot_bytes;	/* of /memory */
 	uint64_t pool_bytes;	/* of these, in the host's huge pages */
 	uint64_t page_bytes;	/* the guest's pages; 0: not known */
-	uint64_t carried_bytes; /* of all windows together, or GROWTH_UNBOUND */
+	uint64_t carried_bytes; /* that all windows together may plug, or GROWTH_UNBOUND */
 	struct growth_policy policy;
-	bool mergeable; /* some of its memory is: KSM may merge equal pages */
+	bool mergeable; /* KSM may merge equal pages of some of its memory */
 };
 void machine_growth(const struct machine *machine, struct machine_growth *ret);
 
 /* The budget of memory slots; holders are "memory" and the ids of devices. */
 const struct slots *machine_slots(const struct machine *machine);
 
-/* What the guest did where it was given nothing. */
+/* The guest's accesses to unassigned addresses. */
 struct strays *machine_strays(struct machine *machine);
 
 #endif

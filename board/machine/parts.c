@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The parts of a machine that last over resets; see machine-internal.h. */
+/* The parts of a machine that resets do not rebuild; see machine-internal.h. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,8 +108,8 @@ static int create_stolen_time(struct machine *machine)
 }
 
 /*
- * The pages of the places that are taken. Where one is larger than all places are, reads stay exits. Of the places
- * that are free, which stand behind, those in the same pages are shown too, and reads of the rest are exits.
+ * Maps the pages with registers of virtio devices read-only, so that reads of them do not exit; not if one host page is
+ * larger than all places. Free places in the same pages are mapped too. Reads of the other free places exit.
  */
 static int create_registers(struct machine *machine)
 {
@@ -140,7 +140,7 @@ static int create_registers(struct machine *machine)
 	return err;
 }
 
-/* What was asked, what is free, who has the rest, and what to change. */
+/* Says how many slots were asked for, how many are free, which devices hold the rest, and what to change. */
 static void add_budget_error(struct machine *machine, const struct device_config *config,
 	const struct listener *listener, unsigned asked, struct errors *errors)
 {

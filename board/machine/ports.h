@@ -13,13 +13,13 @@ struct machine_config;
 struct ports;
 
 /*
- * Opens all of them, the sockets beside the control socket. `stdio_taken`: by the machine's console.
- * -errno after an error was added; NULL in *ret where there are no ports.
+ * Opens all ports, with sockets beside the control socket. `stdio_taken`: the machine's console has stdio. -errno, with
+ * an error added except for -ENOMEM. Leaves *ret as it was if there are no ports.
  */
 int ports_create(struct loop *loop, const struct machine_config *config, const char *control,
 	bool stdio_taken, const struct console_callbacks *callbacks, struct errors *errors,
 	struct ports **ret);
-/* In the order of devices, and of each one's ports. */
+/* In the order of devices and of their ports. NULL if `ports` is. */
 struct chardev *const *ports_chardevs(const struct ports *ports);
 /* After the machine. Takes NULL. */
 void ports_destroy(struct ports *ports);

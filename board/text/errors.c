@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Takes the line, which is malloc'ed; NULL counts as dropped. */
+/* Takes ownership of the line, which is malloc'ed; NULL counts as dropped. */
 static void append(struct errors *errors, char *line)
 {
 	char **grown = NULL;

@@ -22,7 +22,7 @@ static const struct unit {
 	{ "KiB", KiB },
 };
 
-/* The bytes of a unit, 0 where there is none of that name. */
+/* The bytes of a unit; 0 if no unit has that name. */
 static uint64_t unit_bytes(const char *text)
 {
 	if (!*text || !strcasecmp(text, "B") || !strcasecmp(text, "bytes"))
@@ -88,7 +88,7 @@ const char *size_print(char buf[SIZE_TEXT], uint64_t bytes)
 				units[i].name);
 		return buf;
 	}
-	/* 0 has no unit to be wrong about. */
+	/* 0 needs no unit. */
 	snprintf(buf, SIZE_TEXT, bytes ? "%" PRIu64 " bytes" : "%" PRIu64, bytes);
 	return buf;
 }

@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-/* What size_parse() takes, for messages. */
+/* The forms that size_parse() accepts, for messages. */
 #define SIZE_FORMS "a number of bytes, or one with K, M, G or T (KiB, MiB, ...): 0, 512MiB, 1.5GiB"
 
 /*
