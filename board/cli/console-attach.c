@@ -90,7 +90,7 @@ static void on_resize(int number)
 }
 
 /* Ignores errors: an older machine does not have the command. */
-static void tell_size(const struct attached *a)
+static void report_size(const struct attached *a)
 {
 	struct errors unused = { 0 };
 	struct client *client;
@@ -126,7 +126,7 @@ static void say_hint(struct attached *a)
 
 static void relay(struct attached *a)
 {
-	bool told_end = false;
+	bool sent_end = false;
 
 	while (!a->out_ended && !(a->detached && !a->len)) {
 		bool room = a->tty || a->len + READ_BYTES <= sizeof(a->waiting);
@@ -138,7 +138,7 @@ static void relay(struct attached *a)
 		int ready;
 
 		if (resized)
-			tell_size(a);
+			report_size(a);
 		ready = poll(fds, ARRAY_SIZE(fds), a->hint ? QUIET_MS : -1);
 		/* Typing brings the hint too, if the guest is never quiet. */
 		if (a->hint && (!ready || (ready > 0 && fds[0].revents)))
@@ -153,8 +153,8 @@ static void relay(struct attached *a)
 			send_input(a);
 		if (a->detached && a->tty)
 			return; /* even if the guest reads no input */
-		if (a->in_ended && !a->len && !told_end)
-			told_end = !shutdown(a->socket, SHUT_WR);
+		if (a->in_ended && !a->len && !sent_end)
+			sent_end = !shutdown(a->socket, SHUT_WR);
 	}
 }
 

@@ -155,7 +155,7 @@ static const char *find_stdio_port(const struct machine_config *config)
 }
 
 /* Reports the terminal's size to the guest, if a port is on this terminal. */
-static void tell_size(struct run *run)
+static void report_size(struct run *run)
 {
 	struct winsize size;
 
@@ -179,7 +179,7 @@ static void on_signal(struct loop_fd *watch, uint32_t events)
 	if (read(watch->fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
 		return;
 	if (info.ssi_signo == SIGWINCH)
-		tell_size(run);
+		report_size(run);
 	else
 		shut_down(run);
 }
@@ -331,7 +331,7 @@ static int serve(struct run *run, const struct host_limits *host, struct machine
 	warn(run, config, errors);
 	control_set_machine(run->control, run->machine);
 	run->stdio_port = find_stdio_port(config);
-	tell_size(run);
+	report_size(run);
 	if (run->options.timeout_sec)
 		loop_timer_arm(
 			run->loop, &run->deadline, run->options.timeout_sec * UINT64_C(1000));

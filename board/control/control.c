@@ -335,7 +335,7 @@ void control_notify(struct control *control, enum machine_notice notice, const c
 	control_event(control, names[notice], data);
 }
 
-static void tell_value(struct device_watch *watch)
+static void report_value(struct device_watch *watch)
 {
 	struct device *device = watch->device;
 	const struct device_value *value = device->class->event.value;
@@ -347,7 +347,7 @@ static void tell_value(struct device_watch *watch)
 }
 
 /* The memory left to the guest, as query-balloon reports it. */
-static void tell_left(struct device_watch *watch)
+static void report_left(struct device_watch *watch)
 {
 	struct device *device = watch->device;
 	const struct device_value *value = device->class->event.value;
@@ -358,7 +358,7 @@ static void tell_left(struct device_watch *watch)
 				watch->control->scope.machine, value->get(device, value->index))));
 }
 
-static void tell_ports(struct device_watch *watch)
+static void report_ports(struct device_watch *watch)
 {
 	const struct device_ports *ports = watch->device->class->ports;
 	unsigned open = ports->open(watch->device), changed = open ^ watch->reported;
@@ -371,21 +371,21 @@ static void tell_ports(struct device_watch *watch)
 					open >> i & 1));
 }
 
-static void tell_device(struct device_watch *watch)
+static void report_device(struct device_watch *watch)
 {
 	watch->changed = false;
 	loop_timer_arm(watch->control->scope.loop, &watch->timer, EVENT_MS);
 	switch (watch->device->class->event.kind) {
 	case EVENT_VALUE:
 		if (is_heard(watch->control))
-			tell_value(watch);
+			report_value(watch);
 		break;
 	case EVENT_LEFT:
 		if (is_heard(watch->control))
-			tell_left(watch);
+			report_left(watch);
 		break;
 	case EVENT_PORTS:
-		tell_ports(watch);
+		report_ports(watch);
 		break;
 	case EVENT_NONE:
 		break;
@@ -399,7 +399,7 @@ static void device_changes(struct device *device, void *opaque)
 	if (watch->timer.loop)
 		watch->changed = true;
 	else
-		tell_device(watch);
+		report_device(watch);
 }
 
 static void device_due(struct loop_timer *timer)
@@ -407,7 +407,7 @@ static void device_due(struct loop_timer *timer)
 	struct device_watch *watch = container_of(timer, struct device_watch, timer);
 
 	if (watch->changed)
-		tell_device(watch);
+		report_device(watch);
 }
 
 static void watch_device(struct control *control, struct device *device)

@@ -118,13 +118,13 @@ static void thaw(struct machine *machine)
 	machine_for_each_device(machine, resume_device);
 }
 
-static void tell_stop(struct machine *machine)
+static void notify_stop(struct machine *machine)
 {
 	machine->stop_notified = true;
 	notify(machine, MACHINE_STOP, NULL);
 }
 
-static void tell_resume(struct machine *machine)
+static void notify_resume(struct machine *machine)
 {
 	if (machine->stop_notified)
 		notify(machine, MACHINE_RESUME, NULL);
@@ -135,7 +135,7 @@ static void pause_machine(struct machine *machine, const char *reason)
 {
 	freeze(machine);
 	set_state(machine, MACHINE_PAUSED, reason);
-	tell_stop(machine);
+	notify_stop(machine);
 	log_print(LOG_WARNING, "%s; machine paused, cont, system_reset or quit ends that", reason);
 }
 
@@ -241,7 +241,7 @@ static void build_anew(struct machine *machine)
 		freeze(machine);
 	} else {
 		machine->state = MACHINE_RUNNING;
-		tell_resume(machine);
+		notify_resume(machine);
 		vcpus_run(machine->vcpus);
 	}
 	errors_finish(&errors);
@@ -417,7 +417,7 @@ void machine_pause(struct machine *machine)
 		freeze(machine);
 		set_state(machine, MACHINE_PAUSED, NULL);
 	}
-	tell_stop(machine);
+	notify_stop(machine);
 }
 
 /* Handles events that vCPUs posted during the pause. If true, no vCPU may run before they are handled. */
@@ -450,7 +450,7 @@ void machine_resume(struct machine *machine)
 		set_state(machine, MACHINE_RUNNING, NULL);
 		thaw(machine);
 	}
-	tell_resume(machine);
+	notify_resume(machine);
 	if (built && !asked_meanwhile(machine))
 		vcpus_run(machine->vcpus);
 }

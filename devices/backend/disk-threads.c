@@ -105,7 +105,7 @@ static bool any_taken(struct threads *threads)
 }
 
 /* Passes ended calls on, for at most a turn: they start others, which the threads may end as fast. */
-static void tell(struct loop_task *task)
+static void report(struct loop_task *task)
 {
 	struct threads *threads = container_of(task, struct threads, task);
 	uint64_t ends_ms = loop_now_ms() + LOOP_TURN_MS;
@@ -162,7 +162,7 @@ static void threads_wait(struct disk_engine *engine)
 	while (!threads->taken && !threads->done.first)
 		pthread_cond_wait(&threads->ended, &threads->lock);
 	pthread_mutex_unlock(&threads->lock);
-	tell(&threads->task);
+	report(&threads->task);
 }
 
 static void threads_destroy(struct disk_engine *engine)
@@ -212,7 +212,7 @@ static int threads_create(struct loop *loop, int fd, unsigned in_flight, struct 
 	threads->engine.ops = &disk_threads;
 	threads->loop = loop;
 	threads->fd = fd;
-	threads->task = (struct loop_task){ .run = tell, .name = "disk" };
+	threads->task = (struct loop_task){ .run = report, .name = "disk" };
 	take_all(&threads->todo);
 	take_all(&threads->done);
 	pthread_mutex_init(&threads->lock, NULL);

@@ -24,7 +24,7 @@ struct helper_output {
 	char line[LINE_MAX_BYTES + 1];
 };
 
-static void tell(struct helper_output *output)
+static void report(struct helper_output *output)
 {
 	output->line[output->len] = '\0';
 	if (output->len)
@@ -42,7 +42,7 @@ static void ready(struct loop_fd *watch, uint32_t events)
 
 	for (ssize_t i = 0; i < n; i++) {
 		if (buf[i] == '\n' || output->len == LINE_MAX_BYTES)
-			tell(output);
+			report(output);
 		/* No control characters: the log may go to a terminal. */
 		if (buf[i] != '\n')
 			output->line[output->len++] = (unsigned char)buf[i] < ' ' || buf[i] == 0x7f
@@ -92,7 +92,7 @@ void helper_output_destroy(struct helper_output *output)
 {
 	if (!output)
 		return;
-	tell(output);
+	report(output);
 	loop_fd_remove(&output->watch);
 	close(output->watch.fd);
 	close(output->written);

@@ -61,7 +61,7 @@ int vhost_probe(
 /* ---- The table of memory: a listener ---- */
 
 /* The kernel swaps tables with each ring's lock held: after the call the worker touches nothing by the old table. */
-static int tell_table(struct vhost *vhost)
+static int notify_table(struct vhost *vhost)
 {
 	return vhost_ioctl(vhost, VHOST_SET_MEM_TABLE, vhost->table);
 }
@@ -85,7 +85,7 @@ static int open_slot(struct listener *listener, const struct memory_slot *slot)
 		.memory_size = slot->size,
 		.userspace_addr = (uintptr_t)slot->hva,
 	};
-	err = tell_table(vhost);
+	err = notify_table(vhost);
 	if (err)
 		vhost->table->nregions--;
 	return err;
@@ -104,7 +104,7 @@ static int close_slot(struct listener *listener, const struct memory_slot *slot)
 	closed = regions[i];
 	regions[i] = *last;
 	vhost->table->nregions--;
-	err = tell_table(vhost);
+	err = notify_table(vhost);
 	if (err) {
 		vhost->table->nregions++;
 		*last = regions[i];
@@ -119,7 +119,7 @@ static void forget(struct listener *listener)
 	struct vhost *vhost = container_of(listener, struct vhost, listener);
 
 	vhost->table->nregions = 0;
-	(void)tell_table(vhost);
+	(void)notify_table(vhost);
 }
 
 /* ---- Rings ---- */

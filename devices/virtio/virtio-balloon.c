@@ -247,7 +247,7 @@ static void on_again(struct loop_timer *timer)
 }
 
 /* Notifies the watcher, without the lock. */
-static void tell(struct virtio_balloon *balloon)
+static void report_actual(struct virtio_balloon *balloon)
 {
 	uint32_t actual = __atomic_load_n(&balloon->state.config.actual, __ATOMIC_RELAXED);
 
@@ -278,7 +278,7 @@ static void serve(struct virtio_device *virtio, unsigned index)
 	virtio_interrupt(virtio, index);
 	leave_alone(balloon);
 	pthread_mutex_unlock(&virtio->base.lock);
-	tell(balloon);
+	report_actual(balloon);
 }
 
 /* On a vCPU's thread, as write_config(). The kick has serve() notify the watcher on the loop. */
@@ -514,7 +514,7 @@ static int virtio_balloon_init(
 static void virtio_balloon_reset(struct device *device)
 {
 	virtio_system_reset(&from_device(device)->virtio);
-	tell(from_device(device));
+	report_actual(from_device(device));
 }
 
 static void virtio_balloon_finish(struct device *device)

@@ -117,7 +117,7 @@ unsigned virtio_console_open_ports(struct device *device)
 }
 
 /* Notifies the watcher, without the lock. */
-static void tell(struct virtio_console *console)
+static void report(struct virtio_console *console)
 {
 	unsigned open = virtio_console_open_ports(&console->virtio.base);
 
@@ -338,7 +338,7 @@ static void serve(struct virtio_device *virtio, unsigned queue)
 	else if (is_open(port))
 		port->chardev->ops->resume(port->chardev);
 	pthread_mutex_unlock(&virtio->base.lock);
-	tell(console);
+	report(console);
 }
 
 /* On a vCPU's thread. The kick has serve() notify the watcher on the loop. */
@@ -436,7 +436,7 @@ static int virtio_console_init(
 static void virtio_console_reset(struct device *device)
 {
 	virtio_system_reset(&from_device(device)->virtio);
-	tell(from_device(device));
+	report(from_device(device));
 }
 
 static void virtio_console_finish(struct device *device)

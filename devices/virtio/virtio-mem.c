@@ -44,7 +44,7 @@ struct virtio_mem {
 	struct virtio_device virtio;
 	struct window *window;
 	struct virtio_mem_state state;
-	uint64_t told_plugged;
+	uint64_t reported_plugged;
 	/* The request that the window carries out over several turns; others wait in the ring. */
 	struct virtq_chain going;
 	const struct request *going_request; /* NULL: none */
@@ -87,11 +87,11 @@ static bool set_sizes(struct virtio_mem *mem, uint64_t requested, uint64_t usabl
 }
 
 /* Notifies the watcher, without the lock. */
-static void tell(struct virtio_mem *mem)
+static void report(struct virtio_mem *mem)
 {
-	if (mem->told_plugged == mem->state.config.plugged_size)
+	if (mem->reported_plugged == mem->state.config.plugged_size)
 		return;
-	mem->told_plugged = mem->state.config.plugged_size;
+	mem->reported_plugged = mem->state.config.plugged_size;
 	device_changed(&mem->virtio.base);
 }
 
@@ -299,7 +299,7 @@ static void unplug_ended(void *opaque)
 	virtio_end(virtio, 0, mem->going.head, respond(mem, &mem->going, VIRTIO_MEM_RESP_ACK, 0));
 	pthread_mutex_unlock(&virtio->base.lock);
 	virtio_kick(virtio, 0); /* requests that wait in the ring */
-	tell(mem);
+	report(mem);
 }
 
 static void serve(struct virtio_device *virtio, unsigned index)
@@ -324,7 +324,7 @@ static void serve(struct virtio_device *virtio, unsigned index)
 	}
 	virtio_interrupt(virtio, index);
 	pthread_mutex_unlock(&virtio->base.lock);
-	tell(mem);
+	report(mem);
 }
 
 static void wait_for_unplug(struct virtio_device *virtio)
@@ -457,7 +457,7 @@ static int virtio_mem_init(struct device *device, const void *config, const stru
 		.region_size = window->size,
 	};
 	set_sizes(mem, node->requested_size, usable_target(mem, node->requested_size));
-	mem->told_plugged = mem->state.config.plugged_size;
+	mem->reported_plugged = mem->state.config.plugged_size;
 	if (numa)
 		features |= VIRTIO_FEATURE(VIRTIO_MEM_F_ACPI_PXM);
 	if (env->system_suspend) /* blocks stay plugged during suspend (5.15.6.2) */
@@ -494,7 +494,7 @@ static void virtio_mem_reset(struct device *device)
 	if (set_sizes(mem, requested, usable_target(mem, requested)))
 		virtio_config_changed_silently(&mem->virtio);
 	pthread_mutex_unlock(&device->lock);
-	tell(mem);
+	report(mem);
 }
 
 static void virtio_mem_finish(struct device *device)

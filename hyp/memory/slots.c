@@ -174,7 +174,7 @@ int slot_open(struct slots *slots, const struct memory_slot *slot, int *id)
 
 /* --- blocks --- */
 
-static int tell(const struct slots *slots, unsigned index, bool plugged,
+static int notify(const struct slots *slots, unsigned index, bool plugged,
 	const struct memory_slot *slot, uint64_t offset, uint64_t size, bool back)
 {
 	struct listener *listener = slots->listeners[index];
@@ -194,12 +194,12 @@ int slot_plug(struct slots *slots, unsigned id, uint64_t offset, uint64_t size, 
 	const struct memory_slot *slot = &slots->slot[id].slot;
 
 	for (unsigned i = 0; i < slots->listener_count; i++) {
-		int err = tell(slots, i, true, slot, offset, size, back);
+		int err = notify(slots, i, true, slot, offset, size, back);
 
 		if (!err)
 			continue;
 		while (i-- > 0)
-			tell(slots, i, false, slot, offset, size, true);
+			notify(slots, i, false, slot, offset, size, true);
 		return err;
 	}
 	return 0;
@@ -210,12 +210,12 @@ int slot_unplug(struct slots *slots, unsigned id, uint64_t offset, uint64_t size
 	const struct memory_slot *slot = &slots->slot[id].slot;
 
 	for (unsigned i = slots->listener_count; i-- > 0;) {
-		int err = tell(slots, i, false, slot, offset, size, back);
+		int err = notify(slots, i, false, slot, offset, size, back);
 
 		if (!err)
 			continue;
 		while (++i < slots->listener_count)
-			tell(slots, i, true, slot, offset, size, true);
+			notify(slots, i, true, slot, offset, size, true);
 		return err;
 	}
 	return 0;

@@ -52,8 +52,8 @@ struct window {
 	unsigned close_first, close_last; /* queue of emptied slots; index + 1 */
 
 	/* Blocks whose unmapping failed. Until the retry succeeds, every plug and unplug is BUSY. */
-	uint64_t owed_offset, owed_size;
-	struct loop_timer owed_timer;
+	uint64_t reclaim_offset, reclaim_size;
+	struct loop_timer reclaim_timer;
 
 	/* What is being unplugged in turns: [going_at, going_end) is still writable. Both 0: nothing. */
 	uint64_t going_from, going_at, going_end;
@@ -84,9 +84,9 @@ static inline uint64_t slot_size(const struct window *window, unsigned index)
 	return left < window->config.slot_bytes ? left : window->config.slot_bytes;
 }
 
-/* window.c: protects [offset, offset + size) and frees its memory; on failure window_owe() retries it. */
+/* window.c: protects [offset, offset + size) and frees its memory; on failure window_reclaim_later() retries it. */
 int window_make_idle(struct window *window, uint64_t offset, uint64_t size);
-void window_owe(struct window *window, uint64_t offset, uint64_t size, int err);
+void window_reclaim_later(struct window *window, uint64_t offset, uint64_t size, int err);
 
 /* window-unplug.c. */
 

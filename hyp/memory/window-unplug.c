@@ -53,7 +53,7 @@ static void step(struct window *window)
 		err = window_make_idle(window, at, part);
 		if (err) {
 			part = window->going_end - at;
-			window_owe(window, at, part, err);
+			window_reclaim_later(window, at, part, err);
 		}
 	}
 	window->going_at += part;

@@ -46,49 +46,49 @@ int window_make_idle(struct window *window, uint64_t offset, uint64_t size)
 	return err ? err : backing_release(&window->backing, offset, size);
 }
 
-void window_owe(struct window *window, uint64_t offset, uint64_t size, int err)
+void window_reclaim_later(struct window *window, uint64_t offset, uint64_t size, int err)
 {
 	log_limited(&window->refusals, LOG_WARNING,
 		"%s: the host does not take back %" PRIu64 " MiB at +0x%" PRIx64
 		" (%s): trying again, and nothing is plugged or unplugged before",
 		window->name, size / MiB, offset, strerror(-err));
-	window->owed_offset = offset;
-	window->owed_size = size;
-	loop_timer_arm(window->loop, &window->owed_timer, RETRY_MS);
+	window->reclaim_offset = offset;
+	window->reclaim_size = size;
+	loop_timer_arm(window->loop, &window->reclaim_timer, RETRY_MS);
 }
 
 /*
  * Retries piece by piece until the turn is over, and the rest in later turns. If the host refuses a piece, tries all of
  * it, which may need fewer mappings.
  */
-static void owed_due(struct loop_timer *timer)
+static void reclaim_due(struct loop_timer *timer)
 {
-	struct window *window = container_of(timer, struct window, owed_timer);
+	struct window *window = container_of(timer, struct window, reclaim_timer);
 	uint64_t until_ms = loop_now_ms() + LOOP_TURN_MS;
 	int err;
 
 	do {
-		uint64_t size = window->owed_size, piece = window_piece(window);
+		uint64_t size = window->reclaim_size, piece = window_piece(window);
 
 		piece = piece < size && !window->config.expensive_unmaps ? piece : size;
-		err = window_make_idle(window, window->owed_offset, piece);
+		err = window_make_idle(window, window->reclaim_offset, piece);
 		if (err && piece < size) {
 			piece = size;
-			err = window_make_idle(window, window->owed_offset, piece);
+			err = window_make_idle(window, window->reclaim_offset, piece);
 		}
 		if (!err) {
-			window->owed_offset += piece;
-			window->owed_size -= piece;
+			window->reclaim_offset += piece;
+			window->reclaim_size -= piece;
 		}
-	} while (!err && window->owed_size && loop_now_ms() <= until_ms);
-	if (window->owed_size)
+	} while (!err && window->reclaim_size && loop_now_ms() <= until_ms);
+	if (window->reclaim_size)
 		loop_timer_arm(window->loop, timer, err ? RETRY_MS : 0);
 }
 
 /* Why every change must be refused now, or NULL. `splits`: the change may add mappings to the process. */
 static const char *why_busy(struct window *window, bool splits)
 {
-	if (window->owed_size || window->going_end)
+	if (window->reclaim_size || window->going_end)
 		return "the host has yet to take back what was unplugged before";
 	if (splits && !mappings_take(&window->slots->mappings))
 		return "the process is close to vm.max_map_count, which is to be raised";
@@ -127,14 +127,14 @@ int window_create(const struct window_config *config, struct loop *loop, struct 
 	window->slot_count = (unsigned)slots;
 	window->drain_bytes = config->expensive_unmaps ? config->slot_bytes : DRAIN_BYTES;
 	window->close_timer.fired = window_close_due;
-	window->owed_timer.fired = owed_due;
+	window->reclaim_timer.fired = reclaim_due;
 	window->going_timer.fired = window_unplug_due;
 	window->refusals.burst = 3;
 	window->backing.fd = -1;
 	pthread_mutex_init(&window->lock, NULL);
 	window->name = strdup(config->name);
 	window->config.name = window->name;
-	window->close_timer.name = window->owed_timer.name = window->going_timer.name =
+	window->close_timer.name = window->reclaim_timer.name = window->going_timer.name =
 		window->name;
 	window->plugged = calloc(block_count(window) / 64 + 1, sizeof(uint64_t));
 	window->slot = calloc(slots, sizeof(struct slot));
@@ -157,7 +157,7 @@ void window_destroy(struct window *window)
 	if (!window)
 		return;
 	loop_timer_cancel(&window->close_timer);
-	loop_timer_cancel(&window->owed_timer);
+	loop_timer_cancel(&window->reclaim_timer);
 	loop_timer_cancel(&window->going_timer);
 	backing_destroy(&window->backing);
 	pthread_mutex_destroy(&window->lock);
@@ -209,10 +209,10 @@ int window_detach(struct window *window)
 		return 0;
 	pthread_mutex_lock(&window->lock);
 	loop_timer_cancel(&window->close_timer);
-	loop_timer_cancel(&window->owed_timer);
+	loop_timer_cancel(&window->reclaim_timer);
 	loop_timer_cancel(&window->going_timer);
 	window->going_end = window->going_blocks = 0;
-	window->owed_size = 0;
+	window->reclaim_size = 0;
 	err = window_make_idle(window, 0, window->config.size);
 	forget_plugged(window);
 	for (unsigned index = 0; index < window->slot_count; index++)
@@ -256,7 +256,7 @@ static void check_range(const struct window *window, uint64_t offset, uint64_t s
 }
 
 /* Notifies the listeners of a range in open slots. On -errno no listener sees a change. */
-static int tell_listeners(
+static int notify_listeners(
 	struct window *window, uint64_t offset, uint64_t size, bool plugged, bool back)
 {
 	uint64_t at = offset, end = offset + size, part;
@@ -270,7 +270,7 @@ static int tell_listeners(
 			window->slot[index].id_plus_1 - 1, at - slot_offset(window, index), part,
 			back);
 		if (err && at > offset)
-			tell_listeners(window, offset, at - offset, !plugged, true);
+			notify_listeners(window, offset, at - offset, !plugged, true);
 		if (err)
 			return err;
 	}
@@ -309,13 +309,13 @@ static const char *plug(struct window *window, uint64_t offset, uint64_t size)
 		why = no_slots;
 	if (!why && !early)
 		why = plug_backing(window, offset, size);
-	if (!why && tell_listeners(window, offset, size, true, false) != 0)
+	if (!why && notify_listeners(window, offset, size, true, false) != 0)
 		why = "a user of guest memory does not take the blocks";
 	if (!why)
 		return NULL;
 	err = window_make_idle(window, offset, size);
 	if (err)
-		window_owe(window, offset, size, err);
+		window_reclaim_later(window, offset, size, err);
 	window_undo_open(window, offset, size);
 	return why;
 }
@@ -363,13 +363,13 @@ int window_plug(struct window *window, uint64_t offset, uint64_t size)
 	return later ? -EAGAIN : 0;
 }
 
-/* The memory is protected already, so this cannot be undone: window_owe() retries a failure. */
+/* The memory is protected already, so this cannot be undone: window_reclaim_later() retries a failure. */
 static void unplugged(struct window *window, uint64_t offset, uint64_t size)
 {
 	int err = backing_release(&window->backing, offset, size);
 
 	if (err)
-		window_owe(window, offset, size, err);
+		window_reclaim_later(window, offset, size, err);
 	atomic_fetch_add(&window->slots->generation, 1);
 }
 
@@ -410,16 +410,16 @@ int window_unplug(struct window *window, uint64_t offset, uint64_t size)
 		return busy(window, "unplug", offset, size, why);
 	pthread_mutex_lock(&window->lock);
 	set_blocks(window, offset, size, false);
-	if (tell_listeners(window, offset, size, false, false) != 0) {
+	if (notify_listeners(window, offset, size, false, false) != 0) {
 		why = "a user of guest memory still uses the blocks";
 	} else {
 		if (early)
 			window_close_slots(window, offset, size);
 		err = backing_protect(&window->backing, offset, now);
 		if (err && early) {
-			window_owe(window, offset, size, err);
+			window_reclaim_later(window, offset, size, err);
 		} else if (err) {
-			tell_listeners(window, offset, size, true, true);
+			notify_listeners(window, offset, size, true, true);
 			why = "the host does not protect the memory";
 		}
 	}
@@ -464,15 +464,15 @@ static bool next_plugged(
 }
 
 /* Notifies the listeners of all that is plugged before `end`. On -errno no listener sees a change. */
-static int tell_all(struct window *window, uint64_t end, bool plugged, bool back)
+static int notify_all(struct window *window, uint64_t end, bool plugged, bool back)
 {
 	uint64_t size;
 
 	for (uint64_t at = 0; next_plugged(window, &at, end, &size); at += size) {
-		int err = tell_listeners(window, at, size, plugged, back);
+		int err = notify_listeners(window, at, size, plugged, back);
 
 		if (err)
-			tell_all(window, at, !plugged, true);
+			notify_all(window, at, !plugged, true);
 		if (err)
 			return err;
 	}
@@ -481,7 +481,7 @@ static int tell_all(struct window *window, uint64_t end, bool plugged, bool back
 
 /*
  * Protects each run of plugged blocks; the page tables of zeros between them are freed when the slots close. -errno:
- * nothing is protected. If a later run fails, protects the whole window in one call; if that fails too, window_owe()
+ * nothing is protected. If a later run fails, protects the whole window in one call; if that fails too, window_reclaim_later()
  * retries it. If unmapping is expensive, closes the slots first and then protects the window in one call.
  */
 static int protect_all(struct window *window)
@@ -501,7 +501,7 @@ static int protect_all(struct window *window)
 		return err;
 	err = backing_protect(&window->backing, 0, window->config.size);
 	if (err)
-		window_owe(window, 0, window->config.size, err);
+		window_reclaim_later(window, 0, window->config.size, err);
 	return 0;
 }
 
@@ -522,15 +522,15 @@ int window_unplug_all(struct window *window)
 	uint64_t size = window->config.size;
 
 	CHECK(window->slots);
-	if (window->going_end || (window->owed_size && window->plugged_blocks))
+	if (window->going_end || (window->reclaim_size && window->plugged_blocks))
 		return busy(window, "unplug", 0, size, why_busy(window, false));
 	if (!blocks)
 		return 0;
 	pthread_mutex_lock(&window->lock);
-	if (tell_all(window, size, false, false) != 0) {
+	if (notify_all(window, size, false, false) != 0) {
 		why = "a user of guest memory still uses blocks";
 	} else if ((turns ? protect_first(window) : protect_all(window)) != 0) {
-		tell_all(window, size, true, true);
+		notify_all(window, size, true, true);
 		why = "the host does not protect the memory";
 	}
 	if (!why) {

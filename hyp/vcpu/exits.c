@@ -12,7 +12,7 @@
 #define KVM_EXIT_ARM_LDST64B 41
 #endif
 
-enum vcpu_next vcpu_tell(struct vcpu *vcpu, enum vcpus_event event, const char *format, ...)
+enum vcpu_next vcpu_report(struct vcpu *vcpu, enum vcpus_event event, const char *format, ...)
 {
 	char text[256];
 	va_list args;
@@ -57,7 +57,7 @@ static enum vcpu_next exit_ldst64b(struct vcpu *vcpu)
 
 enum vcpu_next vcpu_cannot(struct vcpu *vcpu, const char *what, int err)
 {
-	return vcpu_tell(
+	return vcpu_report(
 		vcpu, VCPUS_ERROR, "vCPU %u: cannot %s: %s", vcpu->index, what, strerror(-err));
 }
 
@@ -65,29 +65,29 @@ static enum vcpu_next exit_system_event(struct vcpu *vcpu)
 {
 	switch (vcpu->run->system_event.type) {
 	case KVM_SYSTEM_EVENT_SHUTDOWN:
-		return vcpu_tell(vcpu, VCPUS_POWER_OFF, "the guest powered off");
+		return vcpu_report(vcpu, VCPUS_POWER_OFF, "the guest powered off");
 	case KVM_SYSTEM_EVENT_RESET:
-		return vcpu_tell(vcpu, VCPUS_RESET, "the guest asked for a reset");
+		return vcpu_report(vcpu, VCPUS_RESET, "the guest asked for a reset");
 	case KVM_SYSTEM_EVENT_SUSPEND:
 		return vcpu_suspend(vcpu);
 	case KVM_SYSTEM_EVENT_WAKEUP:
 		return vcpu_wake(vcpu);
 	default:
-		return vcpu_tell(vcpu, VCPUS_ERROR, "vCPU %u: unexpected system event %u",
+		return vcpu_report(vcpu, VCPUS_ERROR, "vCPU %u: unexpected system event %u",
 			vcpu->index, vcpu->run->system_event.type);
 	}
 }
 
 static enum vcpu_next exit_fail_entry(struct vcpu *vcpu)
 {
-	return vcpu_tell(vcpu, VCPUS_ERROR, "vCPU %u: KVM cannot enter the guest (reason 0x%llx)",
+	return vcpu_report(vcpu, VCPUS_ERROR, "vCPU %u: KVM cannot enter the guest (reason 0x%llx)",
 		vcpu->index,
 		(unsigned long long)vcpu->run->fail_entry.hardware_entry_failure_reason);
 }
 
 static enum vcpu_next exit_internal_error(struct vcpu *vcpu)
 {
-	return vcpu_tell(vcpu, VCPUS_ERROR, "vCPU %u: KVM internal error (suberror %u)",
+	return vcpu_report(vcpu, VCPUS_ERROR, "vCPU %u: KVM internal error (suberror %u)",
 		vcpu->index, vcpu->run->internal.suberror);
 }
 
@@ -112,7 +112,7 @@ enum vcpu_next exit_dispatch(struct vcpu *vcpu)
 	uint32_t reason = vcpu->run->exit_reason;
 
 	if (reason >= ARRAY_SIZE(exits) || !exits[reason])
-		return vcpu_tell(
+		return vcpu_report(
 			vcpu, VCPUS_ERROR, "vCPU %u: unexpected KVM exit %u", vcpu->index, reason);
 	return exits[reason](vcpu);
 }

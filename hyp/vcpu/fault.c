@@ -218,7 +218,7 @@ static enum vcpu_next stray(
 	if (strays->policy == STRAY_ABORT)
 		return VCPU_CONTINUE;
 	stray_print(&stray, text, sizeof(text));
-	return vcpu_tell(
+	return vcpu_report(
 		vcpu, strays->policy == STRAY_PAUSE ? VCPUS_PAUSE : VCPUS_STOP, "%s", text);
 }
 
@@ -236,7 +236,8 @@ enum vcpu_next fault_at(struct vcpu *vcpu, uint64_t gpa, bool write)
 		return VCPU_CONTINUE;
 	}
 	if (inject_abort(vcpu) != 0)
-		return vcpu_tell(vcpu, VCPUS_ERROR, "vCPU %u: cannot inject an abort", vcpu->index);
+		return vcpu_report(
+			vcpu, VCPUS_ERROR, "vCPU %u: cannot inject an abort", vcpu->index);
 	return stray(vcpu, gpa, &place, write ? STRAY_STORE : STRAY_LOAD);
 }
 
@@ -334,7 +335,8 @@ enum vcpu_next fault_unknown(struct vcpu *vcpu)
 	if (atomic_load(&vcpus->config.slots->generation) != vcpu->generation)
 		return VCPU_CONTINUE;
 	if (inject_and_commit(vcpu, old) != 0)
-		return vcpu_tell(vcpu, VCPUS_ERROR, "vCPU %u: cannot inject an abort", vcpu->index);
+		return vcpu_report(
+			vcpu, VCPUS_ERROR, "vCPU %u: cannot inject an abort", vcpu->index);
 	walk = find_gpa(vcpu, old[OLD_PSTATE], &gpa);
 	if (walk != WALK_UNMAPPED)
 		place = look_up(vcpus->config.mem, gpa);
@@ -349,11 +351,11 @@ enum vcpu_next fault_unknown(struct vcpu *vcpu)
 		return stray(vcpu, gpa, &place, STRAY_ACCESS);
 	for (size_t i = 0; i < abort_register_count(vcpu); i++)
 		if (reg_set(vcpu->fd, abort_registers[i], old[i]) != 0)
-			return vcpu_tell(vcpu, VCPUS_ERROR, "vCPU %u: cannot restore registers",
+			return vcpu_report(vcpu, VCPUS_ERROR, "vCPU %u: cannot restore registers",
 				vcpu->index);
 	if (vcpu->retries <= RETRIES)
 		return VCPU_CONTINUE;
-	return vcpu_tell(vcpu, VCPUS_HOST_FAULT,
+	return vcpu_report(vcpu, VCPUS_HOST_FAULT,
 		"vCPU %u: the host has no memory for %s of the guest's at 0x%" PRIx64
 		"%s%s (out of memory, a cgroup's limit, huge pages used up, or a file cut short)",
 		vcpu->index, place.window ? "a plugged block" : "RAM", gpa,

@@ -33,7 +33,7 @@ enum stray_place {
 };
 
 enum stray_outcome {
-	STRAY_TOLD,	 /* exits to user space: counted, and the policy decides */
+	STRAY_REPORTED,	 /* exits to user space: counted, and the policy decides */
 	STRAY_ZEROS,	 /* reads zeros; no exit, cannot be counted */
 	STRAY_UNDEFINED, /* executes zeros, which are an undefined instruction; no exit */
 	STRAY_NO_ENTRY, /* finds an invalid table entry: the guest's own translation fault; no exit */
@@ -41,7 +41,7 @@ enum stray_outcome {
 	STRAY_NOTHING,	 /* has no effect */
 };
 
-/* For KVM on arm64. For STRAY_TOLD the guest gets what the policy says. */
+/* For KVM on arm64. For STRAY_REPORTED the guest gets what the policy says. */
 extern const enum stray_outcome stray_table[ACCESS_KINDS][PLACE_COUNT];
 
 #endif

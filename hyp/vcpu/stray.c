@@ -53,7 +53,7 @@ uint64_t strays_total(const struct strays *strays)
 }
 
 /* Reports once a second while there are new strays, then stops until strays_add() posts the task. */
-static void tell(struct strays *strays)
+static void report(struct strays *strays)
 {
 	uint64_t total = strays_total(strays);
 	struct stray latest;
@@ -79,12 +79,12 @@ static void run_task(struct loop_task *task)
 	struct strays *strays = container_of(task, struct strays, task);
 
 	if (!strays->timer.loop) /* else timer_fired() reports them */
-		tell(strays);
+		report(strays);
 }
 
 static void timer_fired(struct loop_timer *timer)
 {
-	tell(container_of(timer, struct strays, timer));
+	report(container_of(timer, struct strays, timer));
 }
 
 void strays_init(struct strays *strays, enum stray_policy policy, struct loop *loop)

@@ -47,7 +47,7 @@ enum vcpu_next {
 /* exits.c: what KVM_RUN left in vcpu->run. */
 enum vcpu_next exit_dispatch(struct vcpu *vcpu);
 /* Reports `event` and holds the vCPU. */
-enum vcpu_next vcpu_tell(struct vcpu *vcpu, enum vcpus_event event, const char *format, ...)
+enum vcpu_next vcpu_report(struct vcpu *vcpu, enum vcpus_event event, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /* Reports an error of KVM, and holds the vCPU. */

@@ -62,7 +62,7 @@ static enum vcpu_next run(struct vcpu *vcpu)
 		}
 		vcpu->retries = 0;
 		if (result < 0)
-			next = vcpu_tell(vcpu, VCPUS_ERROR, "vCPU %u: KVM_RUN: %s", vcpu->index,
+			next = vcpu_report(vcpu, VCPUS_ERROR, "vCPU %u: KVM_RUN: %s", vcpu->index,
 				strerror(-result));
 		else
 			next = exit_dispatch(vcpu);

@@ -43,7 +43,7 @@ static inline bool outcome_is(
 	case STRAY_NO_ENTRY:
 		return ec == EC_DABT && right_far && ESR_FSC(seen->esr) == FSC_TRANSLATION_2;
 	case STRAY_KVM_ABORT:
-	case STRAY_TOLD:
+	case STRAY_REPORTED:
 		if (kind == ACCESS_WALK)
 			return ec == EC_DABT && right_far &&
 			       ESR_FSC(seen->esr) != FSC_TRANSLATION_2;

@@ -300,7 +300,7 @@ static void try_access(unsigned what, unsigned place, enum stray_policy policy)
 		[STRAY_STOP] = VCPUS_STOP,
 	};
 	enum stray_outcome outcome = place == PLUGGED ? to_memory(what) : stray_table[what][place];
-	bool told = outcome == STRAY_TOLD, ok;
+	bool told = outcome == STRAY_REPORTED, ok;
 	uint64_t at = address_of(what, place), resident = 0, count;
 	struct access *access;
 	struct machine m;

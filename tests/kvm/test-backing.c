@@ -303,7 +303,7 @@ static void failures_in_turn(enum backing_kind kind)
 		fake_kvm.fail_at = 0;
 		busy += !plugged + !unplugged;
 		run_for(&b, 1300); /* what is owed is paid */
-		ok &= !b.window->owed_size;
+		ok &= !b.window->reclaim_size;
 		ok &= plugged || window_plug(b.window, 2 * BLOCK, SLOT) == 0;
 		ok &= unplugged || window_unplug(b.window, 0, BLOCK) == 0;
 		ok &= exposed(&b) == SLOT && !resident(&b) && !file_bytes(&b);

@@ -145,12 +145,12 @@ static void try_kind(enum access_kind kind)
 		seen.value = access_make(kind, va, 0x5555, &fault);
 		/* An emulated CPU does no cache maintenance; a real one may fault for it, and be told of. */
 		if (kind == ACCESS_CLEAN && fault.esr && open_place == PLACE_OPEN_ABORT)
-			outcome = STRAY_TOLD;
+			outcome = STRAY_REPORTED;
 		seen.esr = fault.esr;
 		seen.far = fault.far;
 		forget_memory(kind, &seen);
 		tried++;
-		told += outcome == STRAY_TOLD;
+		told += outcome == STRAY_REPORTED;
 		if (outcome_is(outcome, kind, va, &seen))
 			continue;
 		if (!wrong++) {

@@ -165,7 +165,7 @@ static void compare(bool with_mappings)
 		if (model.plugged[block]) {
 			assert_true(in_kvm);
 			assert_int_equal(*word_of(block), model.stamp[block]);
-		} else if (shape->reads == STRAY_READS_ZERO && !window->owed_size) {
+		} else if (shape->reads == STRAY_READS_ZERO && !window->reclaim_size) {
 			const struct slot *slot = &window->slot[block / shape->slot_blocks];
 
 			if (block % shape->slot_blocks * BLOCK >= slot->drained)
@@ -180,9 +180,9 @@ static void compare(bool with_mappings)
 	if (!with_mappings)
 		return;
 	assert_int_equal(window_exposed_bytes(window, &exposed), 0);
-	if (window->owed_size) /* refused twice: asked for again each second */
+	if (window->reclaim_size) /* refused twice: asked for again each second */
 		assert_in_range(
-			exposed, model.count * BLOCK, model.count * BLOCK + window->owed_size);
+			exposed, model.count * BLOCK, model.count * BLOCK + window->reclaim_size);
 	else
 		assert_int_equal(exposed, model.count * BLOCK);
 }
@@ -238,7 +238,7 @@ static void set_blocks(uint64_t first, unsigned blocks, bool plugged)
 static void do_request(unsigned type, uint64_t offset, unsigned blocks)
 {
 	unsigned before = failures(), expected_state = 0;
-	bool owed = window->owed_size != 0;
+	bool owed = window->reclaim_size != 0;
 	int expected = verdict(type, offset, blocks, &expected_state);
 	int answer = request(type, GPA + offset, blocks);
 
@@ -309,7 +309,7 @@ static void settle(void)
 	fake_kvm.fail_at = vhost.fail_at = allocation_fails_at = 0;
 	for (unsigned i = 0; i < 5; i++)
 		fake_loop_advance(1000);
-	assert_int_equal(window->owed_size, 0);
+	assert_int_equal(window->reclaim_size, 0);
 	for (unsigned slot = 0; slot < window_slot_count(window); slot++) {
 		struct window_slot info;
 
