@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A window: the guest-physical range of one virtio-mem device, of which only some blocks are plugged. It is reserved
- * address space, cut into equal slots. A slot is open, that is in KVM and every other listener (a user of guest memory
- * with a table of its own, as vhost), while it holds a plugged block; it opens just before its first block is plugged and
- * closes about a second after its last one was unplugged. HACKING.md, "What holds for windows", has the invariants;
- * window*.c enforces them, and nothing else does:
+ * address space, cut into equal slots. A slot is open, that is in KVM and every other listener (a user of guest
+ * memory with a table of its own, as vhost), while it holds a plugged block; it opens just before its first block is
+ * plugged and closes about a second after its last one was unplugged. HACKING.md, "What holds for windows", has the
+ * invariants; window*.c enforces them, and nothing else does:
  *
  *   block       | mapped                                  | guest writes | guest reads
  *   ------------+-----------------------------------------+--------------+---------------------------
@@ -14,9 +14,9 @@
  *   closing slot| PROT_NONE, then in no listener any more | fault        | fault; zeros again if the slot stays open
  *   closed slot | as unplugged, and in no listener        | fault        | fault
  *
- * A plug opens slots, then makes the blocks readable and writable: from that call on the guest reaches them. An unplug
- * makes them unplugged before it returns, but for window_unplug_in_turns(). With `expensive_unmaps` the order is the other
- * one, blocks before slots, and a slot closes with its last block.
+ * A plug opens slots, then makes the blocks readable and writable: from that call on the guest reaches them. An
+ * unplug makes them unplugged before it returns, but for window_unplug_in_turns(). With `expensive_unmaps` the order
+ * is the other one, blocks before slots, and a slot closes with its last block.
  *
  * All calls come from the event loop's thread, except window_lookup() and window_peek().
  */
@@ -70,23 +70,24 @@ void window_attach(struct window *window, struct slots *slots);
 int window_detach(struct window *window);
 
 /*
- * Plug or unplug `size` bytes at `offset` from the window's start, both multiples of the block, inside the window, size
- * not 0. For a plug all of these blocks must be unplugged, for an unplug plugged. All or nothing: on an error nothing has
- * changed.
- *   -EBUSY  the host is short of something now (mappings, commit charge, huge pages, or a listener's memory for slots), or
- *           it has not yet reclaimed what was unplugged before. window_refused() says what
- *   -EAGAIN a plug that opens many slots has opened some, in which nothing is exposed. Call again in another turn of the
- *           loop; otherwise they close after about a second
+ * Plug or unplug `size` bytes at `offset` from the window's start, both multiples of the block, inside the window,
+ * size not 0. For a plug all of these blocks must be unplugged, for an unplug plugged. All or nothing: on an error
+ * nothing has changed.
+ *   -EBUSY  the host is short of something now (mappings, commit charge, huge pages, or a listener's memory for
+ *           slots), or it has not yet reclaimed what was unplugged before. window_refused() says what
+ *   -EAGAIN a plug that opens many slots has opened some, in which nothing is exposed. Call again in another turn of
+ *           the loop; otherwise they close after about a second
  */
 int window_plug(struct window *window, uint64_t offset, uint64_t size);
 int window_unplug(struct window *window, uint64_t offset, uint64_t size);
 int window_unplug_all(struct window *window);
 
 /*
- * Unplugging much takes long if it consists of small pages. With an `ended`, window_unplug() and window_unplug_all() may
- * return -EINPROGRESS: window_state() then has the blocks as unplugged, and devices no longer reach them, but vCPUs do.
- * window_plugged_bytes() counts them until they are gone. The turns that follow take them from the vCPUs; until `ended` is called, in one of these turns, every other change is -EBUSY. The
- * caller answers the guest only then. NULL: always at once.
+ * Unplugging much takes long if it consists of small pages. With an `ended`, window_unplug() and window_unplug_all()
+ * may return -EINPROGRESS: window_state() then has the blocks as unplugged, and devices no longer reach them, but
+ * vCPUs do. window_plugged_bytes() counts them until they are gone. The turns that follow take them from the vCPUs;
+ * until `ended` is called, in one of these turns, every other change is -EBUSY. The caller answers the guest only
+ * then. NULL: always at once.
  */
 void window_unplug_in_turns(struct window *window, void (*ended)(void *opaque), void *opaque);
 /* Finishes such an unplug at once. */
@@ -110,8 +111,8 @@ enum window_state window_state(const struct window *window, uint64_t offset, uin
 uint64_t window_plugged_bytes(const struct window *window);
 
 /*
- * Bytes of the window that a guest could write to, by the kernel's own list of our mappings (/proc/self/maps), not by the
- * bitmap. -errno if it cannot be read.
+ * Bytes of the window that a guest could write to, by the kernel's own list of our mappings (/proc/self/maps), not by
+ * the bitmap. -errno if it cannot be read.
  */
 int window_exposed_bytes(const struct window *window, uint64_t *ret);
 /* Bytes of host memory that the window holds now (/proc/self/smaps, Rss). */
@@ -148,8 +149,8 @@ struct window_slot {
 void window_slot(const struct window *window, unsigned index, struct window_slot *ret);
 
 /*
- * What is at a guest-physical address, to classify a vCPU's fault. Any thread. It may wait for a change of the window. Such
- * a change never waits for a vCPU that is in user space, so the two cannot block each other.
+ * What is at a guest-physical address, to classify a vCPU's fault. Any thread. It may wait for a change of the
+ * window. Such a change never waits for a vCPU that is in user space, so the two cannot block each other.
  */
 enum window_lookup {
 	WINDOW_OUTSIDE,
