@@ -133,11 +133,22 @@ check "statistics-come" until_true 60 available 256
 # Beside a window: what is plugged comes on top, and can be unplugged while the balloon holds its own.
 check "window-beside-a-balloon" eval "$SLUICE mem linux 256MiB && $SLUICE balloon linux | grep '768 MiB *512 MiB *512 MiB *[0-9]'"
 check "it-keeps-its-size-when-that-goes" eval "$SLUICE mem linux 0 && $SLUICE balloon linux | grep '512 MiB *256 MiB *256 MiB *[0-9]'"
+# In need of more than it has the guest takes pages out, which is an event; some seconds later it is asked for them again.
+# MemAvailable is its guess: it fills memory on until that has come.
 events=$(wc -l <"$work/linux.events")
-check "guest-takes-it-in-need" guest linux 200 'n=$(awk "/MemAvailable/ { print int(\$2 / 1024) + 8 }" /proc/meminfo); mkdir /t; mount -t tmpfs -o size=1g t /t && dd if=/dev/zero of=/t/all bs=1M count=$n && [ "$(wc -c </t/all)" = $((n << 20)) ]; r=$?; umount /t; [ $r = 0 ]'
-# Some seconds later it is asked for them again.
 gave() { tail -n "+$((events + 1))" "$work/linux.events" | grep '"event"' | jq -se 'any(.[]; .event == "BALLOON_CHANGE" and .data.actual > 268435456)'; }
-check "balloon-gave-some" until_true 60 gave
+takes_it_in_need() {
+	local i
+	guest linux 200 'n=$(awk "/MemAvailable/ { print int(\$2 / 1024) + 8 }" /proc/meminfo); mkdir /t; mount -t tmpfs -o size=1g t /t && dd if=/dev/zero of=/t/all bs=1M count=$n && [ "$(wc -c </t/all)" = $((n << 20)) ]' || return
+	for ((i = 0; i < 20; i++)); do
+		! until_true 3 gave || return 0
+		guest linux 200 'n=$(wc -c </t/all); dd if=/dev/zero bs=1M count=8 >>/t/all && [ "$(wc -c </t/all)" = $((n + (8 << 20))) ]' || return
+	done
+	false
+}
+check "guest-takes-it-in-need" takes_it_in_need
+check "balloon-gave-some" gave
+guest linux 60 'umount /t'
 check "balloon-deflates" eval "$SLUICE balloon linux 512MiB && $SLUICE balloon linux | grep '512 MiB *512 MiB *512 MiB'"
 # Fed for longer than it waits, then no more.
 check "watchdog-is-there" guest linux 60 'grep -x sp805-wdt /sys/class/watchdog/watchdog0/identity'
