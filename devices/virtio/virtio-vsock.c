@@ -14,19 +14,19 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "devices/state.h"
 #include "devices/virtio/vhost.h"
 #include "devices/virtio/virtio.h"
 #include "hyp/base/log.h"
+#include "hyp/base/loop.h"
 #include "hyp/base/util.h"
 
 enum { RECEIVE, TRANSMIT, EVENTS, QUEUES };
 
 #define CLAIM_TRIES  20
-#define CLAIM_TRY_NS 10000000
+#define CLAIM_TRY_MS 10
 
 #define VHOST_VSOCK "/dev/vhost-vsock"
 
@@ -42,6 +42,8 @@ struct virtio_vsock {
 	struct virtio_device virtio;
 	struct virtio_vsock_config state; /* guest_cid, as the node has it */
 	struct vhost vhost;
+	struct loop_timer claim; /* of the cid, after a reset */
+	unsigned tries;		 /* that it has left */
 };
 
 static void serve(struct virtio_device *virtio, unsigned index)
@@ -114,6 +116,7 @@ static void virtio_vsock_finish(struct device *device)
 {
 	struct virtio_vsock *vsock = container_of(device, struct virtio_vsock, virtio.base);
 
+	loop_timer_cancel(&vsock->claim);
 	vhost_finish(&vsock->vhost);
 	virtio_finish(&vsock->virtio);
 }
@@ -123,6 +126,20 @@ static int set_cid(const struct virtio_vsock *vsock)
 	uint64_t cid = vsock->state.guest_cid;
 
 	return ioctl(vsock->vhost.fd, VHOST_VSOCK_SET_GUEST_CID, &cid) ? -errno : 0;
+}
+
+/* Tries again later: probe() of another process, as in `sluice check`, claims the cid for a moment. */
+static void claim(struct loop_timer *timer)
+{
+	struct virtio_vsock *vsock = container_of(timer, struct virtio_vsock, claim);
+	int err = set_cid(vsock);
+
+	if (err == -EADDRINUSE && --vsock->tries)
+		loop_timer_arm(vsock->virtio.env->loop, timer, CLAIM_TRY_MS);
+	else if (err)
+		log_limited(&vsock->virtio.complaints, LOG_ERROR,
+			"%s: cid %u is lost to another: %s", vsock->virtio.base.id,
+			(unsigned)vsock->state.guest_cid, strerror(-err));
 }
 
 static int virtio_vsock_init(
@@ -144,6 +161,7 @@ static int virtio_vsock_init(
 	int err;
 
 	vsock->state.guest_cid = node->cid;
+	vsock->claim = (struct loop_timer){ .fired = claim, .name = env->id };
 	err = virtio_init(&vsock->virtio, &virtio_class, env, 0, &vsock->state);
 	if (!err)
 		err = vhost_init(&vsock->vhost, &vhost);
@@ -162,19 +180,6 @@ static void virtio_vsock_quiesce(struct device *device)
 	virtio_system_reset(container_of(device, struct virtio_device, base));
 }
 
-/* Retries: probe() of another process, as in `sluice check`, claims the cid for a moment. */
-static int claim_cid(const struct virtio_vsock *vsock)
-{
-	const struct timespec pause = { .tv_nsec = CLAIM_TRY_NS };
-	int err = set_cid(vsock);
-
-	for (int tries = 1; err == -EADDRINUSE && tries < CLAIM_TRIES; tries++) {
-		nanosleep(&pause, NULL);
-		err = set_cid(vsock);
-	}
-	return err;
-}
-
 /* A new worker, since the kernel resets connections only once no worker has their context id. */
 static void virtio_vsock_reset(struct device *device)
 {
@@ -182,15 +187,16 @@ static void virtio_vsock_reset(struct device *device)
 	int err;
 
 	virtio_vsock_quiesce(device);
+	loop_timer_cancel(&vsock->claim);
 	err = vhost_renew(&vsock->vhost);
 	if (err)
 		log_limited(&vsock->virtio.complaints, LOG_WARNING,
 			"%s: connections from before the reset stay: %s", device->id,
 			strerror(-err));
-	else if ((err = claim_cid(vsock)))
-		log_limited(&vsock->virtio.complaints, LOG_ERROR,
-			"%s: cid %u is lost to another: %s", device->id,
-			(unsigned)vsock->state.guest_cid, strerror(-err));
+	if (err)
+		return;
+	vsock->tries = CLAIM_TRIES;
+	claim(&vsock->claim);
 }
 
 static const struct state_field state_fields[] = {

@@ -2,6 +2,7 @@
 /* A device of any class; see any-device.h. */
 #include "tests/unit/helpers/any-device.h"
 
+#include <errno.h>
 #include <linux/vhost.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -30,6 +31,8 @@ int __wrap_open64(const char *path, int flags, ...)
 	return strcmp(path, "/dev/vhost-vsock") ? __real_open64(path, flags, 0600) : dup(0);
 }
 
+unsigned cid_refusals, cid_error;
+
 int __wrap_ioctl(int fd, unsigned long request, ...);
 int __wrap_ioctl(int fd, unsigned long request, ...)
 {
@@ -39,7 +42,11 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 	if (request == VHOST_GET_FEATURES)
 		*va_arg(args, uint64_t *) = UINT64_MAX;
 	va_end(args);
-	return 0;
+	if (request != VHOST_VSOCK_SET_GUEST_CID || !cid_refusals)
+		return 0;
+	cid_refusals--;
+	errno = (int)cid_error;
+	return -1;
 }
 
 static void set_line(struct irq_line *line, bool high)

@@ -30,6 +30,9 @@ extern bool end_takes;
 extern uint8_t end_written; /* the last that was offered */
 extern unsigned end_resumed;
 
+/* How often more the kernel refuses a context id, and its errno. */
+extern unsigned cid_refusals, cid_error;
+
 /* Class number `index`: those that every machine has, and those of the table; NULL beyond the last. */
 const struct device_class *class_at(unsigned index);
 
