@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -18,7 +19,7 @@
 #include "hyp/memory/guestmem.h"
 
 #define HEADER_BYTES 1024 /* of a file, or of data compressed in it, that identify its format */
-#define CHUNK_BYTES  (64 * KiB)
+#define CHUNK_BYTES  (64 * KiB) /* that are read or unpacked at once */
 
 struct image_header {
 	uint32_t code[2];
@@ -82,7 +83,7 @@ void image_close(struct image *image)
 	image->fd = -1;
 }
 
-int image_read(const struct image *image, uint64_t offset, void *ret_buf, uint64_t len,
+static int read_bytes(const struct image *image, uint64_t offset, void *ret_buf, uint64_t len,
 	struct errors *errors)
 {
 	uint8_t *buf = ret_buf;
@@ -107,69 +108,81 @@ int image_read(const struct image *image, uint64_t offset, void *ret_buf, uint64
 	return 0;
 }
 
-/*
- * Unpacks the gzip member at [offset, offset + size) of the file into `out`, at most `room` bytes. `out` NULL: only
- * checks that it is complete. More data than `room` is an error; with `head_only` unpacking stops there.
- */
-static int inflate_segment(const struct image *image, uint64_t offset, uint64_t size, uint8_t *out,
-	uint64_t room, bool head_only, uint64_t *ret_size, struct errors *errors)
+/* ---- gzip ---- */
+
+/* A gzip member in a file. */
+struct unpack {
+	const struct image *image;
+	uint64_t offset, left; /* what is still to be read of the file */
+	bool ended;
+	z_stream z;
+	uint8_t in[CHUNK_BYTES];
+};
+
+static int unpack_begin(const struct image *image, uint64_t offset, uint64_t size,
+	struct errors *errors, struct unpack **ret)
 {
-	uint8_t *in = malloc(2 * CHUNK_BYTES), *nowhere = in + CHUNK_BYTES;
-	z_stream z = { 0 };
-	uint64_t done = 0;
-	int status = in ? inflateInit2(&z, 15 + 16) : Z_MEM_ERROR, err = -EINVAL;
+	struct unpack *unpack = calloc(1, sizeof(*unpack));
+	int status = unpack ? inflateInit2(&unpack->z, 15 + 16) : Z_MEM_ERROR;
 
 	if (status != Z_OK) {
-		free(in);
+		free(unpack);
 		return refuse(image, errors,
 			status == Z_VERSION_ERROR
 				? "is compressed with gzip, which needs zlib (libz.so.1): install it"
 				: "out of memory");
 	}
-	while (status != Z_STREAM_END && !(head_only && done == room)) {
-		/* One byte beyond the room: it shows whether the stream ends there or continues. */
-		uint64_t left = room - done;
-		uint64_t most = out ? GiB : CHUNK_BYTES;
-		unsigned step = left ? (left < most ? left : most) : 1;
-
-		if (!z.avail_in) {
-			unsigned n = size < CHUNK_BYTES ? size : CHUNK_BYTES;
-
-			if (!n) {
-				refuse(image, errors, "is truncated: its gzip data has no end");
-				goto out;
-			}
-			if (image_read(image, offset, in, n, errors) < 0)
-				goto out;
-			offset += n;
-			size -= n;
-			z.next_in = in;
-			z.avail_in = n;
-		}
-		z.next_out = out && left ? out + done : nowhere;
-		z.avail_out = step;
-		status = inflate(&z, Z_NO_FLUSH);
-		if (!left && !z.avail_out) {
-			error_add(errors, image->path, NULL,
-				"unpacks to more than the %llu bytes that its header asks for",
-				(unsigned long long)room);
-			goto out;
-		}
-		done += left ? step - z.avail_out : 0;
-		if (status != Z_OK && status != Z_STREAM_END && status != Z_BUF_ERROR) {
-			error_add(errors, image->path, NULL, "has damaged gzip data: %s",
-				z.msg ? z.msg : "not gzip");
-			goto out;
-		}
-	}
-	if (ret_size)
-		*ret_size = done;
-	err = 0;
-out:
-	inflateEnd(&z);
-	free(in);
-	return err;
+	unpack->image = image;
+	unpack->offset = offset;
+	unpack->left = size;
+	*ret = unpack;
+	return 0;
 }
+
+/* Fills `room` bytes; fewer at the end of the data. */
+static int unpack_step(struct unpack *unpack, uint8_t *out, unsigned room, uint64_t *ret_size,
+	struct errors *errors)
+{
+	z_stream *z = &unpack->z;
+
+	z->next_out = out;
+	z->avail_out = room;
+	while (!unpack->ended && z->avail_out) {
+		int status;
+
+		if (!z->avail_in) {
+			unsigned n = unpack->left < CHUNK_BYTES ? unpack->left : CHUNK_BYTES;
+
+			if (!n)
+				return refuse(unpack->image, errors,
+					"is truncated: its gzip data has no end");
+			if (read_bytes(unpack->image, unpack->offset, unpack->in, n, errors))
+				return -EINVAL;
+			unpack->offset += n;
+			unpack->left -= n;
+			z->next_in = unpack->in;
+			z->avail_in = n;
+		}
+		status = inflate(z, Z_NO_FLUSH);
+		if (status != Z_OK && status != Z_STREAM_END && status != Z_BUF_ERROR) {
+			error_add(errors, unpack->image->path, NULL, "has damaged gzip data: %s",
+				z->msg ? z->msg : "not gzip");
+			return -EINVAL;
+		}
+		unpack->ended = status == Z_STREAM_END;
+	}
+	*ret_size = room - z->avail_out;
+	return 0;
+}
+
+static void unpack_end(struct unpack *unpack)
+{
+	if (unpack)
+		inflateEnd(&unpack->z);
+	free(unpack);
+}
+
+/* ---- Formats ---- */
 
 static bool has(const uint8_t *head, size_t len, size_t at, const char *magic, size_t magic_len)
 {
@@ -296,12 +309,17 @@ static bool is_image(const uint8_t *head, size_t len)
 static int describe_gzip(struct image *image, uint64_t offset, uint64_t size, struct errors *errors)
 {
 	uint8_t head[HEADER_BYTES];
+	struct unpack *unpack;
 	uint64_t len;
 	int err;
 
 	image->compressed = true;
-	err = inflate_segment(image, offset, size, head, sizeof(head), true, &len, errors);
-	if (err < 0)
+	err = unpack_begin(image, offset, size, errors, &unpack);
+	if (err)
+		return err;
+	err = unpack_step(unpack, head, sizeof(head), &len, errors);
+	unpack_end(unpack);
+	if (err)
 		return err;
 	if (!is_image(head, len))
 		return refuse_foreign(image, head, len, errors);
@@ -385,7 +403,7 @@ static int describe_elf(struct image *image, const uint8_t *head, size_t len, st
 	if (le64toh(elf.e_phoff) > image->file_size)
 		return refuse(
 			image, errors, "is truncated: its ELF program headers are beyond its end");
-	err = image_read(image, le64toh(elf.e_phoff), phdrs,
+	err = read_bytes(image, le64toh(elf.e_phoff), phdrs,
 		sizeof(phdrs[0]) * le16toh(elf.e_phnum), errors);
 	if (err < 0)
 		return err;
@@ -433,7 +451,7 @@ int image_describe(struct image *image, struct errors *errors)
 {
 	uint8_t head[HEADER_BYTES] = { 0 };
 	size_t len = image->file_size < sizeof(head) ? image->file_size : sizeof(head);
-	int err = image_read(image, 0, head, len, errors);
+	int err = read_bytes(image, 0, head, len, errors);
 
 	if (err < 0)
 		return err;
@@ -461,28 +479,114 @@ int image_describe(struct image *image, struct errors *errors)
 	return refuse_foreign(image, head, len, errors);
 }
 
-int image_load(const struct image *image, const struct guestmem *mem, struct errors *errors)
-{
-	for (unsigned i = 0; i < image->segment_count; i++) {
-		const struct image_segment *segment = &image->segments[i];
-		uint8_t *hva = mem ? guestmem_write_at(mem, segment->gpa, segment->mem_size) : NULL;
-		int err = 0;
+/* ---- Loading ---- */
 
-		if (mem && !hva) {
-			error_add(errors, image->path, NULL,
-				"%llu bytes at 0x%llx are not in the machine's memory",
-				(unsigned long long)segment->mem_size,
-				(unsigned long long)segment->gpa);
-			return -EINVAL;
-		}
-		if (image->compressed)
-			err = inflate_segment(image, segment->file_offset, segment->file_size, hva,
-				segment->mem_size, false, NULL, errors);
-		else if (hva)
-			err = image_read(
-				image, segment->file_offset, hva, segment->file_size, errors);
-		if (err < 0)
-			return err;
-	}
+struct image_load {
+	const struct image *image;
+	const struct guestmem *mem;
+	unsigned segment;
+	uint64_t done; /* bytes of it */
+	struct unpack *unpack;
+	uint8_t nowhere[CHUNK_BYTES]; /* for what is only checked */
+};
+
+int image_load_begin(const struct image *image, const struct guestmem *mem, struct image_load **ret)
+{
+	struct image_load *load = calloc(1, sizeof(*load));
+
+	if (!load)
+		return -ENOMEM;
+	load->image = image;
+	load->mem = mem;
+	*ret = load;
 	return 0;
+}
+
+void image_load_end(struct image_load *load)
+{
+	if (load)
+		unpack_end(load->unpack);
+	free(load);
+}
+
+/* Where the next bytes go, at most `most`; its number of bytes to `ret_room`. */
+static uint8_t *place(struct image_load *load, uint64_t most, uint64_t *ret_room)
+{
+	const struct image_segment *segment = &load->image->segments[load->segment];
+	uint64_t left = most - load->done;
+
+	*ret_room = left < CHUNK_BYTES ? left : CHUNK_BYTES;
+	if (!load->mem || !left)
+		return load->nowhere;
+	return guestmem_write_at(load->mem, segment->gpa + load->done, *ret_room);
+}
+
+/* True in `ret_ended` at the end of the data, which must not be beyond mem_size. */
+static int unpack_chunk(struct image_load *load, bool *ret_ended, struct errors *errors)
+{
+	const struct image_segment *segment = &load->image->segments[load->segment];
+	uint64_t room, size;
+	uint8_t *out = place(load, segment->mem_size, &room);
+	int err = 0;
+
+	if (!load->unpack)
+		err = unpack_begin(load->image, segment->file_offset, segment->file_size, errors,
+			&load->unpack);
+	/* A byte more than there is room for: there is none if the data ends here. */
+	if (!err)
+		err = unpack_step(load->unpack, out, room ? room : 1, &size, errors);
+	if (err)
+		return err;
+	if (!room && size) {
+		error_add(errors, load->image->path, NULL,
+			"unpacks to more than the %llu bytes that its header asks for",
+			(unsigned long long)segment->mem_size);
+		return -EINVAL;
+	}
+	load->done += size;
+	*ret_ended = load->unpack->ended;
+	return 0;
+}
+
+static int read_chunk(struct image_load *load, bool *ret_ended, struct errors *errors)
+{
+	const struct image_segment *segment = &load->image->segments[load->segment];
+	uint64_t room;
+	uint8_t *out = place(load, segment->file_size, &room);
+	int err = 0;
+
+	if (load->mem)
+		err = read_bytes(load->image, segment->file_offset + load->done, out, room, errors);
+	load->done += room;
+	*ret_ended = load->done == segment->file_size || !load->mem;
+	return err;
+}
+
+int image_load_step(struct image_load *load, struct errors *errors)
+{
+	const struct image *image = load->image;
+	const struct image_segment *segment = &image->segments[load->segment];
+	bool ended = false;
+	int err;
+
+	if (load->segment == image->segment_count)
+		return 0;
+	if (!load->done && load->mem &&
+		!guestmem_write_at(load->mem, segment->gpa, segment->mem_size)) {
+		error_add(errors, image->path, NULL,
+			"%llu bytes at 0x%llx are not in the machine's memory",
+			(unsigned long long)segment->mem_size, (unsigned long long)segment->gpa);
+		return -EINVAL;
+	}
+	err = image->compressed ? unpack_chunk(load, &ended, errors)
+				: read_chunk(load, &ended, errors);
+	if (err)
+		return err;
+	if (ended) {
+		unpack_end(load->unpack);
+		load->unpack = NULL;
+		load->segment++;
+		load->done = 0;
+	}
+	return load->segment < image->segment_count;
 }

@@ -48,12 +48,19 @@ struct image {
 int image_open(struct image *image, const struct host_path *path, struct errors *errors);
 /* Reads the headers. -EINVAL after an error was added. */
 int image_describe(struct image *image, struct errors *errors);
-/* Reads the bytes from the file into memory. mem NULL: only checks that they are there. */
-int image_load(const struct image *image, const struct guestmem *mem, struct errors *errors);
 void image_close(struct image *image);
 
-/* Reads `len` bytes at `offset`; -EINVAL after an error was added, also if the file is shorter. */
-int image_read(const struct image *image, uint64_t offset, void *ret_buf, uint64_t len,
-	struct errors *errors);
+/*
+ * Loads an image's segments from its file into memory, a step at a time: a file may be large, and compressed. `mem`
+ * NULL: only checks that all is there. Both outlive the load.
+ */
+struct image_load;
+/* -ENOMEM. */
+int image_load_begin(
+	const struct image *image, const struct guestmem *mem, struct image_load **ret);
+/* 1: there is more; 0: all is loaded. -EINVAL after an error was added; also if the file is shorter. */
+int image_load_step(struct image_load *load, struct errors *errors);
+/* Takes NULL, and a load that is not finished. */
+void image_load_end(struct image_load *load);
 
 #endif

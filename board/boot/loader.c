@@ -12,8 +12,8 @@
 #include "board/config/config.h"
 #include "board/config/map.h"
 #include "board/text/errors.h"
+#include "hyp/base/loop.h"
 #include "hyp/base/util.h"
-#include "hyp/memory/guestmem.h"
 
 /* Linux maps kernel and initrd through one window of this size, aligned to 1 GiB (booting.rst). */
 #define INITRD_REACH (32 * GiB)
@@ -21,7 +21,9 @@
 
 struct loader {
 	const struct machine_config *config;
-	struct image kernel, initrd; /* initrd: only its file; fd -1: none */
+	struct image kernel, initrd; /* initrd: one segment, the whole file; fd -1: none */
+	struct image_load *load;     /* under way; NULL: none */
+	bool kernel_loaded;
 	struct loader_result plan;
 	struct range taken[ARRAY_SIZE(((struct machine_config *)0)->reserved) + IMAGE_SEGMENTS + 2];
 	size_t taken_count;
@@ -179,6 +181,9 @@ static int plan_initrd(
 			(unsigned long long)gpa, (unsigned long long)kernel_gpa);
 		return -EINVAL;
 	}
+	initrd->segments[0] =
+		(struct image_segment){ .gpa = gpa, .file_size = size, .mem_size = size };
+	initrd->segment_count = 1;
 	loader->plan.initrd_gpa = gpa;
 	loader->plan.initrd_size = size;
 	return 0;
@@ -258,6 +263,7 @@ void loader_close(struct loader *loader)
 {
 	if (!loader)
 		return;
+	image_load_end(loader->load);
 	image_close(&loader->kernel);
 	image_close(&loader->initrd);
 	free(loader);
@@ -270,33 +276,47 @@ void loader_plan(const struct loader *loader, struct loader_result *ret)
 
 int loader_check(struct loader *loader, struct errors *errors)
 {
+	struct image_load *load;
 	int err = plan(loader, errors);
 
-	return err < 0 ? err : image_load(&loader->kernel, NULL, errors);
+	if (!err)
+		err = image_load_begin(&loader->kernel, NULL, &load);
+	if (err)
+		return err;
+	do
+		err = image_load_step(load, errors);
+	while (err > 0);
+	image_load_end(load);
+	return err;
 }
 
-int loader_load(struct loader *loader, const struct guestmem *mem, struct errors *errors,
-	struct loader_result *ret)
+int loader_load(struct loader *loader, const struct guestmem *mem, uint64_t until_ms,
+	struct errors *errors, struct loader_result *ret)
 {
-	uint8_t *hva;
-	int err = plan(loader, errors);
+	int err = 0;
 
-	if (err < 0)
-		return err;
-	err = image_load(&loader->kernel, mem, errors);
-	if (err < 0)
-		return err;
-	if (loader->plan.initrd_size) {
-		hva = guestmem_write_at(mem, loader->plan.initrd_gpa, loader->plan.initrd_size);
-		if (!hva) {
-			error_add(errors, loader->initrd.path, NULL,
-				"its place in the machine's memory cannot be reached");
-			return -EINVAL;
-		}
-		err = image_read(&loader->initrd, 0, hva, loader->plan.initrd_size, errors);
-		if (err < 0)
+	if (!loader->load) {
+		err = plan(loader, errors);
+		loader->kernel_loaded = false;
+		if (!err)
+			err = image_load_begin(&loader->kernel, mem, &loader->load);
+		if (err)
 			return err;
 	}
-	*ret = loader->plan;
-	return 0;
+	do {
+		err = image_load_step(loader->load, errors);
+		if (err || loader->kernel_loaded || loader->initrd.fd < 0)
+			continue;
+		loader->kernel_loaded = true;
+		image_load_end(loader->load);
+		loader->load = NULL;
+		err = image_load_begin(&loader->initrd, mem, &loader->load) ?: 1;
+	} while (err > 0 && loop_now_ms() <= until_ms);
+	if (err > 0)
+		return err;
+	image_load_end(loader->load);
+	loader->load = NULL;
+	if (!err)
+		*ret = loader->plan;
+	return err;
 }

@@ -44,10 +44,11 @@ void loader_plan(const struct loader *loader, struct loader_result *ret);
 int loader_check(struct loader *loader, struct errors *errors);
 
 /*
- * Plans again and fills guest RAM, which must be all zero. Does not write the tree. -EINVAL after at least one error
- * was added; memory may then hold a part.
+ * Plans again and fills guest RAM, which must be all zero, until loop_now_ms() is past `until_ms`. Does not write the
+ * tree. 1: there is more, call it again; 0: all is loaded. -EINVAL after at least one error was added, and -ENOMEM;
+ * memory may then hold a part.
  */
-int loader_load(struct loader *loader, const struct guestmem *mem, struct errors *errors,
-	struct loader_result *ret);
+int loader_load(struct loader *loader, const struct guestmem *mem, uint64_t until_ms,
+	struct errors *errors, struct loader_result *ret);
 
 #endif

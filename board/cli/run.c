@@ -137,7 +137,7 @@ static void shut_down(struct run *run)
 		machine_state(run->machine) == MACHINE_RESETTING) {
 		end_late(run, machine_state(run->machine) == MACHINE_PAUSED
 				      ? "the machine is paused"
-				      : "the guest does nothing but reset its machine");
+				      : "the machine is being reset");
 		return;
 	}
 	press(run, " within --shutdown-timeout; a second signal ends it now");

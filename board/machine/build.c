@@ -61,21 +61,20 @@ static int build_memory(struct machine *machine)
 	return 0;
 }
 
-/* Loads kernel, initrd and a tree with fresh seeds into empty memory. */
-static int load(struct machine *machine, struct errors *errors)
+/* Writes a tree with fresh seeds for the kernel that is loaded. */
+static int load_tree(
+	struct machine *machine, const struct loader_result *loaded, struct errors *errors)
 {
-	struct guest_tree_input input = { 0 };
-	struct loader_result loaded;
+	struct guest_tree_input input = {
+		.initrd_gpa = loaded->initrd_gpa,
+		.initrd_size = loaded->initrd_size,
+		.serial = identity_of(
+			machine->config->host_id, machine->options.name, "serial-number"),
+	};
 	void *tree;
 	size_t size;
-	int err = loader_load(machine->loader, &machine->mem, errors, &loaded);
+	int err;
 
-	if (err)
-		return err;
-	input.initrd_gpa = loaded.initrd_gpa;
-	input.initrd_size = loaded.initrd_size;
-	input.serial = identity_of(
-		machine->config->host_id, machine->options.name, "serial-number");
 	/* getrandom() fills such small buffers whole; EINTR only before the host's generator is ready. */
 	if (RETRY_EINTR(getrandom(input.kaslr_seed, sizeof(input.kaslr_seed), 0)) < 0 ||
 		RETRY_EINTR(getrandom(input.rng_seed, sizeof(input.rng_seed), 0)) < 0)
@@ -86,9 +85,9 @@ static int load(struct machine *machine, struct errors *errors)
 			strerror(-err));
 		return err;
 	}
-	err = guestmem_write(&machine->mem, loaded.tree_gpa, tree, size);
+	err = guestmem_write(&machine->mem, loaded->tree_gpa, tree, size);
 	if (!err)
-		err = vcpus_set_entry(machine->vcpus, loaded.entry_gpa, loaded.tree_gpa);
+		err = vcpus_set_entry(machine->vcpus, loaded->entry_gpa, loaded->tree_gpa);
 	if (!err)
 		guest_tree_check_aliases(machine->config, tree, errors);
 	free(tree);
@@ -136,47 +135,102 @@ static int build_vm(struct machine *machine)
 	return err;
 }
 
-int machine_unbuild(struct machine *machine)
+static void destroy_vm(struct machine *machine)
 {
-	const struct machine_config *config = machine->config;
-	int err, result = 0;
-
-	slots_forget(&machine->slots);
 	for (size_t i = 0; i < PLATFORM_FIXED; i++)
 		irq_pin_disconnect(&machine->fixed[i].pin);
-	for (size_t i = 0; i < config->device_count; i++)
+	for (size_t i = 0; i < machine->config->device_count; i++)
 		irq_pin_disconnect(&machine->devices[i].pin);
 	vcpus_teardown(machine->vcpus);
 	vm_destroy(&machine->vm);
-	/* After vm_destroy(): before it, KVM would walk all shadow page tables for each slot. */
+}
+
+/* A piece of a window or of RAM. Huge pages: 16 MiB of them is one at least. */
+#define EMPTY_AT_ONCE (16 * MiB)
+
+static void empty_ram(struct machine *machine, struct backing *ram)
+{
+	uint64_t left = ram->size - machine->emptied_bytes, piece = EMPTY_AT_ONCE;
+	int err;
+
+	if (ram->kind == BACKING_HUGETLB)
+		piece = align_up(piece, backing_huge_page_bytes() ?: 1);
+	piece = piece < left ? piece : left;
+	err = backing_empty_ram(ram, machine->emptied_bytes, piece);
+	if (err)
+		machine->unbuild_err = err;
+	machine->emptied_bytes += piece;
+	if (machine->emptied_bytes == ram->size) {
+		machine->emptied_bytes = 0;
+		machine->emptied++;
+	}
+}
+
+/* False: there is more. */
+static bool empty_memory(struct machine *machine, uint64_t until_ms)
+{
+	size_t windows = machine->config->device_count;
+	size_t all = windows + machine->config->memory_count;
+
+	for (; machine->emptied < windows; machine->emptied++) {
+		struct window *window = machine->devices[machine->emptied].window;
+
+		if (window && !window_empty(window, until_ms))
+			return false;
+	}
+	while (machine->emptied < all && loop_now_ms() <= until_ms)
+		empty_ram(machine, &machine->ram[machine->emptied - windows]);
+	return machine->emptied == all;
+}
+
+/*
+ * A guest decides how much memory there is to free, so that takes turns. Freed while its VM exists, memory leaves no
+ * stage 2 table that destroying the VM would have to walk in one go. With EL2, KVM walks all shadow tables for each
+ * piece that is unmapped: there the VM is destroyed first.
+ */
+int machine_unbuild(struct machine *machine, uint64_t until_ms)
+{
+	const struct machine_config *config = machine->config;
+	int err;
+
+	if (!machine->unbuilding) {
+		machine->unbuilding = true;
+		slots_forget(&machine->slots);
+		if (config->cpu_features & 1u << CPU_NESTED)
+			destroy_vm(machine);
+	}
+	if (!empty_memory(machine, until_ms))
+		return 1;
+	destroy_vm(machine);
 	for (size_t i = 0; i < config->device_count; i++) {
 		if (!machine->devices[i].window)
 			continue;
 		err = window_detach(machine->devices[i].window);
 		if (err)
-			result = err;
-	}
-	for (size_t i = 0; i < config->memory_count; i++) {
-		err = backing_empty_ram(&machine->ram[i]);
-		if (err)
-			result = err;
+			machine->unbuild_err = err;
 	}
 	if (machine->stolen_time) {
 		err = addrspace_empty(machine->stolen_time, STOLEN_TIME_SIZE);
 		if (err)
-			result = err;
+			machine->unbuild_err = err;
 	}
-	return result;
+	err = machine->unbuild_err;
+	machine->unbuild_err = 0;
+	machine->emptied = 0;
+	machine->unbuilding = false;
+	return err;
 }
 
-int machine_build(struct machine *machine, struct errors *errors)
+int machine_build(struct machine *machine, uint64_t until_ms, struct errors *errors)
 {
-	int err = build_vm(machine);
+	struct loader_result loaded;
+	int err = machine->vm.fd < 0 ? build_vm(machine) : 0;
 
-	if (err)
+	if (err) {
 		error_add(errors, "/dev/kvm", NULL, "cannot make the virtual machine: %s",
 			strerror(-err));
-	else
-		err = load(machine, errors);
-	return err;
+		return err;
+	}
+	err = loader_load(machine->loader, &machine->mem, until_ms, errors, &loaded);
+	return err ? err : load_tree(machine, &loaded, errors);
 }

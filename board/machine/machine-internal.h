@@ -72,7 +72,15 @@ struct machine {
 	struct loop_task event_task;
 	struct loop_task reset_task;
 	struct reset_rate reset_rate;
-	struct loop_timer build_later; /* armed: the machine is rebuilt when it fires */
+	/* A system reset takes turns of the loop; between them the timer is armed. */
+	enum { RESET_DRAIN, RESET_UNBUILD, RESET_BUILD } reset_phase;
+	struct loop_timer reset_timer;
+	uint64_t reset_wait_ms; /* between RESET_UNBUILD and RESET_BUILD */
+	/* What machine_unbuild() has emptied: devices' windows, then ranges of RAM; and bytes of the next range. */
+	bool unbuilding;
+	size_t emptied;
+	uint64_t emptied_bytes;
+	int unbuild_err;
 };
 
 /* Creates guest memory, devices with their windows, vCPU threads. -errno, most with an error added. */
@@ -82,10 +90,17 @@ int machine_create_parts(struct machine *machine,
 /* Destroys the parts that exist. Before it, the vCPUs are parked and the windows detached. */
 void machine_destroy_parts(struct machine *machine);
 
-/* Creates the VM from existing parts, and fills its memory. -errno, most with an error added. */
-int machine_build(struct machine *machine, struct errors *errors);
-/* Undoes machine_build(), also a failed one. Memory is then empty, and all windows are unplugged. */
-int machine_unbuild(struct machine *machine);
+/*
+ * Both work until loop_now_ms() is past `until_ms`; 1: there is more to do, call it again.
+ *
+ * Creates the VM from existing parts, and fills its memory. -errno, most with an error added.
+ */
+int machine_build(struct machine *machine, uint64_t until_ms, struct errors *errors);
+/*
+ * Undoes a finished machine_build(). Memory is then empty, and all windows are unplugged. -errno if the host could not
+ * empty all of it.
+ */
+int machine_unbuild(struct machine *machine, uint64_t until_ms);
 
 void machine_for_each_device(struct machine *machine,
 	void (*call)(struct machine *machine, struct machine_device *device));

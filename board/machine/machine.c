@@ -55,7 +55,7 @@ static void end(
 		machine->state == MACHINE_FAILED)
 		return;
 	set_state(machine, state, why);
-	loop_timer_cancel(&machine->build_later);
+	loop_timer_cancel(&machine->reset_timer);
 	notify(machine, MACHINE_SHUTDOWN, cause);
 	park(machine);
 	loop_stop(machine->loop);
@@ -228,15 +228,10 @@ static void fail_reset(struct machine *machine, struct errors *errors)
 		"the machine could not be built anew after a reset");
 }
 
-/* Rebuilds the machine after machine_unbuild(), and runs it unless machine_pause() was called. */
-static void build_anew(struct machine *machine)
+/* Runs the machine, which has been built anew, unless machine_pause() was called. */
+static void begin_again(struct machine *machine)
 {
-	struct errors errors = { 0 };
-
-	loop_timer_cancel(&machine->build_later);
-	if (machine_build(machine, &errors)) {
-		fail_reset(machine, &errors);
-	} else if (machine->held) {
+	if (machine->held) {
 		machine->state = MACHINE_PAUSED;
 		freeze(machine);
 	} else {
@@ -244,25 +239,94 @@ static void build_anew(struct machine *machine)
 		notify_resume(machine);
 		vcpus_run(machine->vcpus);
 	}
-	errors_finish(&errors);
 }
 
-static void build_later(struct loop_timer *timer)
+/*
+ * Pauses windows' devices that unplug in turns, so that they begin no other request. Their vCPUs cannot be parked yet:
+ * one of them may be waiting for its device.
+ */
+static bool is_unplugging(struct machine *machine)
 {
-	build_anew(container_of(timer, struct machine, build_later));
+	bool unplugging = false;
+
+	for (size_t i = 0; i < machine->config->device_count; i++) {
+		struct machine_device *device = &machine->devices[i];
+
+		if (!device->window || !window_is_unplugging(device->window))
+			continue;
+		pause_device(machine, device);
+		unplugging = true;
+	}
+	return unplugging;
+}
+
+static void stop_all(struct machine *machine)
+{
+	park(machine);
+	loop_task_cancel(
+		machine->loop, &machine->event_task); /* posted before; vCPUs are parked now */
+	machine->event_pending = machine->off_asked = machine->reset_asked = false;
+	machine_for_each_device(machine, quiesce_device);
+}
+
+static int unbuild(struct machine *machine, uint64_t until_ms, struct errors *errors)
+{
+	int err = machine_unbuild(machine, until_ms);
+
+	if (err > 0)
+		return err;
+	machine_for_each_device(machine, reset_device);
+	if (err)
+		error_add(errors, "reset", NULL, "the host could not empty the guest's memory: %s",
+			strerror(-err));
+	return err;
+}
+
+/* A turn of a system reset. Each phase takes one or more. */
+static void take_reset_turn(struct loop_timer *timer)
+{
+	struct machine *machine = container_of(timer, struct machine, reset_timer);
+	uint64_t until_ms = loop_now_ms() + LOOP_TURN_MS, wait_ms = 0;
+	struct errors errors = { 0 };
+	int err = 0; /* 1: the phase needs another turn */
+
+	switch (machine->reset_phase) {
+	case RESET_DRAIN:
+		err = is_unplugging(machine);
+		if (!err)
+			stop_all(machine);
+		wait_ms = err; /* of the window's turns */
+		break;
+	case RESET_UNBUILD:
+		err = unbuild(machine, until_ms, &errors);
+		wait_ms = err ? 0 : machine->reset_wait_ms;
+		break;
+	case RESET_BUILD:
+		err = machine_build(machine, until_ms, &errors);
+		break;
+	}
+	if (err < 0) {
+		fail_reset(machine, &errors);
+	} else if (!err && machine->reset_phase == RESET_BUILD) {
+		begin_again(machine);
+	} else {
+		if (!err)
+			machine->reset_phase++;
+		loop_timer_arm(machine->loop, timer, wait_ms);
+	}
+	errors_finish(&errors);
 }
 
 static void run_reset(struct loop_task *task)
 {
 	struct machine *machine = container_of(task, struct machine, reset_task);
-	struct errors errors = { 0 };
-	uint64_t wait_ms = 0;
-	int err;
 
 	machine->reset_posted = false;
-	if (machine->build_later.loop) { /* a reset by the owner ends the delay */
+	/* Another reset is under way. The owner's ends its delay. */
+	if (machine->reset_timer.loop) {
 		notify(machine, MACHINE_RESET, machine->reset_reason);
-		build_anew(machine);
+		machine->reset_wait_ms = 0;
+		loop_timer_arm(machine->loop, &machine->reset_timer, 0);
 		return;
 	}
 	if (machine->state != MACHINE_RUNNING && machine->state != MACHINE_PAUSED)
@@ -271,27 +335,13 @@ static void run_reset(struct loop_task *task)
 		end(machine, MACHINE_OFF, machine->reset_reason, NULL);
 		return;
 	}
-	if (!strcmp(machine->reset_reason, "guest-reset"))
-		wait_ms = reset_rate_wait_ms(&machine->reset_rate);
+	machine->reset_wait_ms = strcmp(machine->reset_reason, "guest-reset")
+					 ? 0
+					 : reset_rate_wait_ms(&machine->reset_rate);
 	set_state(machine, MACHINE_RESETTING, NULL);
 	notify(machine, MACHINE_RESET, machine->reset_reason);
-	park(machine);
-	loop_task_cancel(
-		machine->loop, &machine->event_task); /* posted before; vCPUs are parked now */
-	machine->event_pending = machine->off_asked = machine->reset_asked = false;
-	machine_for_each_device(machine, quiesce_device);
-	err = machine_unbuild(machine);
-	machine_for_each_device(machine, reset_device);
-	if (err) {
-		error_add(&errors, "reset", NULL, "the host could not empty the guest's memory: %s",
-			strerror(-err));
-		fail_reset(machine, &errors);
-		errors_finish(&errors);
-	} else if (wait_ms) {
-		loop_timer_arm(machine->loop, &machine->build_later, wait_ms);
-	} else {
-		build_anew(machine);
-	}
+	machine->reset_phase = RESET_DRAIN;
+	take_reset_turn(&machine->reset_timer);
 }
 
 /* --- making and ending --- */
@@ -321,7 +371,7 @@ static int create_all(struct machine *machine, struct errors *errors)
 			device->class->watchdog(device, on_bite, machine);
 	}
 	if (!err)
-		err = machine_build(machine, errors);
+		err = machine_build(machine, UINT64_MAX, errors);
 	return err;
 }
 
@@ -343,7 +393,8 @@ int machine_create(const struct machine_config *config, const struct machine_opt
 	machine->state = MACHINE_RESETTING;
 	machine->event_task = (struct loop_task){ .run = take_event, .name = "vCPUs" };
 	machine->reset_task = (struct loop_task){ .run = run_reset, .name = "system reset" };
-	machine->build_later = (struct loop_timer){ .fired = build_later, .name = "system reset" };
+	machine->reset_timer = (struct loop_timer){ .fired = take_reset_turn,
+		.name = "system reset" };
 	pthread_mutex_init(&machine->event_lock, NULL);
 	err = create_all(machine, errors);
 	if (err) {
@@ -376,7 +427,7 @@ void machine_destroy(struct machine *machine)
 	}
 	loop_task_cancel(machine->loop, &machine->event_task);
 	loop_task_cancel(machine->loop, &machine->reset_task);
-	loop_timer_cancel(&machine->build_later);
+	loop_timer_cancel(&machine->reset_timer);
 	vm_destroy(&machine->vm);
 	if (machine->options.vm_fd)
 		close(machine->options.vm_fd);

@@ -50,7 +50,7 @@ struct machine_options {
 
 enum machine_state {
 	MACHINE_RUNNING,
-	MACHINE_RESETTING, /* the guest resets too often, and waits (reset-rate.h) */
+	MACHINE_RESETTING, /* until it is built anew; later if the guest resets too often (reset-rate.h) */
 	/* By machine_pause(), the stray-access policy or the watchdog. Only the first lasts over a reset. */
 	MACHINE_PAUSED,
 	MACHINE_OFF,	 /* the guest powered off, a reset with no_reboot, or machine_quit() */

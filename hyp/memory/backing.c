@@ -196,15 +196,15 @@ int backing_discard(struct backing *backing, uint64_t offset, uint64_t size)
 	return -ENOTSUP;
 }
 
-int backing_empty_ram(struct backing *backing)
+int backing_empty_ram(struct backing *backing, uint64_t offset, uint64_t size)
 {
 	int err;
 
 	if (backing->kind != BACKING_HUGETLB)
-		return backing_discard(backing, 0, backing->size);
+		return backing_discard(backing, offset, size);
 	/* Frees the pages first: the pool may not have as many again. */
-	err = backing_protect(backing, 0, backing->size);
-	return err ? err : backing_plug(backing, 0, backing->size);
+	err = backing_protect(backing, offset, size);
+	return err ? err : backing_plug(backing, offset, size);
 }
 
 int backing_release(struct backing *backing, uint64_t offset, uint64_t size)

@@ -72,10 +72,10 @@ int backing_protect(struct backing *backing, uint64_t offset, uint64_t size);
 int backing_discard(struct backing *backing, uint64_t offset, uint64_t size);
 
 /*
- * Empties RAM: it reads as zeros, and the host has its memory again. For a reset, with nothing running in it. On -errno
- * it may be in any state, and nothing may run in it again.
+ * Empties a piece of RAM: it reads as zeros, and the host has its memory again. Huge pages: whole ones. For a reset,
+ * with nothing running in it. On -errno it may be in any state, and nothing may run in it again.
  */
-int backing_empty_ram(struct backing *backing);
+int backing_empty_ram(struct backing *backing, uint64_t offset, uint64_t size);
 
 /* After backing_protect(): frees memory that outlives the mapping (memfd pages). On -errno call it again. */
 int backing_release(struct backing *backing, uint64_t offset, uint64_t size);

@@ -63,6 +63,9 @@ struct window {
 	void (*ended)(void *opaque);
 	void *ended_opaque;
 
+	uint64_t
+		emptied; /* by window_empty(), bytes from the start; 0 unless it is about to be detached */
+
 	struct log_limit refusals;
 	const char *refused; /* see window_refused() */
 };

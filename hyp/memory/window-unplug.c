@@ -4,9 +4,10 @@
  * decides how much it unplugs in one request. The first piece is unplugged before this starts, so that a refusal by the
  * host changes nothing; a refusal here is retried by a timer (window.c).
  *
- * A driver's own reset holds its vCPU alone, which waits with the device's lock released, so it can wait for turns.
- * Code that parks all vCPUs (a system reset, a pause, the end) cannot, since a vCPU may wait for the device. It calls
- * window_finish_unplug(), which takes 30 ms and more for each GiB of small pages.
+ * A driver's own reset holds its vCPU alone, which waits with the device's lock released, so it can wait for turns. A
+ * system reset waits for them too, before it parks the vCPUs. A pause and the end park them at once, and one of them may
+ * be waiting for the device; so window_finish_unplug() comes first, which takes 30 ms and more for each GiB of small
+ * pages.
  */
 #include <string.h>
 
@@ -94,6 +95,11 @@ void window_unplug_due(struct loop_timer *timer)
 		window->ended(window->ended_opaque);
 	else
 		loop_timer_arm(window->loop, timer, 0);
+}
+
+bool window_is_unplugging(const struct window *window)
+{
+	return window->going_end;
 }
 
 void window_finish_unplug(struct window *window)

@@ -152,13 +152,18 @@ int window_create(const struct window_config *config, struct loop *loop, struct 
 	return 0;
 }
 
+static void cancel_timers(struct window *window)
+{
+	loop_timer_cancel(&window->close_timer);
+	loop_timer_cancel(&window->reclaim_timer);
+	loop_timer_cancel(&window->going_timer);
+}
+
 void window_destroy(struct window *window)
 {
 	if (!window)
 		return;
-	loop_timer_cancel(&window->close_timer);
-	loop_timer_cancel(&window->reclaim_timer);
-	loop_timer_cancel(&window->going_timer);
+	cancel_timers(window);
 	backing_destroy(&window->backing);
 	pthread_mutex_destroy(&window->lock);
 	free(window->slot);
@@ -201,6 +206,24 @@ static void forget_plugged(struct window *window)
 	window->plugged_blocks = 0;
 }
 
+bool window_empty(struct window *window, uint64_t until_ms)
+{
+	uint64_t most = window_piece(window), end = window->config.size;
+
+	cancel_timers(window);
+	while (window->slots && window->emptied < end && loop_now_ms() <= until_ms) {
+		unsigned index;
+		uint64_t at = window->emptied, part = window_part(window, at, end, &index);
+
+		if (window->slot[index].id_plus_1) {
+			part = part < most ? part : most;
+			window_make_idle(window, at, part);
+		}
+		window->emptied += part;
+	}
+	return !window->slots || window->emptied >= end;
+}
+
 int window_detach(struct window *window)
 {
 	int err;
@@ -208,9 +231,8 @@ int window_detach(struct window *window)
 	if (!window->slots)
 		return 0;
 	pthread_mutex_lock(&window->lock);
-	loop_timer_cancel(&window->close_timer);
-	loop_timer_cancel(&window->reclaim_timer);
-	loop_timer_cancel(&window->going_timer);
+	cancel_timers(window);
+	window->emptied = 0;
 	window->going_end = window->going_blocks = 0;
 	window->reclaim_size = 0;
 	err = window_make_idle(window, 0, window->config.size);

@@ -68,6 +68,14 @@ void window_attach(struct window *window, struct slots *slots);
  * window again.
  */
 int window_detach(struct window *window);
+/*
+ * Takes the time of window_detach() beforehand, in turns: frees what its slots hold until loop_now_ms() is past
+ * `until_ms`. True at the end. Only window_detach() may follow, and the blocks count as plugged until then. What the
+ * host refuses is left to it.
+ */
+bool window_empty(struct window *window, uint64_t until_ms);
+/* Whether an unplug is under way, of those that take turns. A pause of its device and some turns end it. */
+bool window_is_unplugging(const struct window *window);
 
 /*
  * Plug or unplug `size` bytes at `offset` from the window's start, both multiples of the block, inside the window,

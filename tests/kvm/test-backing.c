@@ -407,7 +407,7 @@ static void ram(enum backing_kind kind)
 	result(is_filled(backing.hva, 0, RAM), "%s: RAM is zeros", kinds[kind]);
 	for (unsigned life = 0; life < 2; life++) {
 		memset(backing.hva, 0x5a, RAM);
-		CHECK(backing_empty_ram(&backing) == 0);
+		CHECK(backing_empty_ram(&backing, 0, backing.size) == 0);
 		result(is_filled(backing.hva, 0, RAM), "%s: and again after a reset", kinds[kind]);
 	}
 	if (kind == BACKING_FILE)

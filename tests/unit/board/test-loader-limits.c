@@ -193,7 +193,7 @@ static void another_kind_meanwhile(void **state)
 		if (!loader)
 			assert_int_equal(loader_open(&config, &errors, &loader), 0);
 		memset(ram, 0, 8 * MiB);
-		assert_int_equal(loader_load(loader, &mem, &errors, &result), 0);
+		assert_int_equal(loader_load(loader, &mem, UINT64_MAX, &errors, &result), 0);
 		if (i % 3 == 0) {
 			assert_int_equal(result.entry_gpa, RAM_BASE + 3 * MiB + 0x10);
 			assert_memory_equal(ram + 3 * MiB, file + 0x1000, 0x500);

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "hyp/base/loop.h"
+
 static void image(void **state)
 {
 	make_image(100000, 0, 150000);
@@ -394,27 +396,102 @@ static void changed_meanwhile(void **state)
 	assert_int_equal(loader_open(&config, &errors, &loader), 0);
 	loader_plan(loader, &result);
 	assert_int_equal(result.entry_gpa, KERNEL_GPA);
-	assert_int_equal(loader_load(loader, &mem, &errors, &result), 0);
+	assert_int_equal(loader_load(loader, &mem, UINT64_MAX, &errors, &result), 0);
 	make_image(2000, 0x1000, 4096);
 	write_kernel();
-	assert_int_equal(loader_load(loader, &mem, &errors, &result), 0);
+	assert_int_equal(loader_load(loader, &mem, UINT64_MAX, &errors, &result), 0);
 	assert_int_equal(result.entry_gpa, KERNEL_GPA + 0x1000);
 	assert_memory_equal(ram + 2 * MiB + 0x1000, file, 2000);
 	assert_int_equal(truncate(kernel_path, 30), 0);
-	assert_true(loader_load(loader, &mem, &errors, &result) < 0);
+	assert_true(loader_load(loader, &mem, UINT64_MAX, &errors, &result) < 0);
 	assert_int_equal(truncate(kernel_path, 0), 0);
-	assert_true(loader_load(loader, &mem, &errors, &result) < 0);
+	assert_true(loader_load(loader, &mem, UINT64_MAX, &errors, &result) < 0);
 	make_image(1000, 0, RAM_SIZE);
 	write_kernel();
-	assert_true(loader_load(loader, &mem, &errors, &result) < 0);
+	assert_true(loader_load(loader, &mem, UINT64_MAX, &errors, &result) < 0);
 	make_image(1000, 0, 4096);
 	write_kernel();
 	assert_int_equal(truncate(initrd_path, RAM_SIZE), 0);
-	assert_true(loader_load(loader, &mem, &errors, &result) < 0);
+	assert_true(loader_load(loader, &mem, UINT64_MAX, &errors, &result) < 0);
 	assert_int_equal(truncate(initrd_path, 0), 0);
-	assert_true(loader_load(loader, &mem, &errors, &result) < 0);
+	assert_true(loader_load(loader, &mem, UINT64_MAX, &errors, &result) < 0);
 	assert_int_equal(result.entry_gpa, KERNEL_GPA + 0x1000); /* untouched on failure */
 	loader_close(loader);
+}
+
+/* How many bytes at the start of a place have been written, by 4 KiB; it is all zeros beyond. */
+static size_t loaded(uint64_t gpa, size_t len)
+{
+	uint8_t *at = ram + (gpa - RAM_BASE);
+	size_t done = len;
+
+	while (done && all_zero(at + done - 1, 1))
+		done--;
+	return done;
+}
+
+#define STEP (64 * KiB)
+
+/* Files of any size, packed or not, are loaded step by step, so that others are served in between. */
+static void loads_in_steps(void **state)
+{
+	const size_t len = sizeof(file) - 3;
+	struct loader *loader;
+
+	config.initrd.name = initrd_path;
+	make_image(len, 0, len);
+	for (size_t i = 64; i < len; i++)
+		file[i] |= 1; /* no byte is 0 */
+	write_to(initrd_path, file + 64, 3 * STEP / 2);
+	for (unsigned packed = 0; packed < 2; packed++) {
+		size_t before = 0, initrd_before = 0;
+		unsigned steps = 0;
+		int err;
+
+		if (packed)
+			gzip(0);
+		write_kernel();
+		assert_int_equal(loader_open(&config, &errors, &loader), 0);
+		for (unsigned life = 0; life < 2; life++) {
+			memset(ram, 0, 8 * MiB);
+			steps = 0;
+			before = initrd_before = 0;
+			do {
+				size_t now, initrd;
+
+				err = loader_load(loader, &mem, 0, &errors, &result);
+				assert_in_range(err, 0, 1);
+				loader_plan(loader, &result);
+				now = loaded(KERNEL_GPA, len);
+				initrd = loaded(result.initrd_gpa, 3 * STEP / 2);
+				assert_in_range(now + initrd - before - initrd_before, 0, STEP);
+				assert_true(!initrd || now == len);
+				before = now;
+				initrd_before = initrd;
+				steps++;
+				if (life == 0 && steps == 2)
+					break; /* a machine that ends meanwhile */
+			} while (err);
+			if (life == 0) {
+				loader_close(loader);
+				assert_int_equal(loader_open(&config, &errors, &loader), 0);
+			}
+		}
+		assert_int_equal(before, len);
+		assert_int_equal(initrd_before, 3 * STEP / 2);
+		assert_in_range(steps, 6, 7);
+		make_image(len, 0, len);
+		for (size_t i = 64; i < len; i++)
+			file[i] |= 1;
+		assert_memory_equal(ram + (KERNEL_GPA - RAM_BASE), file, len);
+		assert_memory_equal(ram + (result.initrd_gpa - RAM_BASE), file + 64, 3 * STEP / 2);
+		/* As long as there is time. */
+		memset(ram, 0, 8 * MiB);
+		assert_int_equal(
+			loader_load(loader, &mem, loop_now_ms() + 60000, &errors, &result), 0);
+		assert_memory_equal(ram + (KERNEL_GPA - RAM_BASE), file, len);
+		loader_close(loader);
+	}
 }
 
 static void no_such_file(void **state)
@@ -463,6 +540,8 @@ int main(void)
 		T(cut_gzip),
 		T(cut_zboot),
 		T(cut_elf),
+		T(loads_in_steps),
+		T(loads_in_steps),
 		T(changed_meanwhile),
 		T(no_such_file),
 	};

@@ -2,6 +2,7 @@
 /* A machine's next life: what a reset unmakes and makes anew, storms of them, and resets that fail. */
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "hyp/base/log.h"
@@ -27,6 +28,173 @@ static void a_reset_is_another_life(void **state)
 	machine_destroy(machine);
 }
 
+static struct loop_timer at_last;
+
+static void on_at_last(struct loop_timer *timer)
+{
+	loop_stop(loop);
+}
+
+/* Serves the loop for so long. */
+static void serve_for(uint64_t ms)
+{
+	at_last.fired = on_at_last;
+	loop_timer_arm(loop, &at_last, ms);
+	assert_int_equal(loop_run(loop), 0);
+}
+
+static void at_once(void)
+{
+	turns = (struct turns){ 0 };
+}
+
+static void until_built(void)
+{
+	for (unsigned i = 0; i < 1000 && machine->reset_timer.loop; i++)
+		serve_for(10);
+}
+
+static bool runs_again(void)
+{
+	serve_turns(3); /* the event, then the reset */
+	for (unsigned i = 0; i < 1000 && machine_state(machine) == MACHINE_RESETTING; i++)
+		serve_for(2);
+	return machine_state(machine) == MACHINE_RUNNING;
+}
+
+#define EMPTIED                                                                                    \
+	"drain park quiesce no-slots emptying emptying no-irq no-irq no-irq no-irq no-vcpus "      \
+	"no-vm no-window reset "
+#define LOADED                                                                                     \
+	"vm gic slot window vcpus gic-init features irq irq irq irq registers doorbells "          \
+	"loading loading load tree entry"
+
+/* A guest decides how long its memory takes to go and its kernel to unpack: the loop serves others in between. */
+static void a_reset_takes_turns(void **state)
+{
+	start(false);
+	memset(ram, 7, RAM_BYTES);
+	turns = (struct turns){ .unplug = 2, .empty = 2, .load = 2 };
+	tell(machine, VCPUS_RESET, "");
+	assert_true(runs_again());
+	assert_true(load_until_ms <= loop_now_ms() + LOOP_TURN_MS);
+	/* vCPUs run until nothing is being unplugged, since one may be waiting for it. */
+	assert_called("unplugging pause unplugging pause " EMPTIED LOADED " run");
+	assert_noticed("reset(guest-reset)");
+	machine_destroy(machine);
+}
+
+/* KVM would walk all of a guest hypervisor's tables for each piece: its VM goes first. */
+static void a_hypervisors_vm_goes_first(void **state)
+{
+	config->cpu_features = 1u << CPU_NESTED;
+	start(false);
+	turns.empty = 2;
+	tell(machine, VCPUS_RESET, "");
+	assert_true(runs_again());
+	*strstr(trace, " reset") = '\0';
+	assert_called("drain park quiesce no-slots no-irq no-irq no-irq no-irq no-vcpus no-vm "
+		      "emptying emptying no-irq no-irq no-irq no-irq no-vcpus no-vm no-window");
+	machine_destroy(machine);
+}
+
+/* RAM goes piece by piece, until the turn is over; the next turn goes on there. */
+static void ram_goes_in_pieces(void **state)
+{
+	const uint64_t bytes = 40 * MiB, piece = 16 * MiB;
+
+	munmap(ram, RAM_BYTES);
+	ram = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	start(false);
+	machine->ram[0].size = bytes;
+	for (unsigned life = 0; life < 2; life++) {
+		memset(ram, 7, bytes);
+		clock_step_ms = 3;
+		for (unsigned turn = 1; turn <= 2; turn++) {
+			assert_int_equal(machine_unbuild(machine, clock_ms + 5), 1);
+			assert_int_equal(ram[turn * piece - 1], 0);
+			assert_int_equal(ram[turn * piece], 7);
+		}
+		assert_int_equal(machine_unbuild(machine, clock_ms + 5), 0);
+		clock_step_ms = 0;
+		for (uint64_t at = 0; at < bytes; at += 4 * KiB)
+			assert_int_equal(ram[at], 0);
+		assert_called(UNBUILD);
+	}
+	machine_quit(machine, "host-qmp-quit");
+	machine_destroy(machine);
+	munmap(ram + RAM_BYTES, bytes - RAM_BYTES);
+}
+
+/* What is asked of a machine in the middle of a reset, in each phase. */
+static void asked_in_each_phase(void **state)
+{
+	unsigned *const phases[] = { &turns.unplug, &turns.empty, &turns.load };
+
+	for (unsigned i = 0; i < ARRAY_SIZE(phases); i++) {
+		for (unsigned what = 0; what < 4; what++) {
+			start(false);
+			*phases[i] = FOREVER;
+			tell(machine, VCPUS_RESET, "");
+			serve();
+			assert_int_equal(machine_state(machine), MACHINE_RESETTING);
+			assert_noticed("reset(guest-reset)");
+			switch (what) {
+			case 0: /* its end */
+				machine_quit(machine, "host-qmp-quit");
+				assert_int_equal(loop_run(loop), 0);
+				assert_noticed("shutdown(host-qmp-quit)");
+				assert_int_equal(machine_state(machine), MACHINE_OFF);
+				at_once();
+				serve_for(5);
+				assert_null(strstr(trace, " run"));
+				break;
+			case 1: /* another reset: there is one */
+				machine_reset(machine, "host-qmp-system-reset");
+				serve();
+				assert_noticed("reset(host-qmp-system-reset)");
+				at_once();
+				assert_true(runs_again());
+				assert_non_null(strstr(trace, BUILD " run"));
+				assert_null(strstr(strstr(trace, "no-slots") + 1, "no-slots"));
+				break;
+			case 2: /* a pause, */
+				machine_pause(machine);
+				assert_int_equal(machine_state(machine), MACHINE_PAUSED);
+				at_once();
+				until_built();
+				assert_int_equal(machine_state(machine), MACHINE_PAUSED);
+				assert_non_null(strstr(trace, BUILD " pause drain park time"));
+				assert_null(strstr(trace, " run"));
+				assert_noticed("stop()");
+				machine_resume(machine);
+				assert_int_equal(machine_state(machine), MACHINE_RUNNING);
+				break;
+			case 3: /* and one that is taken back */
+				machine_pause(machine);
+				machine_resume(machine);
+				assert_noticed("stop()resume()");
+				at_once();
+				assert_true(runs_again());
+				break;
+			}
+			machine_destroy(machine);
+			at_once();
+			*noticed = '\0';
+		}
+	}
+	/* A guest that powers off while its memory is being unplugged has its way. */
+	start(false);
+	turns.unplug = FOREVER;
+	tell(machine, VCPUS_RESET, "");
+	serve();
+	tell(machine, VCPUS_POWER_OFF, "");
+	serve();
+	assert_int_equal(machine_state(machine), MACHINE_OFF);
+	assert_noticed("reset(guest-reset)shutdown(guest-shutdown)");
+	machine_destroy(machine);
+}
+
 /* The VM that was asked for GICs is that of the first life; where there is none, it goes. */
 static void a_vm_that_is_there_is_taken(void **state)
 {
@@ -47,21 +215,6 @@ static void a_vm_that_is_there_is_taken(void **state)
 	assert_noticed("reset(host-qmp-system-reset)");
 	machine_destroy(machine);
 	vm_fd = 0;
-}
-
-static struct loop_timer at_last;
-
-static void on_at_last(struct loop_timer *timer)
-{
-	loop_stop(loop);
-}
-
-/* Serves the loop for so long. */
-static void serve_for(uint64_t ms)
-{
-	at_last.fired = on_at_last;
-	loop_timer_arm(loop, &at_last, ms);
-	assert_int_equal(loop_run(loop), 0);
 }
 
 static unsigned warned;
@@ -127,12 +280,6 @@ static void a_storm_of_resets(void **state)
 		machine_destroy(machine);
 	}
 	log_set_sink(no_log);
-}
-
-static void until_built(void)
-{
-	for (unsigned i = 0; i < 1000 && machine->build_later.loop; i++)
-		serve_for(10);
 }
 
 /* One that waits to be built begins its next life paused, or runs, as its owner said last. */
@@ -240,6 +387,10 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		T(a_reset_is_another_life),
+		T(a_reset_takes_turns),
+		T(a_hypervisors_vm_goes_first),
+		T(ram_goes_in_pieces),
+		T(asked_in_each_phase),
 		T(a_vm_that_is_there_is_taken),
 		T(a_storm_of_resets),
 		T(paused_while_it_waits),

@@ -133,7 +133,7 @@ int load(void)
 	errors_finish(&errors);
 	err = loader_open(&config, &errors, &loader);
 	if (!err)
-		err = loader_load(loader, &mem, &errors, &result);
+		err = loader_load(loader, &mem, UINT64_MAX, &errors, &result);
 	if (!err)
 		err = loader_check(loader, &errors);
 	loader_close(loader);

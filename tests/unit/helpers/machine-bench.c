@@ -175,18 +175,21 @@ int vcpus_set_entry(struct vcpus *vcpus, uint64_t pc, uint64_t x0)
 
 int vm_create(struct vm *vm, int kvm, unsigned ipa_bits)
 {
+	vm->fd = VM_FD;
 	return called("vm");
 }
 
 void vm_adopt(struct vm *vm, int kvm, int fd)
 {
 	note("adopted");
+	vm->fd = VM_FD;
 	assert_int_equal(fd, vm_fd);
 }
 
 void vm_destroy(struct vm *vm)
 {
 	note("no-vm");
+	vm->fd = -1;
 }
 
 int vm_add_doorbells(struct vm *vm, const struct mmio_bus *bus)
@@ -243,6 +246,40 @@ int __wrap_window_detach(struct window *of)
 	return called("no-window");
 }
 
+struct turns turns;
+
+static bool takes_a_turn(unsigned *turns_left, const char *what)
+{
+	if (!*turns_left || *turns_left == FOREVER)
+		return *turns_left;
+	--*turns_left;
+	note(what);
+	return true;
+}
+
+unsigned clock_step_ms;
+uint64_t clock_ms;
+
+uint64_t __real_loop_now_ms(void);
+uint64_t __wrap_loop_now_ms(void);
+uint64_t __wrap_loop_now_ms(void)
+{
+	return clock_step_ms ? clock_ms += clock_step_ms : __real_loop_now_ms();
+}
+
+bool __wrap_window_empty(struct window *of, uint64_t until_ms);
+bool __wrap_window_empty(struct window *of, uint64_t until_ms)
+{
+	assert_true(until_ms <= __real_loop_now_ms() + LOOP_TURN_MS);
+	return !takes_a_turn(&turns.empty, "emptying");
+}
+
+bool __wrap_window_is_unplugging(const struct window *of);
+bool __wrap_window_is_unplugging(const struct window *of)
+{
+	return takes_a_turn(&turns.unplug, "unplugging");
+}
+
 uint64_t __wrap_window_plugged_bytes(const struct window *of);
 uint64_t __wrap_window_plugged_bytes(const struct window *of)
 {
@@ -290,9 +327,14 @@ void loader_close(struct loader *loader)
 	note("no-files");
 }
 
-int loader_load(struct loader *loader, const struct guestmem *mem, struct errors *told,
-	struct loader_result *ret)
+uint64_t load_until_ms;
+
+int loader_load(struct loader *loader, const struct guestmem *mem, uint64_t until_ms,
+	struct errors *told, struct loader_result *ret)
 {
+	load_until_ms = until_ms;
+	if (takes_a_turn(&turns.load, "loading"))
+		return 1;
 	for (unsigned i = 0; i < RAM_BYTES; i++)
 		assert_int_equal(ram[i], 0); /* of the last life */
 	memset(ret, 0, sizeof(*ret));
@@ -407,7 +449,8 @@ int set_up(void **state)
 	config->file = (char *)"test.dts";
 	ram = mmap(NULL, RAM_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	device.class = &class;
-	fail_at = pressed = 0;
+	fail_at = pressed = clock_step_ms = 0;
+	turns = (struct turns){ 0 };
 	return loop_create(&loop);
 }
 
@@ -428,7 +471,12 @@ static void stop_loop(struct loop_task *task)
 
 void serve(void)
 {
-	for (unsigned i = 0; i < 3; i++) {
+	serve_turns(8);
+}
+
+void serve_turns(unsigned most)
+{
+	for (unsigned i = 0; i < most; i++) {
 		struct loop_task last = { .run = stop_loop };
 
 		loop_post(loop, &last);

@@ -18,6 +18,7 @@
 #define RAM_GPA	  UINT64_C(0x40000000)
 #define RAM_BYTES (64 * KiB)
 #define RAM_FD	  7654 /* none that is open: it is only handed on */
+#define VM_FD	  7655
 
 /* What was called, in words; and which of the calls that can fail does, counted from 1. */
 extern char trace[4096];
@@ -48,6 +49,18 @@ extern uint8_t seeds[2][72];			 /* of this life and the last */
 /* Every other call for randomness is interrupted: a signal comes while the host has none yet. */
 extern bool interrupts;
 extern unsigned randoms; /* calls meanwhile */
+/*
+ * How many more turns of the loop each phase of a reset takes; 0 at first: all of it is done at once. FOREVER: until
+ * it is set to less, and it writes nothing down.
+ */
+#define FOREVER UINT32_MAX
+extern struct turns {
+	unsigned unplug, empty, load;
+} turns;
+extern uint64_t load_until_ms; /* what loader_load() was given last */
+/* If not 0, loop_now_ms() adds it to clock_ms at each call, and returns that. */
+extern unsigned clock_step_ms;
+extern uint64_t clock_ms;
 /* As a vCPU tells the machine. */
 extern void (*tell)(void *opaque, enum vcpus_event event, const char *text);
 /* As a watchdog does; NULL: nobody watches. */
@@ -64,8 +77,9 @@ void assert_noticed(const char *expected);
 /* Makes it; starts it too, and forgets the calls until then. */
 int create(bool no_reboot);
 void start(bool no_reboot);
-/* What is posted to the loop, and what that posts. */
+/* What is posted to the loop and timers that are due, and what these post and arm; so many times over. */
 void serve(void);
+void serve_turns(unsigned most);
 void no_log(enum log_level level, const char *line);
 
 int set_up(void **state);

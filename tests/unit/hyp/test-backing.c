@@ -519,11 +519,17 @@ static void ram_is_whole_and_is_emptied(enum backing_kind kind, int fd)
 	assert_int_equal(backing.hva[2 * BLOCK], 0x5a);
 	for (unsigned life = 0; life < 2; life++) {
 		memset(backing.hva, 0x5a, SIZE);
-		assert_int_equal(backing_empty_ram(&backing), 0);
+		assert_int_equal(backing_empty_ram(&backing, 0, backing.size), 0);
 		if (backing.fd >= 0)
 			assert_in_range(held(&backing), 0, 64 * KiB);
 		assert_true(all(backing.hva, 0, SIZE));
 	}
+	/* A piece of it, and nothing beside. */
+	memset(backing.hva, 0x5a, SIZE);
+	assert_int_equal(backing_empty_ram(&backing, BLOCK, BLOCK), 0);
+	assert_true(all(backing.hva, 0x5a, BLOCK));
+	assert_true(all(backing.hva + BLOCK, 0, BLOCK));
+	assert_true(all(backing.hva + 2 * BLOCK, 0x5a, SIZE - 2 * BLOCK));
 	backing_destroy(&backing);
 	/* Of a window nothing is there yet. */
 	assert_int_equal(
@@ -650,7 +656,7 @@ static void huge_pages_are_reserved_anew(void **state)
 	assert_ptr_equal(calls[count - 1].at, backing.hva);
 	assert_int_equal(calls[count - 1].size, 4 * huge);
 	count = 0;
-	assert_int_equal(backing_empty_ram(&backing), 0);
+	assert_int_equal(backing_empty_ram(&backing, 0, backing.size), 0);
 	assert_int_equal(count, 4);
 	assert_int_equal(calls[0].name, 'm');
 	assert_ptr_equal(calls[0].at, backing.hva);
@@ -660,10 +666,10 @@ static void huge_pages_are_reserved_anew(void **state)
 	assert_int_equal(calls[3].name, 'v');
 	count = 0;
 	refused = 'v';
-	assert_int_equal(backing_empty_ram(&backing), -ENOMEM);
+	assert_int_equal(backing_empty_ram(&backing, 0, backing.size), -ENOMEM);
 	count = 0;
 	refused = 'm';
-	assert_int_equal(backing_empty_ram(&backing), -ENOMEM);
+	assert_int_equal(backing_empty_ram(&backing, 0, backing.size), -ENOMEM);
 	assert_int_equal(count, 1);
 	backing_destroy(&backing);
 	/* A pool that has not as many. */

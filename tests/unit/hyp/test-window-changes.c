@@ -753,6 +753,59 @@ static void a_detached_window_forgets(void **state)
 	close_fixture(&f);
 }
 
+/* The time of a detach is taken in turns before it, by pieces; a closed slot takes none. */
+static void emptied_in_turns_before_it_is_detached(void **state)
+{
+	struct fixture f;
+	unsigned turns = 0, all = 0;
+
+	open_much(&f);
+	assert_int_equal(window_plug(f.window, 0, MUCH), 0);
+	for (uint64_t at = 0; at < MUCH; at += BLOCK)
+		window_hva(f.window)[at] = 0x5a;
+	/* One slot waits for its close, another is being unplugged, and only one block of a third is left. */
+	assert_int_equal(window_unplug(f.window, 7 * 4 * SLOT, SLOT), 0);
+	assert_int_equal(window_unplug(f.window, 7 * 4 * SLOT + SLOT, 3 * SLOT), -EINPROGRESS);
+	assert_true(window_is_unplugging(f.window));
+	while (!ends)
+		fake_loop_fire();
+	assert_false(window_is_unplugging(f.window));
+	assert_int_equal(fake_loop_timers(), 1);
+	slots_forget(&f.slots);
+	largest_map = maps = 0;
+	assert_false(window_empty(f.window, loop_now_ms() - 1)); /* no time */
+	assert_int_equal(maps, 0);
+	assert_int_equal(fake_loop_timers(), 0);
+	refuse_map = 5; /* what is refused is left to the detach */
+	for (bool empty = false; !empty; all += maps, turns++) {
+		maps = 0;
+		empty = window_empty(f.window, loop_now_ms() + LOOP_TURN_MS);
+		assert_in_range(maps, 0, 4); /* three begin in time, and one was refused in none */
+	}
+	assert_int_equal(all, MUCH / (16 * MiB) - 1);
+	assert_int_equal(largest_map, 16 * MiB);
+	assert_in_range(turns, 8, 12);
+	assert_int_equal(exposed_bytes(&f), 16 * MiB);
+	maps = 0;
+	assert_true(window_empty(f.window, 0)); /* it has been */
+	assert_int_equal(window_detach(f.window), 0);
+	assert_int_equal(maps, 1);
+	assert_int_equal(exposed_bytes(&f), 0);
+	assert_int_equal(resident(&f), 0);
+	assert_true(window_empty(f.window, 0)); /* nothing is left of it */
+	/* The next life begins anew. */
+	fake_kvm_install();
+	f.kvm_slots.vm_fd = FAKE_KVM_FD;
+	window_attach(f.window, &f.slots);
+	watch_maps(&f);
+	assert_int_equal(window_plug(f.window, 0, BLOCK), 0);
+	assert_int_equal(window_hva(f.window)[0], 0);
+	slots_forget(&f.slots);
+	assert_true(window_empty(f.window, loop_now_ms() + 1000));
+	assert_int_equal(maps, 4); /* of one slot */
+	close_fixture(&f);
+}
+
 /* What a detach cannot take back is told: nothing may run on this window then. */
 static void a_refused_detach_is_told(void **state)
 {
@@ -886,6 +939,7 @@ int main(void)
 		cmocka_unit_test(what_is_refused_after_a_close_is_owed),
 		cmocka_unit_test(dear_slots_close_at_once),
 		cmocka_unit_test(a_detached_window_forgets),
+		cmocka_unit_test(emptied_in_turns_before_it_is_detached),
 		cmocka_unit_test(a_refused_detach_is_told),
 		cmocka_unit_test(detached_while_closing),
 		cmocka_unit_test(a_destroyed_window_leaves_no_timer),
