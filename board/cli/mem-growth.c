@@ -14,9 +14,10 @@
 #define SECTION_64K  (512 * MiB) /* the least that Linux with 64K pages brings online at a time */
 #define AUTO_MOVABLE "memhp_default_state=online memory_hotplug.online_policy=auto-movable"
 
-static json_t *query(struct client *client, struct errors *errors)
+/* `arguments` NULL: as things are. */
+static json_t *query(struct client *client, json_t *arguments, struct errors *errors)
 {
-	return client_call(client, "x-sluice-query-memory", NULL, errors);
+	return client_call(client, "x-sluice-query-memory", arguments, errors);
 }
 
 bool mem_growth_allowed(
@@ -24,7 +25,7 @@ bool mem_growth_allowed(
 {
 	uint64_t requested = client_number(data, "requested-size"),
 		 plugged = client_number(data, "size"), held, beside, carried, fits;
-	json_t *growth = query(client, errors);
+	json_t *growth = query(client, NULL, errors);
 	bool bounded = json_object_get(growth, "carried");
 
 	held = requested > plugged ? requested : plugged;
@@ -41,9 +42,10 @@ bool mem_growth_allowed(
 	return !errors_any(errors);
 }
 
-void mem_growth_warn(struct client *client, const char *id, struct errors *errors)
+void mem_growth_warn(struct client *client, const char *id, uint64_t bytes, struct errors *errors)
 {
-	json_t *growth = query(client, errors);
+	json_t *growth = query(client,
+		json_pack("{s:s,s:I}", "path", id, "requested-size", (json_int_t)bytes), errors);
 	uint64_t need = client_number(growth, "host-need");
 	uint64_t room = client_number(growth, "cgroup-room");
 	struct errors warnings = { 0 };
@@ -66,7 +68,7 @@ void mem_growth_warn(struct client *client, const char *id, struct errors *error
 
 void mem_growth_print_merged(struct client *client, struct errors *errors)
 {
-	json_t *growth = query(client, errors);
+	json_t *growth = query(client, NULL, errors);
 
 	if (json_object_get(growth, "merged"))
 		printf("\nequal pages that the host merged: %s\n",
@@ -77,7 +79,7 @@ void mem_growth_print_merged(struct client *client, struct errors *errors)
 char *mem_growth_stall(
 	struct client *client, uint64_t plugged, uint64_t missing, struct errors *errors)
 {
-	json_t *growth = query(client, errors);
+	json_t *growth = query(client, NULL, errors);
 	uint64_t carried = client_number(growth, "carried");
 	char *why = NULL;
 	int len = 0;

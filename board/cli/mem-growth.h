@@ -17,8 +17,8 @@ struct errors;
 bool mem_growth_allowed(
 	struct client *client, const json_t *data, uint64_t bytes, struct errors *errors);
 
-/* Warns on standard error if the host lacks the memory that the machine is now asked to hold. */
-void mem_growth_warn(struct client *client, const char *id, struct errors *errors);
+/* Warns on standard error if the host lacks the memory that the machine needs once device `id` holds `bytes`. */
+void mem_growth_warn(struct client *client, const char *id, uint64_t bytes, struct errors *errors);
 
 /* Prints how much of the machine's memory the host has merged (KSM), if it may. */
 void mem_growth_print_merged(struct client *client, struct errors *errors);

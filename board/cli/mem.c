@@ -211,6 +211,8 @@ static int set(struct client *client, json_t *devices, const struct client_line 
 		.query = query_size,
 		.explain = explain_stall,
 	};
+	if (line->bytes > growth.follow.from)
+		mem_growth_warn(client, id_of(data), line->bytes, errors);
 	follow_prepare();
 	arguments = arguments_for(id_of(data), "requested-size");
 	json_object_set_new(arguments, "value", json_integer((json_int_t)line->bytes));
@@ -219,8 +221,6 @@ static int set(struct client *client, json_t *devices, const struct client_line 
 	if (!result)
 		return EXIT_WRONG;
 	json_decref(result);
-	if (line->bytes > growth.follow.from)
-		mem_growth_warn(client, id_of(data), errors);
 	return follow_wait(&growth.follow, client, errors);
 }
 

@@ -341,9 +341,16 @@ static json_t *run_query_strays(struct qmp *qmp, json_t *arguments)
 
 static json_t *run_query_memory(struct qmp *qmp, json_t *arguments)
 {
+	json_int_t bytes = json_integer_value(json_object_get(arguments, "requested-size"));
 	struct machine *machine = ready_machine(qmp);
+	struct device *grown = NULL;
 
-	return machine ? qmp_query_memory(machine) : NULL;
+	if (machine && json_object_get(arguments, "path")) {
+		grown = values_find_device(qmp, arguments);
+		if (!grown)
+			return NULL;
+	}
+	return machine ? qmp_query_memory(machine, grown, bytes > 0 ? (uint64_t)bytes : 0) : NULL;
 }
 
 static const struct qmp_argument capabilities_arguments[] = { { "enable", "array", true }, { 0 } };
@@ -361,6 +368,11 @@ static const struct qmp_argument set_arguments[] = {
 	{ 0 },
 };
 
+static const struct qmp_argument memory_arguments[] = {
+	{ "path", "string", true },
+	{ "requested-size", "integer", true },
+	{ 0 },
+};
 static const struct qmp_argument balloon_arguments[] = { { "value", "integer" }, { 0 } };
 static const struct qmp_argument size_arguments[] = {
 	{ "port", "string" },
@@ -401,7 +413,7 @@ const struct qmp_command control_commands[] = {
 	{ "x-sluice-console-size", run_console_size, size_arguments },
 	{ "x-sluice-query-loop", run_query_loop, loop_arguments },
 	{ "x-sluice-query-map", map_query_run },
-	{ "x-sluice-query-memory", run_query_memory },
+	{ "x-sluice-query-memory", run_query_memory, memory_arguments },
 	{ "x-sluice-query-slots", run_query_slots },
 	{ "x-sluice-query-strays", run_query_strays },
 	{ 0 },

@@ -64,7 +64,7 @@ static void growth_of(const struct machine *machine, struct machine_growth *ret)
 	}
 }
 
-json_t *qmp_query_memory(const struct machine *machine)
+json_t *qmp_query_memory(const struct machine *machine, const struct device *grown, uint64_t bytes)
 {
 	uint64_t need = 0;
 	struct machine_growth growth;
@@ -80,14 +80,14 @@ json_t *qmp_query_memory(const struct machine *machine)
 	/* Memory that the host may still have to provide; huge pages come from a pool of their own. */
 	for (size_t i = 0; i < machine_device_count(machine); i++) {
 		struct device *device = machine_device(machine, i);
-
 		struct device_memory memory;
 
 		if (!device->class->memory)
 			continue;
 		device->class->memory(device, &memory);
-		if (window_config(memory.window)->backing != BACKING_HUGETLB)
-			need += held(device);
+		if (window_config(memory.window)->backing == BACKING_HUGETLB)
+			continue;
+		need += device == grown && bytes > held(device) ? bytes : held(device);
 	}
 	need += growth.boot_bytes - growth.pool_bytes;
 	json_object_set_new(

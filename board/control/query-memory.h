@@ -11,8 +11,11 @@
 struct device;
 struct machine;
 
-/* The command x-sluice-query-memory; `machine` is ready. */
-json_t *qmp_query_memory(const struct machine *machine);
+/*
+ * The command x-sluice-query-memory; `machine` is ready. What the host needs is given for the case that `grown` was
+ * asked to hold `bytes`; NULL: as things are.
+ */
+json_t *qmp_query_memory(const struct machine *machine, const struct device *grown, uint64_t bytes);
 
 /*
  * Whether a window may be asked to hold `bytes`. False, after qmp_fail(), if that is more than before and more than the

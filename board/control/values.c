@@ -23,8 +23,7 @@ static const char *id_of(const char *path)
 	return strncmp(path, PERIPHERAL_PATH, len) ? path : path + len;
 }
 
-/* The device that "path" names, or NULL with the failure set. */
-static struct device *find_device(struct qmp *qmp, json_t *arguments)
+struct device *values_find_device(struct qmp *qmp, json_t *arguments)
 {
 	const char *path = json_string_value(json_object_get(arguments, "path"));
 	struct machine *machine = qmp->scope->machine;
@@ -114,7 +113,7 @@ json_t *values_run_list(struct qmp *qmp, json_t *arguments)
 		}
 		return list;
 	}
-	device = find_device(qmp, arguments);
+	device = values_find_device(qmp, arguments);
 	if (!device)
 		return NULL;
 	list = json_array();
@@ -126,7 +125,7 @@ json_t *values_run_list(struct qmp *qmp, json_t *arguments)
 
 json_t *values_run_get(struct qmp *qmp, json_t *arguments)
 {
-	struct device *device = find_device(qmp, arguments);
+	struct device *device = values_find_device(qmp, arguments);
 	const struct device_value *value;
 
 	if (device && !strcmp(json_string_value(json_object_get(arguments, "property")), "type"))
@@ -138,7 +137,7 @@ json_t *values_run_get(struct qmp *qmp, json_t *arguments)
 json_t *values_run_set(struct qmp *qmp, json_t *arguments)
 {
 	json_t *json = json_object_get(arguments, "value");
-	struct device *device = find_device(qmp, arguments);
+	struct device *device = values_find_device(qmp, arguments);
 	const struct device_value *value = find_value(qmp, device, arguments);
 	json_int_t number = json_is_true(json) ? 1 : json_integer_value(json);
 

@@ -231,6 +231,10 @@ static void what_the_host_has_not_is_told(void **state)
 		"and the host has 512 MiB left");
 	assert_run("mem @/vmem0 0", 0, "vmem0: 0 plugged");
 	assert_null(strstr(output, "warning"));
+	/* Before it is asked for. */
+	fake_request_error = -EINVAL;
+	assert_run("mem @/vmem0 1GiB", 1, "warning: vmem0: the machine may come to use 1.25 GiB more, ");
+	fake_request_error = 0;
 	fake_host_memory.resident = 256 * MiB;
 	fake_host_memory.limit = 300 * MiB;
 	fake_host_memory.room = 44 * MiB;

@@ -282,6 +282,20 @@ static void growth_is_bounded(void **state)
 		"'requested-size','value':1073741824,'x-sluice-force':true}}",
 		"{'return':{}}");
 	assert_int_equal(fake_vmem[0].info.requested_bytes, GiB);
+	/* What would be needed if a window were asked for more, or for less than it has. */
+	assert_answer(peer,
+		"{'execute':'x-sluice-query-memory','arguments':{'path':'vmem1','requested-size':"
+		"1048576}}",
+		"{'return':{'boot-memory':268435456,'held':1073741824,'guest-page':4096,'carried':"
+		"536870912,'host-need':1276116992,'host-available':68719476736}}");
+	assert_answer(peer,
+		"{'execute':'x-sluice-query-memory','arguments':{'path':'vmem0','requested-size':"
+		"-1}}",
+		"{'return':{'boot-memory':268435456,'held':1073741824,'guest-page':4096,'carried':"
+		"536870912,'host-need':1275068416,'host-available':68719476736}}");
+	assert_answer(peer,
+		"{'execute':'x-sluice-query-memory','arguments':{'path':'vmem7','requested-size':1}}",
+		"{'error':{'class':'DeviceNotFound','desc':'Device \\u0027vmem7\\u0027 not found'}}");
 	/* RAM in the host's huge pages is no load of its other memory. */
 	fake_vmem[0].info.requested_bytes = 0;
 	fake_growth.pool_bytes = 128 * MiB;
