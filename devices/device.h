@@ -232,7 +232,10 @@ struct device_class {
 	void (*reset)(struct device *device);
 	/* Ends what is in flight, before the loop waits for the vCPUs. They may run. May be NULL. */
 	void (*drain)(struct device *device);
-	/* Before a reset or the end: stops all access to guest memory. May be NULL. */
+	/*
+	 * Before a reset or the end, which may take several turns of the loop: from here on the device does not access
+	 * guest memory, until `reset` and a driver come. vCPUs are parked. NULL: it never does.
+	 */
 	void (*quiesce)(struct device *device);
 	/*
 	 * The machine pauses, before requests in flight are drained and vCPUs are parked, or runs again. In a pause the

@@ -19,6 +19,7 @@
 #include "hyp/memory/guestmem.h"
 
 #define HEADER_BYTES 1024 /* of a file, or of data compressed in it, that identify its format */
+#define HEAD_CHUNKS  16	  /* of compressed data, in which the header of what it holds must be */
 #define CHUNK_BYTES  (64 * KiB) /* that are read or unpacked at once */
 
 struct image_header {
@@ -139,7 +140,7 @@ static int unpack_begin(const struct image *image, uint64_t offset, uint64_t siz
 	return 0;
 }
 
-/* Fills `room` bytes; fewer at the end of the data. */
+/* Unpacks at most `room` bytes, from at most CHUNK_BYTES of the file: such data may hold nothing. */
 static int unpack_step(struct unpack *unpack, uint8_t *out, unsigned room, uint64_t *ret_size,
 	struct errors *errors)
 {
@@ -147,10 +148,13 @@ static int unpack_step(struct unpack *unpack, uint8_t *out, unsigned room, uint6
 
 	z->next_out = out;
 	z->avail_out = room;
-	while (!unpack->ended && z->avail_out) {
+	for (bool filled = false; !unpack->ended && z->avail_out;) {
 		int status;
 
+		if (!z->avail_in && filled)
+			break;
 		if (!z->avail_in) {
+			filled = true;
 			unsigned n = unpack->left < CHUNK_BYTES ? unpack->left : CHUNK_BYTES;
 
 			if (!n)
@@ -310,17 +314,25 @@ static int describe_gzip(struct image *image, uint64_t offset, uint64_t size, st
 {
 	uint8_t head[HEADER_BYTES];
 	struct unpack *unpack;
-	uint64_t len;
+	uint64_t len = 0, more;
+	bool ended = false;
 	int err;
 
 	image->compressed = true;
 	err = unpack_begin(image, offset, size, errors, &unpack);
 	if (err)
 		return err;
-	err = unpack_step(unpack, head, sizeof(head), &len, errors);
+	for (unsigned i = 0; i < HEAD_CHUNKS && len < sizeof(head) && !ended && !err; i++) {
+		err = unpack_step(unpack, head + len, sizeof(head) - len, &more, errors);
+		len += err ? 0 : more;
+		ended = unpack->ended;
+	}
 	unpack_end(unpack);
 	if (err)
 		return err;
+	if (len < sizeof(head) && !ended)
+		return refuse(image, errors,
+			"has damaged gzip data: its first MiB unpacks to less than a header");
 	if (!is_image(head, len))
 		return refuse_foreign(image, head, len, errors);
 	return describe_image(image, head, len, offset, size, errors);

@@ -134,10 +134,10 @@ static void shut_down(struct run *run)
 	run->shutting_down = true;
 	/* No vCPU runs that could see the button. */
 	if (machine_state(run->machine) == MACHINE_PAUSED ||
-		machine_state(run->machine) == MACHINE_RESETTING) {
+		machine_resets_too_often(run->machine)) {
 		end_late(run, machine_state(run->machine) == MACHINE_PAUSED
 				      ? "the machine is paused"
-				      : "the machine is being reset");
+				      : "the guest does nothing but reset its machine");
 		return;
 	}
 	press(run, " within --shutdown-timeout; a second signal ends it now");

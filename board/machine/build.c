@@ -195,6 +195,9 @@ int machine_unbuild(struct machine *machine, uint64_t until_ms)
 
 	if (!machine->unbuilding) {
 		machine->unbuilding = true;
+		for (size_t i = 0; i < config->device_count; i++)
+			if (machine->devices[i].window)
+				window_stop(machine->devices[i].window);
 		slots_forget(&machine->slots);
 		if (config->cpu_features & 1u << CPU_NESTED)
 			destroy_vm(machine);

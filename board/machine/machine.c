@@ -231,6 +231,9 @@ static void fail_reset(struct machine *machine, struct errors *errors)
 /* Runs the machine, which has been built anew, unless machine_pause() was called. */
 static void begin_again(struct machine *machine)
 {
+	if (machine->pressed)
+		pl061_pulse(machine->fixed[PLATFORM_GPIO].device, GPIO_POWER_LINE);
+	machine->pressed = false;
 	if (machine->held) {
 		machine->state = MACHINE_PAUSED;
 		freeze(machine);
@@ -456,6 +459,11 @@ const char *machine_stop_reason(const struct machine *machine)
 	return machine->reason;
 }
 
+bool machine_resets_too_often(const struct machine *machine)
+{
+	return machine->state == MACHINE_RESETTING && machine->reset_wait_ms;
+}
+
 void machine_pause(struct machine *machine)
 {
 	bool built = machine->state == MACHINE_RUNNING;
@@ -467,6 +475,11 @@ void machine_pause(struct machine *machine)
 	if (built) {
 		freeze(machine);
 		set_state(machine, MACHINE_PAUSED, NULL);
+	} else if (machine->reset_timer.loop && machine->reset_phase == RESET_DRAIN) {
+		/* vCPUs still run. They are not to after this call, so it ends what the reset waits for. */
+		stop_all(machine);
+		machine->reset_phase = RESET_UNBUILD;
+		loop_timer_arm(machine->loop, &machine->reset_timer, 0);
 	}
 	notify_stop(machine);
 }
@@ -509,7 +522,10 @@ void machine_resume(struct machine *machine)
 void machine_power_button(struct machine *machine)
 {
 	notify(machine, MACHINE_POWERDOWN, NULL);
-	pl061_pulse(machine->fixed[PLATFORM_GPIO].device, GPIO_POWER_LINE);
+	if (machine->reset_timer.loop)
+		machine->pressed = true; /* for begin_again(): the reset would undo it */
+	else
+		pl061_pulse(machine->fixed[PLATFORM_GPIO].device, GPIO_POWER_LINE);
 }
 
 void machine_reset(struct machine *machine, const char *reason)

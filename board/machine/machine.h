@@ -50,7 +50,7 @@ struct machine_options {
 
 enum machine_state {
 	MACHINE_RUNNING,
-	MACHINE_RESETTING, /* until it is built anew; later if the guest resets too often (reset-rate.h) */
+	MACHINE_RESETTING, /* until it is built anew, in turns of the loop. vCPUs run until what is unplugged is gone */
 	/* By machine_pause(), the stray-access policy or the watchdog. Only the first lasts over a reset. */
 	MACHINE_PAUSED,
 	MACHINE_OFF,	 /* the guest powered off, a reset with no_reboot, or machine_quit() */
@@ -69,6 +69,8 @@ int machine_start(struct machine *machine);
 void machine_destroy(struct machine *machine);
 
 enum machine_state machine_state(const struct machine *machine);
+/* It is being reset, and waits before its next life, since its guest does little else (reset-rate.h). */
+bool machine_resets_too_often(const struct machine *machine);
 /* Why it is paused, stopped or failed. NULL otherwise, and after machine_pause(). */
 const char *machine_stop_reason(const struct machine *machine);
 

@@ -588,6 +588,7 @@ const struct device_class virtio_balloon_class = {
 	.single = true, /* two would discard each other's pages */
 	.init = virtio_balloon_init,
 	.reset = virtio_balloon_reset,
+	.quiesce = virtio_quiesce,
 	.pause = virtio_pause,
 	.values = values,
 	.event = { EVENT_LEFT, "BALLOON_CHANGE", &values[0] },

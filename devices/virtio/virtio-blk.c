@@ -523,11 +523,6 @@ static const struct device_value values[] = {
 	{ 0 },
 };
 
-static void virtio_blk_reset(struct device *device)
-{
-	virtio_system_reset(&from_device(device)->virtio);
-}
-
 static void virtio_blk_drain(struct device *device)
 {
 	virtio_drain(&from_device(device)->virtio);
@@ -582,7 +577,8 @@ const struct device_class virtio_blk_class = {
 	.check = virtio_blk_check,
 	.probe = virtio_blk_probe,
 	.init = virtio_blk_init,
-	.reset = virtio_blk_reset,
+	.reset = virtio_quiesce,
+	.quiesce = virtio_quiesce,
 	.drain = virtio_blk_drain,
 	.pause = virtio_pause,
 	.values = values,

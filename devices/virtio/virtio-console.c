@@ -496,6 +496,7 @@ const struct device_class virtio_console_class = {
 	.config_bytes = sizeof(struct virtio_console_node),
 	.init = virtio_console_init,
 	.reset = virtio_console_reset,
+	.quiesce = virtio_quiesce,
 	.pause = virtio_pause,
 	.event = { EVENT_PORTS, "VSERPORT_CHANGE" },
 	.ports = &ports,

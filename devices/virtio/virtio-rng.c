@@ -56,11 +56,6 @@ static int virtio_rng_init(struct device *device, const void *config, const stru
 		container_of(device, struct virtio_device, base), &virtio_class, env, 0, NULL);
 }
 
-static void virtio_rng_reset(struct device *device)
-{
-	virtio_system_reset(container_of(device, struct virtio_device, base));
-}
-
 static void virtio_rng_finish(struct device *device)
 {
 	virtio_finish(container_of(device, struct virtio_device, base));
@@ -71,7 +66,8 @@ const struct device_class virtio_rng_class = {
 	.bytes = sizeof(struct virtio_device),
 	.kind = DEVICE_VIRTIO,
 	.init = virtio_rng_init,
-	.reset = virtio_rng_reset,
+	.reset = virtio_quiesce,
+	.quiesce = virtio_quiesce,
 	.pause = virtio_pause,
 	.state = { &virtio_state },
 	.finish = virtio_rng_finish,

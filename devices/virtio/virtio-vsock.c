@@ -128,7 +128,10 @@ static int set_cid(const struct virtio_vsock *vsock)
 	return ioctl(vsock->vhost.fd, VHOST_VSOCK_SET_GUEST_CID, &cid) ? -errno : 0;
 }
 
-/* Tries again later: probe() of another process, as in `sluice check`, claims the cid for a moment. */
+/*
+ * Tries again later: probe() of another process, as in `sluice check`, claims the cid for a moment. Until then the kernel
+ * drops what the guest sends.
+ */
 static void claim(struct loop_timer *timer)
 {
 	struct virtio_vsock *vsock = container_of(timer, struct virtio_vsock, claim);
@@ -175,26 +178,21 @@ static struct listener *virtio_vsock_listener(struct device *device, unsigned in
 	return index ? NULL : &vsock->vhost.listener;
 }
 
-static void virtio_vsock_quiesce(struct device *device)
-{
-	virtio_system_reset(container_of(device, struct virtio_device, base));
-}
-
 /* A new worker, since the kernel resets connections only once no worker has their context id. */
 static void virtio_vsock_reset(struct device *device)
 {
 	struct virtio_vsock *vsock = container_of(device, struct virtio_vsock, virtio.base);
 	int err;
 
-	virtio_vsock_quiesce(device);
-	loop_timer_cancel(&vsock->claim);
+	virtio_quiesce(device);
 	err = vhost_renew(&vsock->vhost);
-	if (err)
+	if (err) { /* the old worker stays, and with it a claim that is under way */
 		log_limited(&vsock->virtio.complaints, LOG_WARNING,
 			"%s: connections from before the reset stay: %s", device->id,
 			strerror(-err));
-	if (err)
 		return;
+	}
+	loop_timer_cancel(&vsock->claim);
 	vsock->tries = CLAIM_TRIES;
 	claim(&vsock->claim);
 }
@@ -220,7 +218,7 @@ const struct device_class virtio_vsock_class = {
 	.init = virtio_vsock_init,
 	.listener = virtio_vsock_listener,
 	.reset = virtio_vsock_reset,
-	.quiesce = virtio_vsock_quiesce,
+	.quiesce = virtio_quiesce,
 	.pause = virtio_pause,
 	.state = { &vsock_state, &virtio_state },
 	.finish = virtio_vsock_finish,

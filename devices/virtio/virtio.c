@@ -321,6 +321,11 @@ void virtio_system_reset(struct virtio_device *device)
 	pthread_mutex_unlock(&device->base.lock);
 }
 
+void virtio_quiesce(struct device *base)
+{
+	virtio_system_reset(container_of(base, struct virtio_device, base));
+}
+
 static int init_kick(struct virtio_device *device, unsigned index)
 {
 	struct virtio_kick *kick = &device->kicks[index];

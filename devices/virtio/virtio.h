@@ -110,6 +110,8 @@ void virtio_external_backend(struct virtio_device *device);
 void virtio_finish(struct virtio_device *device);
 /* System reset: a driver's reset, and pending notifications are dropped. Takes the lock. */
 void virtio_system_reset(struct virtio_device *device);
+/* A device_class.quiesce; and the reset of a model whose state is the core's alone. */
+void virtio_quiesce(struct device *device);
 /* On the loop's thread, without the lock: ends all that is in flight. */
 void virtio_drain(struct virtio_device *device);
 /*

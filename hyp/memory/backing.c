@@ -202,9 +202,14 @@ int backing_empty_ram(struct backing *backing, uint64_t offset, uint64_t size)
 
 	if (backing->kind != BACKING_HUGETLB)
 		return backing_discard(backing, offset, size);
-	/* Frees the pages first: the pool may not have as many again. */
+	/*
+	 * Frees the pages first: the pool may not have as many again. Mapped in pieces, they would be as many mappings, since
+	 * the kernel joins none of huge pages.
+	 */
 	err = backing_protect(backing, offset, size);
-	return err ? err : backing_plug(backing, offset, size);
+	if (err || offset + size < backing->size)
+		return err;
+	return backing_plug(backing, 0, backing->size);
 }
 
 int backing_release(struct backing *backing, uint64_t offset, uint64_t size)

@@ -72,8 +72,9 @@ int backing_protect(struct backing *backing, uint64_t offset, uint64_t size);
 int backing_discard(struct backing *backing, uint64_t offset, uint64_t size);
 
 /*
- * Empties a piece of RAM: it reads as zeros, and the host has its memory again. Huge pages: whole ones. For a reset,
- * with nothing running in it. On -errno it may be in any state, and nothing may run in it again.
+ * Empties a piece of RAM, so that the host has its memory again. For a reset, with nothing running in it: the pieces
+ * come in their order, and after the last one all of it reads as zeros. Of huge pages a piece is whole ones, and RAM is
+ * not mapped until the last. On -errno it may be in any state, and nothing may run in it again.
  */
 int backing_empty_ram(struct backing *backing, uint64_t offset, uint64_t size);
 

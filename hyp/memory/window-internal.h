@@ -25,6 +25,7 @@ struct slot {
 	unsigned plugged_blocks;
 	unsigned next_plus_1; /* in the queue of slots to close */
 	bool queued;
+	bool used; /* it was open since the window was attached: a guest's reads may have left page tables */
 	uint64_t close_at_ms;
 	uint64_t
 		drained; /* this many bytes at its start are mapped PROT_NONE; see window-close.c */
@@ -63,8 +64,8 @@ struct window {
 	void (*ended)(void *opaque);
 	void *ended_opaque;
 
-	uint64_t
-		emptied; /* by window_empty(), bytes from the start; 0 unless it is about to be detached */
+	bool stopped;	  /* by window_stop() */
+	uint64_t emptied; /* by window_empty(), bytes from the start */
 
 	struct log_limit refusals;
 	const char *refused; /* see window_refused() */

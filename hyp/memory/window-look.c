@@ -11,6 +11,8 @@ enum window_state window_state(const struct window *window, uint64_t offset, uin
 	uint64_t last = (offset + size - 1) / window->config.block_bytes;
 	bool plugged = is_plugged(window, first);
 
+	if (window->stopped)
+		return WINDOW_UNPLUGGED;
 	for (uint64_t block = first + 1; block <= last; block++)
 		if (is_plugged(window, block) != plugged)
 			return WINDOW_MIXED;

@@ -73,6 +73,7 @@ int window_open_closed(struct window *window, uint64_t offset, uint64_t size, un
 			return -EAGAIN;
 		err = slot_open(window->slots, &wanted, &id);
 		slot->id_plus_1 = (unsigned)(id + 1);
+		slot->used = true;
 	}
 	return err;
 }

@@ -206,16 +206,21 @@ static void forget_plugged(struct window *window)
 	window->plugged_blocks = 0;
 }
 
+void window_stop(struct window *window)
+{
+	cancel_timers(window);
+	window->stopped = true;
+}
+
 bool window_empty(struct window *window, uint64_t until_ms)
 {
 	uint64_t most = window_piece(window), end = window->config.size;
 
-	cancel_timers(window);
 	while (window->slots && window->emptied < end && loop_now_ms() <= until_ms) {
 		unsigned index;
 		uint64_t at = window->emptied, part = window_part(window, at, end, &index);
 
-		if (window->slot[index].id_plus_1) {
+		if (window->slot[index].used) {
 			part = part < most ? part : most;
 			window_make_idle(window, at, part);
 		}
@@ -232,14 +237,14 @@ int window_detach(struct window *window)
 		return 0;
 	pthread_mutex_lock(&window->lock);
 	cancel_timers(window);
+	window->stopped = false;
 	window->emptied = 0;
 	window->going_end = window->going_blocks = 0;
 	window->reclaim_size = 0;
 	err = window_make_idle(window, 0, window->config.size);
 	forget_plugged(window);
 	for (unsigned index = 0; index < window->slot_count; index++)
-		if (window->slot[index].id_plus_1 || window->slot[index].queued ||
-			window->slot[index].drained)
+		if (window->slot[index].used)
 			window->slot[index] = (struct slot){ 0 };
 	window->close_first = window->close_last = 0;
 	window->slots = NULL;

@@ -69,10 +69,12 @@ void window_attach(struct window *window, struct slots *slots);
  */
 int window_detach(struct window *window);
 /*
- * Takes the time of window_detach() beforehand, in turns: frees what its slots hold until loop_now_ms() is past
- * `until_ms`. True at the end. Only window_detach() may follow, and the blocks count as plugged until then. What the
- * host refuses is left to it.
+ * Takes the time of window_detach() beforehand, in turns. window_stop() comes first, before slots_forget(): from then
+ * on devices reach no block, and only window_empty() and window_detach() may follow. window_empty() frees what the
+ * window holds until loop_now_ms() is past `until_ms`; true at the end. What the host refuses is left to
+ * window_detach(). Until that, the blocks count as plugged.
  */
+void window_stop(struct window *window);
 bool window_empty(struct window *window, uint64_t until_ms);
 /* Whether an unplug is under way, of those that take turns. A pause of its device and some turns end it. */
 bool window_is_unplugging(const struct window *window);

@@ -3,9 +3,11 @@
 #include "tests/unit/helpers/loader-fixture.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include "board/boot/image.h"
 
@@ -227,6 +229,53 @@ static void zboot_bounds(void **state)
 	assert_refused("is truncated: its header tells of");
 }
 
+/* Writes a gzip member: `before` and `after` MiB of blocks that hold nothing, and the file's bytes between them. */
+static void write_hollow(unsigned before, unsigned after)
+{
+	static const uint8_t head[] = { 0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3 };
+	static uint8_t hollow[5 * 1024];
+	uint8_t block[5] = { 0, (uint8_t)file_len, (uint8_t)(file_len >> 8), (uint8_t)~file_len,
+		(uint8_t)(~file_len >> 8) };
+	uint8_t end[5 + 8] = { 1, 0, 0, 0xff, 0xff };
+	uint32_t words[2] = { (uint32_t)crc32(0, file, (unsigned)file_len), (uint32_t)file_len };
+	FILE *out = fopen(kernel_path, "w");
+
+	for (unsigned i = 0; i < sizeof(hollow); i += 5)
+		memcpy(hollow + i, "\0\0\0\xff\xff", 5);
+	memcpy(end + 5, words, sizeof(words));
+	assert_non_null(out);
+	fwrite(head, sizeof(head), 1, out);
+	for (uint64_t i = 0; i < before * MiB; i += sizeof(hollow))
+		fwrite(hollow, sizeof(hollow), 1, out);
+	fwrite(block, sizeof(block), 1, out);
+	fwrite(file, file_len, 1, out);
+	for (uint64_t i = 0; i < after * MiB; i += sizeof(hollow))
+		fwrite(hollow, sizeof(hollow), 1, out);
+	fwrite(end, sizeof(end), 1, out);
+	assert_int_equal(fclose(out), 0);
+}
+
+/* Packed data that holds nothing takes steps too; the header of what is packed is looked for in the first MiB. */
+static void hollow_gzip(void **state)
+{
+	struct loader *loader;
+	unsigned steps = 1;
+
+	make_image(4000, 0, 4096);
+	write_hollow(0, 3);
+	assert_int_equal(loader_open(&config, &errors, &loader), 0);
+	while (loader_load(loader, &mem, 0, &errors, &result) == 1)
+		steps++;
+	assert_false(errors_any(&errors));
+	assert_memory_equal(ram + 2 * MiB, file, 4000);
+	assert_in_range(steps, 3 * MiB / (64 * KiB), 3 * MiB / (64 * KiB) + 3);
+	loader_close(loader);
+	write_hollow(2, 0);
+	assert_true(loader_open(&config, &errors, &loader) < 0);
+	assert_non_null(strstr(errors.lines[0],
+		"has damaged gzip data: its first MiB unpacks to less than a header"));
+}
+
 #define REFUSED(change, words)                                                                     \
 	do {                                                                                       \
 		elf_start();                                                                       \
@@ -379,6 +428,7 @@ int main(void)
 		T(gzip_ends_anywhere),
 		T(another_kind_meanwhile),
 		T(zboot_bounds),
+		T(hollow_gzip),
 		T(elf_entry),
 		T(elf_segments),
 		T(elf_headers),

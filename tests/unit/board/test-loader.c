@@ -541,7 +541,6 @@ int main(void)
 		T(cut_zboot),
 		T(cut_elf),
 		T(loads_in_steps),
-		T(loads_in_steps),
 		T(changed_meanwhile),
 		T(no_such_file),
 	};

@@ -63,7 +63,7 @@ static bool runs_again(void)
 }
 
 #define EMPTIED                                                                                    \
-	"drain park quiesce no-slots emptying emptying no-irq no-irq no-irq no-irq no-vcpus "      \
+	"drain park quiesce stop-window no-slots emptying emptying no-irq no-irq no-irq no-irq no-vcpus "      \
 	"no-vm no-window reset "
 #define LOADED                                                                                     \
 	"vm gic slot window vcpus gic-init features irq irq irq irq registers doorbells "          \
@@ -93,7 +93,7 @@ static void a_hypervisors_vm_goes_first(void **state)
 	tell(machine, VCPUS_RESET, "");
 	assert_true(runs_again());
 	*strstr(trace, " reset") = '\0';
-	assert_called("drain park quiesce no-slots no-irq no-irq no-irq no-irq no-vcpus no-vm "
+	assert_called("drain park quiesce stop-window no-slots no-irq no-irq no-irq no-irq no-vcpus no-vm "
 		      "emptying emptying no-irq no-irq no-irq no-irq no-vcpus no-vm no-window");
 	machine_destroy(machine);
 }
@@ -132,7 +132,7 @@ static void asked_in_each_phase(void **state)
 	unsigned *const phases[] = { &turns.unplug, &turns.empty, &turns.load };
 
 	for (unsigned i = 0; i < ARRAY_SIZE(phases); i++) {
-		for (unsigned what = 0; what < 4; what++) {
+		for (unsigned what = 0; what < 5; what++) {
 			start(false);
 			*phases[i] = FOREVER;
 			tell(machine, VCPUS_RESET, "");
@@ -158,9 +158,10 @@ static void asked_in_each_phase(void **state)
 				assert_non_null(strstr(trace, BUILD " run"));
 				assert_null(strstr(strstr(trace, "no-slots") + 1, "no-slots"));
 				break;
-			case 2: /* a pause, */
+			case 2: /* a pause, after which no vCPU runs, */
 				machine_pause(machine);
 				assert_int_equal(machine_state(machine), MACHINE_PAUSED);
+				assert_non_null(strstr(trace, "park quiesce"));
 				at_once();
 				until_built();
 				assert_int_equal(machine_state(machine), MACHINE_PAUSED);
@@ -170,7 +171,19 @@ static void asked_in_each_phase(void **state)
 				machine_resume(machine);
 				assert_int_equal(machine_state(machine), MACHINE_RUNNING);
 				break;
-			case 3: /* and one that is taken back */
+			case 3: /* the power button, which the next life hears */
+				pressed = 0;
+				machine_power_button(machine);
+				assert_noticed("powerdown()");
+				assert_int_equal(pressed, 0);
+				at_once();
+				assert_true(runs_again());
+				assert_int_equal(pressed, 1);
+				machine_reset(machine, "host-qmp-system-reset");
+				assert_true(runs_again());
+				assert_int_equal(pressed, 1);
+				break;
+			case 4: /* and a pause that is taken back */
 				machine_pause(machine);
 				machine_resume(machine);
 				assert_noticed("stop()resume()");
@@ -327,6 +340,47 @@ static void paused_while_it_waits(void **state)
 	log_set_sink(no_log);
 }
 
+/* The owner's reset ends the delay of a storm, also before it has begun. */
+static void a_storm_that_the_owner_ends(void **state)
+{
+	for (unsigned phase = 0; phase < 2; phase++) {
+		start(false);
+		for (unsigned i = 0; i < RESETS_MAX; i++) {
+			*trace = *noticed = '\0';
+			tell(machine, VCPUS_RESET, "");
+			serve();
+			assert_false(machine_resets_too_often(machine));
+		}
+		*(phase ? &turns.empty : &turns.unplug) = FOREVER;
+		tell(machine, VCPUS_RESET, "");
+		serve();
+		assert_true(machine_resets_too_often(machine));
+		machine_reset(machine, "host-qmp-system-reset");
+		serve();
+		assert_false(machine_resets_too_often(machine));
+		at_once();
+		*trace = '\0';
+		serve_turns(20); /* no time passes but that */
+		assert_true(runs_again());
+		assert_int_equal(machine->reset_wait_ms, 0);
+		machine_destroy(machine);
+	}
+}
+
+/* What the host does not empty ends the machine: the next guest would find it. */
+static void ram_that_is_not_emptied(void **state)
+{
+	start(false);
+	machine->ram[0].kind = BACKING_MEMFD; /* of no file */
+	machine->ram[0].fd = -1;
+	machine_reset(machine, "host-qmp-system-reset");
+	serve();
+	assert_int_equal(machine_state(machine), MACHINE_FAILED);
+	assert_null(strstr(trace, "run"));
+	machine->ram[0].kind = BACKING_ANONYMOUS;
+	machine_destroy(machine);
+}
+
 /* Resets by the owner are not counted, nor those that are long ago. */
 static void resets_that_are_no_storm(void **state)
 {
@@ -394,6 +448,8 @@ int main(void)
 		T(a_vm_that_is_there_is_taken),
 		T(a_storm_of_resets),
 		T(paused_while_it_waits),
+		T(a_storm_that_the_owner_ends),
+		T(ram_that_is_not_emptied),
 		T(resets_that_are_no_storm),
 		T(a_reset_that_fails_ends_it),
 		T(no_reboot_ends_it),

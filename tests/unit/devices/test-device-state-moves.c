@@ -363,6 +363,24 @@ static void every_driver_is_paused(void **unused)
 	}
 }
 
+/* While a system reset frees memory, which takes turns, no notification makes a device take chains from there. */
+static void every_driver_is_quiesced(void **unused)
+{
+	const struct device_class *class;
+
+	for (unsigned i = 0; (class = class_at(i)); i++) {
+		if (class->kind != DEVICE_VIRTIO)
+			continue;
+		make_running(class);
+		assert_non_null(class->quiesce);
+		class->quiesce(device);
+		for (unsigned n = 0; n < VIRTIO_QUEUES_MAX; n++)
+			assert_false(virtio_queue_runs(
+				container_of(device, struct virtio_device, base), n));
+		end();
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -381,6 +399,7 @@ int main(void)
 		STATE_TEST(card_goes_on),
 		STATE_TEST(card_without_all_pairs),
 		STATE_TEST(every_driver_is_paused),
+		STATE_TEST(every_driver_is_quiesced),
 	};
 
 	return cmocka_run_group_tests_name("device-state-moves", tests, NULL, NULL);

@@ -132,8 +132,8 @@ int load(void)
 
 	errors_finish(&errors);
 	err = loader_open(&config, &errors, &loader);
-	if (!err)
-		err = loader_load(loader, &mem, UINT64_MAX, &errors, &result);
+	while (!err && (err = loader_load(loader, &mem, 0, &errors, &result)) > 0) /* step by step */
+		err = 0;
 	if (!err)
 		err = loader_check(loader, &errors);
 	loader_close(loader);

@@ -274,6 +274,12 @@ bool __wrap_window_empty(struct window *of, uint64_t until_ms)
 	return !takes_a_turn(&turns.empty, "emptying");
 }
 
+void __wrap_window_stop(struct window *of);
+void __wrap_window_stop(struct window *of)
+{
+	note("stop-window");
+}
+
 bool __wrap_window_is_unplugging(const struct window *of);
 bool __wrap_window_is_unplugging(const struct window *of)
 {

@@ -30,7 +30,7 @@ void assert_called(const char *expected);
 #define BUILD                                                                                      \
 	"vm gic slot window vcpus gic-init features irq irq irq irq registers doorbells load "     \
 	"tree entry"
-#define UNBUILD "no-slots no-irq no-irq no-irq no-irq no-vcpus no-vm no-window"
+#define UNBUILD "stop-window no-slots no-irq no-irq no-irq no-irq no-vcpus no-vm no-window"
 
 /* ---- Parts ---- */
 

@@ -664,6 +664,18 @@ static void huge_pages_are_reserved_anew(void **state)
 	assert_int_equal(calls[0].flags, MAP_PRIVATE | MAP_ANONYMOUS);
 	assert_int_equal(calls[1].flags, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB);
 	assert_int_equal(calls[3].name, 'v');
+	/* In pieces: all of it is one mapping again, after the last. */
+	count = 0;
+	assert_int_equal(backing_empty_ram(&backing, 0, huge), 0);
+	assert_int_equal(backing_empty_ram(&backing, huge, 2 * huge), 0);
+	assert_int_equal(count, 2);
+	assert_int_equal(calls[1].size, 2 * huge);
+	assert_ptr_equal(calls[1].at, backing.hva + huge);
+	assert_int_equal(backing_empty_ram(&backing, 3 * huge, huge), 0);
+	assert_int_equal(count, 6);
+	assert_int_equal(calls[5].name, 'v');
+	assert_int_equal(calls[5].size, 4 * huge);
+	assert_ptr_equal(calls[5].at, backing.hva);
 	count = 0;
 	refused = 'v';
 	assert_int_equal(backing_empty_ram(&backing, 0, backing.size), -ENOMEM);
