@@ -12,9 +12,9 @@
 #define SLUICE_BOARD_CONSOLE_CONSOLE_INTERNAL_H
 
 #include <pthread.h>
-#include <sys/stat.h>
 
 #include "board/console/console.h"
+#include "board/host/socket.h"
 #include "devices/backend/chardev.h"
 #include "hyp/base/log.h"
 #include "hyp/base/loop.h"
@@ -30,14 +30,12 @@
 /* A listening socket and the client that is attached to it. */
 struct console_port {
 	struct console *console;
-	struct loop_fd listener, peer; /* fd -1: none */
-	struct loop_timer accept_again;
-	uint64_t at;	  /* position of the next byte for the peer */
-	bool gone;	  /* the peer reads no more output */
-	bool input_ended; /* the peer sends no more input */
-	char *path;	  /* NULL: this port is not used */
-	int folder_fd;	  /* the folder that `path` goes through, or -1 */
-	struct stat file; /* identifies it, so that only our own socket is removed */
+	struct server_socket server; /* path NULL: this port is not used */
+	struct loop_fd peer;	     /* fd -1: none */
+	uint64_t at;		     /* position of the next byte for the peer */
+	bool gone;		     /* the peer reads no more output */
+	bool input_ended;	     /* the peer sends no more input */
+	int folder_fd;		     /* the folder that server.path goes through, or -1 */
 };
 
 struct console {

@@ -15,10 +15,7 @@
 #include <unistd.h>
 
 #include "board/console/console-internal.h"
-#include "board/host/socket.h"
 #include "board/text/errors.h"
-
-#define ACCEPT_AGAIN_MS 1000
 
 char *console_port_path(const char *control, const char *port)
 {
@@ -135,22 +132,10 @@ static void say_goodbye(struct console_port *port, int to)
 	(void)!send(port->peer.fd, text, strlen(text), MSG_DONTWAIT | MSG_NOSIGNAL);
 }
 
-static void accept_again(struct loop_timer *timer)
+static void attach(struct server_socket *server, int fd)
 {
-	loop_fd_set_events(
-		&container_of(timer, struct console_port, accept_again)->listener, EPOLLIN);
-}
+	struct console_port *port = container_of(server, struct console_port, server);
 
-static void accept_ready(struct loop_fd *watch, uint32_t events)
-{
-	struct console_port *port = container_of(watch, struct console_port, listener);
-	int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC);
-
-	if (fd < 0) { /* gone again, or no descriptor is left */
-		loop_fd_set_events(watch, 0);
-		loop_timer_arm(port->console->loop, &port->accept_again, ACCEPT_AGAIN_MS);
-		return;
-	}
 	if (port->peer.fd >= 0) {
 		if (!port->console->stream)
 			say_goodbye(port, fd);
@@ -170,13 +155,10 @@ void console_port_init(struct console *console)
 	for (size_t i = 0; i < CONSOLE_PORTS; i++)
 		console->ports[i] = (struct console_port){
 			.console = console,
-			.listener = { .fd = -1,
-				.events = EPOLLIN,
-				.ready = accept_ready,
-				.name = CONSOLE_NAME },
+			.server = { .accepted = attach,
+				.watch = { .fd = -1, .name = CONSOLE_NAME } },
 			.peer.fd = -1,
 			.folder_fd = -1,
-			.accept_again = { .fired = accept_again, .name = CONSOLE_NAME },
 		};
 }
 
@@ -185,22 +167,15 @@ int console_listen(struct console *console, const struct host_path *path, struct
 	struct console_port *port = console->ports;
 	struct errors unused = { 0 }; /* their texts are about control sockets */
 	char *place = NULL;
-	int fd, err;
+	int err;
 
-	while (port->listener.fd >= 0)
+	while (port->server.path)
 		CHECK(++port < console->ports + CONSOLE_PORTS);
-	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	port->listener.fd = fd;
-	err = fd < 0 ? -errno : host_path_place(path, &port->folder_fd, &place);
+	err = host_path_place(path, &port->folder_fd, &place);
 	if (!err)
-		err = control_listen(fd, place, &port->file, &unused);
+		err = server_socket_open(&port->server, console->loop, place, &unused);
 	errors_finish(&unused);
-	if (err) {
-		free(place);
-	} else {
-		port->path = place;
-		err = loop_fd_add(console->loop, &port->listener);
-	}
+	free(place);
 	if (err)
 		error_add(errors, path->name, NULL, "cannot be made a socket of the console: %s",
 			strerror(-err));
@@ -209,18 +184,9 @@ int console_listen(struct console *console, const struct host_path *path, struct
 
 void console_port_finish(struct console_port *port)
 {
-	struct stat st;
-
 	console_port_serve(port); /* the last of the output */
 	leave(port);
-	loop_timer_cancel(&port->accept_again);
-	loop_fd_remove(&port->listener);
-	if (port->path && !lstat(port->path, &st) && st.st_dev == port->file.st_dev &&
-		st.st_ino == port->file.st_ino)
-		unlink(port->path);
-	if (port->listener.fd >= 0)
-		close(port->listener.fd);
+	server_socket_close(&port->server);
 	if (port->folder_fd >= 0)
 		close(port->folder_fd);
-	free(port->path);
 }

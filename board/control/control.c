@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "board/config/config.h"
@@ -30,12 +29,11 @@
 #include "hyp/base/util.h"
 #include "hyp/vcpu/stray.h"
 
-#define INPUT_BYTES	4096
-#define OUTPUT_HOLD	(64 * KiB)
-#define OUTPUT_MAX	(4 * MiB) /* more than the longest answer and the longest id */
-#define EVENT_MS	1000	  /* between events of one device, as QEMU's */
-#define ACCEPT_AGAIN_MS 1000	  /* after the process had no descriptor left */
-#define LOOP_NAME	"control socket"
+#define INPUT_BYTES 4096
+#define OUTPUT_HOLD (64 * KiB)
+#define OUTPUT_MAX  (4 * MiB) /* more than the longest answer and the longest id */
+#define EVENT_MS    1000      /* between events of one device, as QEMU's */
+#define LOOP_NAME   "control socket"
 
 struct client {
 	struct loop_fd watch; /* fd -1: this entry is free */
@@ -61,11 +59,7 @@ struct device_watch {
 };
 
 struct control {
-	struct loop_fd listener;
-	struct loop_timer accept_again;
-	char *path;
-	dev_t dev; /* of the socket's file, so that only ours is removed */
-	ino_t ino;
+	struct server_socket server;
 	struct client clients[CONTROL_CLIENTS];
 	struct qmp_scope scope;
 	struct map_query map;
@@ -237,27 +231,11 @@ static void refuse(int fd)
 	close(fd);
 }
 
-static void accept_again(struct loop_timer *timer)
+static void accept_client(struct server_socket *server, int fd)
 {
-	struct control *control = container_of(timer, struct control, accept_again);
-
-	loop_fd_set_events(&control->listener, EPOLLIN);
-}
-
-static void accept_ready(struct loop_fd *watch, uint32_t events)
-{
-	struct control *control = container_of(watch, struct control, listener);
-	int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct control *control = container_of(server, struct control, server);
 	struct client *client = control->clients;
 
-	if (fd < 0) {
-		if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
-			loop_fd_set_events(watch, 0);
-			loop_timer_arm(
-				control->scope.loop, &control->accept_again, ACCEPT_AGAIN_MS);
-		}
-		return;
-	}
 	while (client < control->clients + CONTROL_CLIENTS && client->watch.fd >= 0)
 		client++;
 	if (!libraries_have_json()) {
@@ -474,7 +452,6 @@ int control_create(const char *path, struct loop *loop, struct errors *errors, s
 {
 	struct control *control = calloc(1, sizeof(*control));
 	size_t said = errors->count + errors->dropped;
-	struct stat st;
 	int err;
 
 	if (!control)
@@ -482,21 +459,11 @@ int control_create(const char *path, struct loop *loop, struct errors *errors, s
 	control->scope.loop = loop;
 	control->map = (struct map_query){ .loop = loop, .ended = map_ended };
 	control->scope.map = &control->map;
-	control->accept_again = (struct loop_timer){ .fired = accept_again, .name = LOOP_NAME };
 	for (size_t i = 0; i < CONTROL_CLIENTS; i++)
 		control->clients[i].watch.fd = -1;
-	control->listener = (struct loop_fd){
-		.events = EPOLLIN, .first = true, .ready = accept_ready, .name = LOOP_NAME
-	};
-	control->listener.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	err = control->listener.fd < 0 ? -errno
-				       : control_listen(control->listener.fd, path, &st, errors);
-	if (!err) {
-		control->dev = st.st_dev;
-		control->ino = st.st_ino;
-		control->path = realpath(path, NULL);
-		err = control->path ? loop_fd_add(loop, &control->listener) : -ENOMEM;
-	}
+	control->server = (struct server_socket){ .accepted = accept_client,
+		.watch = { .fd = -1, .first = true, .name = LOOP_NAME } };
+	err = server_socket_open(&control->server, loop, path, errors);
 	if (err) {
 		if (errors->count + errors->dropped == said)
 			error_add(errors, path, NULL, "cannot be made the control socket: %s",
@@ -510,29 +477,20 @@ int control_create(const char *path, struct loop *loop, struct errors *errors, s
 
 const char *control_place(const struct control *control)
 {
-	return control->path;
+	return control->server.path;
 }
 
 void control_destroy(struct control *control)
 {
-	struct stat st;
-
 	if (!control)
 		return;
 	control_set_machine(control, NULL);
-	loop_timer_cancel(&control->accept_again);
-	loop_fd_remove(&control->listener);
-	if (control->path && !lstat(control->path, &st) && st.st_dev == control->dev &&
-		st.st_ino == control->ino)
-		unlink(control->path);
-	if (control->listener.fd >= 0)
-		close(control->listener.fd);
+	server_socket_close(&control->server);
 	for (struct client *c = control->clients; c < control->clients + CONTROL_CLIENTS; c++) {
 		if (c->watch.fd < 0)
 			continue;
 		client_flush(c);
 		client_close(c);
 	}
-	free(control->path);
 	free(control);
 }

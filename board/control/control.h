@@ -27,7 +27,7 @@ int control_create(
  * NULL or destroy the control.
  */
 void control_set_machine(struct control *control, struct machine *machine);
-/* The socket's path, resolved. */
+/* The socket's path, as it was given. */
 const char *control_place(const struct control *control);
 /* Removes the socket file, sends pending output without blocking, and closes all clients. */
 void control_destroy(struct control *control);

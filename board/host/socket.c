@@ -7,16 +7,18 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "board/text/errors.h"
+#include "hyp/base/util.h"
 
-#define LOCK_TRIES  50
-#define LOCK_TRY_US 20000
-#define BACKLOG	    16
+#define LOCK_TRIES	50
+#define LOCK_TRY_US	20000
+#define BACKLOG		16
+#define ACCEPT_AGAIN_MS 1000
 
 char *control_folder(struct errors *errors)
 {
@@ -153,4 +155,55 @@ int control_listen(int fd, const char *path, struct stat *ret, struct errors *er
 	if (lock >= 0)
 		close(lock);
 	return err;
+}
+
+static void accept_again(struct loop_timer *timer)
+{
+	loop_fd_set_events(
+		&container_of(timer, struct server_socket, accept_again)->watch, EPOLLIN);
+}
+
+static void accept_ready(struct loop_fd *watch, uint32_t events)
+{
+	struct server_socket *server = container_of(watch, struct server_socket, watch);
+	int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	if (fd >= 0) {
+		server->accepted(server, fd);
+	} else if (errno != ECONNABORTED) {
+		loop_fd_set_events(watch, 0);
+		loop_timer_arm(watch->loop, &server->accept_again, ACCEPT_AGAIN_MS);
+	}
+}
+
+int server_socket_open(
+	struct server_socket *server, struct loop *loop, const char *path, struct errors *errors)
+{
+	int err;
+
+	server->watch.events = EPOLLIN;
+	server->watch.ready = accept_ready;
+	server->accept_again = (struct loop_timer){ .fired = accept_again,
+		.name = server->watch.name };
+	server->watch.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	err = server->watch.fd < 0 ? -errno
+				   : control_listen(server->watch.fd, path, &server->file, errors);
+	if (err)
+		return err;
+	server->path = strdup(path);
+	return server->path ? loop_fd_add(loop, &server->watch) : -ENOMEM;
+}
+
+void server_socket_close(struct server_socket *server)
+{
+	struct stat st;
+
+	loop_timer_cancel(&server->accept_again);
+	loop_fd_remove(&server->watch);
+	if (server->path && !lstat(server->path, &st) && st.st_dev == server->file.st_dev &&
+		st.st_ino == server->file.st_ino)
+		unlink(server->path);
+	if (server->watch.fd >= 0)
+		close(server->watch.fd);
+	free(server->path);
 }
