@@ -10,8 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libfdt.h>
-#include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -21,10 +19,9 @@
 #include "board/config/tree-source.h"
 #include "board/host/etc.h"
 #include "board/text/errors.h"
+#include "hyp/base/program.h"
 
 #define TREE_TAGS (64 * 1024)
-
-extern char **environ;
 
 /* ---- Blobs ---- */
 
@@ -201,13 +198,10 @@ static const struct tool {
 /*
  * Runs the tool with `args`, stdin from `in` (or /dev/null), stdout to `out`. If it fails, its stderr becomes errors.
  */
-static int run_tool(const struct tool *tool, char *const *args, int in, int out, const char *name,
-	struct errors *errors)
+static int run_tool(const struct tool *tool, const char *const *args, int in, int out,
+	const char *name, struct errors *errors)
 {
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
 	int messages, status, err;
-	sigset_t none;
 	pid_t pid;
 
 	messages = memfd_create("tool-messages", MFD_CLOEXEC);
@@ -216,26 +210,13 @@ static int run_tool(const struct tool *tool, char *const *args, int in, int out,
 			strerror(errno));
 		return -EINVAL;
 	}
-	sigemptyset(&none);
-	posix_spawnattr_init(&attr);
-	posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK);
-	posix_spawnattr_setsigmask(&attr, &none);
-	posix_spawn_file_actions_init(&actions);
-	if (in >= 0)
-		posix_spawn_file_actions_adddup2(&actions, in, STDIN_FILENO);
-	else
-		posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
-	posix_spawn_file_actions_adddup2(&actions, messages, STDERR_FILENO);
-	err = posix_spawnp(&pid, tool->name, &actions, &attr, args, environ);
-	posix_spawn_file_actions_destroy(&actions);
-	posix_spawnattr_destroy(&attr);
-	if (err == ENOENT) {
+	err = program_start(args, (const int[]){ in, out, messages }, 3, false, &pid);
+	if (err == -ENOENT) {
 		error_add(errors, name, NULL, "%s", tool->missing);
 		goto fail;
 	}
 	if (err) {
-		error_add(errors, name, NULL, "cannot run %s: %s", tool->name, strerror(err));
+		error_add(errors, name, NULL, "cannot run %s: %s", tool->name, strerror(-err));
 		goto fail;
 	}
 	while (waitpid(pid, &status, 0) < 0)
@@ -268,9 +249,8 @@ static int preprocess(const char *file, const char *folder, int out, struct erro
 	/* cpp takes any argument that begins with - for an option. */
 	char *path;
 	int err = asprintf(&path, "%s%s", *file == '-' ? "./" : "", file) < 0 ? -ENOMEM : 0;
-	char *const args[] = { (char *)"cpp", (char *)"-nostdinc", (char *)"-undef",
-		(char *)"-D__DTS__", (char *)"-I", (char *)folder, (char *)"-x",
-		(char *)"assembler-with-cpp", err ? NULL : path, NULL };
+	const char *const args[] = { "cpp", "-nostdinc", "-undef", "-D__DTS__", "-I", folder, "-x",
+		"assembler-with-cpp", err ? NULL : path, NULL };
 	size_t before = errors->count;
 
 	if (err) {
@@ -297,9 +277,8 @@ static int compile(
 	const char *slash = strrchr(file, '/');
 	char *folder = slash ? strndup(file, (size_t)(slash - file) + 1) : strdup("./");
 	bool preprocessed = tree_source_needs_cpp(text);
-	char *const args[] = { (char *)"dtc", (char *)"-q", (char *)"-@", (char *)"-I",
-		(char *)"dts", (char *)"-O", (char *)"dtb", (char *)"-i", folder, (char *)"--",
-		preprocessed ? (char *)"-" : (char *)file, NULL };
+	const char *const args[] = { "dtc", "-q", "-@", "-I", "dts", "-O", "dtb", "-i", folder,
+		"--", preprocessed ? "-" : file, NULL };
 	int in = preprocessed ? memfd_create("dts", MFD_CLOEXEC) : -1;
 	int out = memfd_create("dtb", MFD_CLOEXEC), err = 0;
 
@@ -460,8 +439,7 @@ int tree_file_open(const struct tree_source *source, struct errors *errors,
 int tree_print_source(
 	const void *blob, size_t size, const char *name, struct errors *errors, FILE *out)
 {
-	char *const args[] = { (char *)"dtc", (char *)"-q", (char *)"-I", (char *)"dtb",
-		(char *)"-O", (char *)"dts", NULL };
+	const char *const args[] = { "dtc", "-q", "-I", "dtb", "-O", "dts", NULL };
 	int in = memfd_create("dtb", MFD_CLOEXEC), err = -EINVAL;
 
 	fflush(out);

@@ -9,10 +9,8 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -23,6 +21,7 @@
 #include "devices/backend/netdev.h"
 #include "hyp/base/log.h"
 #include "hyp/base/loop.h"
+#include "hyp/base/program.h"
 #include "hyp/base/util.h"
 
 #define LENGTH	 4
@@ -35,8 +34,6 @@
 #define PAUSE_MS     1000
 #define PAUSE_MAX_MS 60000
 #define STEADY_MS    60000
-
-extern char **environ;
 
 struct passt {
 	struct netdev netdev;
@@ -420,10 +417,7 @@ static int make_arguments(const struct passt_config *config, struct arguments *r
 int passt_start(const struct passt_config *config, int *ret_fd, pid_t *ret_pid)
 {
 	struct arguments arguments;
-	posix_spawn_file_actions_t actions;
-	posix_spawnattr_t attr;
-	sigset_t none, ignored;
-	int fds[2], err;
+	int fds[2], err, output = config->output ? config->output : STDERR_FILENO;
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds))
 		return -errno;
@@ -433,24 +427,10 @@ int passt_start(const struct passt_config *config, int *ret_fd, pid_t *ret_pid)
 		close(fds[1]);
 		return err;
 	}
-	sigemptyset(&none);
-	sigemptyset(&ignored);
-	sigaddset(&ignored, SIGPIPE);
-	posix_spawnattr_init(&attr);
-	/* A session of its own: terminal signals go to the machine alone, whose guest then has time to shut down. */
-	posix_spawnattr_setflags(
-		&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSID);
-	posix_spawnattr_setsigmask(&attr, &none);
-	posix_spawnattr_setsigdefault(&attr, &ignored);
-	posix_spawn_file_actions_init(&actions);
-	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-	if (config->output)
-		posix_spawn_file_actions_adddup2(&actions, config->output, STDERR_FILENO);
-	posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
-	posix_spawn_file_actions_adddup2(&actions, fds[1], CHILD_FD);
-	err = -posix_spawnp(ret_pid, "passt", &actions, &attr, (char **)arguments.list, environ);
-	posix_spawn_file_actions_destroy(&actions);
-	posix_spawnattr_destroy(&attr);
+	/* Apart: terminal signals go to the machine alone, whose guest then has time to shut down. */
+	err = program_start(arguments.list,
+		(const int[]){ -1, output, output, [CHILD_FD] = fds[1] }, CHILD_FD + 1, true,
+		ret_pid);
 	free(arguments.tcp.copy);
 	free(arguments.udp.copy);
 	close(fds[1]);

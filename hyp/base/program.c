@@ -2,6 +2,9 @@
 /* Programs; see program.h. */
 #include "hyp/base/program.h"
 
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +26,35 @@ bool program_find(const char *name, char *path, size_t size)
 			return true;
 	}
 	return false;
+}
+
+extern char **environ;
+
+int program_start(const char *const *args, const int *fds, int count, bool apart, pid_t *ret_pid)
+{
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	sigset_t none, pipe;
+	int err;
+
+	sigemptyset(&none);
+	sigemptyset(&pipe);
+	sigaddset(&pipe, SIGPIPE);
+	posix_spawnattr_init(&attr);
+	posix_spawnattr_setflags(&attr,
+		POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | (apart ? POSIX_SPAWN_SETSID : 0));
+	posix_spawnattr_setsigmask(&attr, &none);
+	posix_spawnattr_setsigdefault(&attr, &pipe);
+	posix_spawn_file_actions_init(&actions);
+	for (int i = 0; i < count; i++)
+		if (fds[i] < 0)
+			posix_spawn_file_actions_addopen(&actions, i, "/dev/null", O_RDWR, 0);
+		else
+			posix_spawn_file_actions_adddup2(&actions, fds[i], i);
+	err = -posix_spawnp(ret_pid, args[0], &actions, &attr, (char *const *)args, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	posix_spawnattr_destroy(&attr);
+	return err;
 }
 
 /* The linker's: where the program's first segment begins, and where its code ends. All between them is only read. */
