@@ -27,91 +27,60 @@
 
 /* ---- The host's parts ---- */
 
-static const char *compatible_at(const void *fdt, int node, int index)
-{
-	return fdt_stringlist_get(fdt, node, "compatible", index, NULL);
-}
-
-static bool is_sluice_node(const void *fdt, int node)
-{
-	const char *entry;
-
-	for (int i = 0; (entry = compatible_at(fdt, node, i)); i++)
-		if (!strncmp(entry, "sluice,", 7))
-			return true;
-	return false;
-}
-
-static bool name_is(const void *fdt, int node, const char *name)
-{
-	const char *have = fdt_get_name(fdt, node, NULL);
-	size_t len = strlen(name);
-
-	return have && !strncmp(have, name, len) && (!have[len] || have[len] == '@');
-}
-
-static bool type_is(const void *fdt, int node, const char *type)
-{
-	return name_is(fdt, node, type) || !fdt_stringlist_search(fdt, node, "device_type", type);
-}
-
 /* Whether /options has only nodes and properties of Sluice's. */
-static bool is_all_ours(const void *fdt, int options)
+static bool is_all_ours(const struct tree *tree, int options)
 {
-	int node = fdt_first_subnode(fdt, options);
+	int node = fdt_first_subnode(tree->fdt, options);
 
-	return fdt_first_property_offset(fdt, options) < 0 && node >= 0 &&
-	       name_is(fdt, node, "sluice") && fdt_next_subnode(fdt, node) < 0;
+	return fdt_first_property_offset(tree->fdt, options) < 0 && node >= 0 &&
+	       tree_name_is(tree, node, "sluice") && fdt_next_subnode(tree->fdt, node) < 0;
 }
 
 /* Whether the guest does not get the node at[depth]; its ancestors are in `at` before it. */
-static bool is_host_node(const void *fdt, const int *at, int depth)
+static bool is_host_node(const struct tree *tree, const int *at, int depth)
 {
 	int node = at[depth], parent = depth ? at[depth - 1] : -1;
 
-	if (depth == 2 && name_is(fdt, parent, "options"))
-		return name_is(fdt, node, "sluice");
+	if (depth == 2 && tree_name_is(tree, parent, "options"))
+		return tree_name_is(tree, node, "sluice");
 	if (depth == 2)
-		return ((name_is(fdt, parent, "cpus") && type_is(fdt, node, "cpu")) ||
-			       name_is(fdt, parent, "reserved-memory")) &&
-		       tree_status_is_off(fdt, node);
+		return ((tree_name_is(tree, parent, "cpus") && tree_type_is(tree, node, "cpu")) ||
+			       tree_name_is(tree, parent, "reserved-memory")) &&
+		       tree_off(tree, node);
 	if (depth != 1)
 		return false;
 	/* dtc's tables of labels name nodes that the guest does not get. */
-	return is_sluice_node(fdt, node) || name_is(fdt, node, "__symbols__") ||
-	       name_is(fdt, node, "__fixups__") || name_is(fdt, node, "__local_fixups__") ||
-	       (name_is(fdt, node, "options") && is_all_ours(fdt, node)) ||
-	       (type_is(fdt, node, "memory") && tree_status_is_off(fdt, node));
+	return tree_sluice_compatible(tree, node) || tree_name_is(tree, node, "__symbols__") ||
+	       tree_name_is(tree, node, "__fixups__") ||
+	       tree_name_is(tree, node, "__local_fixups__") ||
+	       (tree_name_is(tree, node, "options") && is_all_ours(tree, node)) ||
+	       (tree_type_is(tree, node, "memory") && tree_off(tree, node));
 }
+
 /* ---- Copying and completing ---- */
 
 struct copy {
 	struct writer *w;
 	const struct machine_config *config;
 	const struct guest_tree_input *input;
-	const void *from;
+	struct tree from;
 	bool chosen, aliases; /* are written */
 	bool own_aliases;     /* the machine's tree has some */
 };
-
-static bool has(const struct copy *copy, int node, const char *name)
-{
-	return fdt_getprop(copy->from, node, name, NULL);
-}
 
 /* Copies the node's properties, except the host's and those named in `but`. */
 static void copy_properties(struct copy *copy, int node, const char *const *but)
 {
 	int property;
 
-	fdt_for_each_property_offset(property, copy->from, node)
+	fdt_for_each_property_offset(property, copy->from.fdt, node)
 	{
 		const char *name;
 		const void *value;
 		size_t i = 0;
 		int len;
 
-		value = fdt_getprop_by_offset(copy->from, property, &name, &len);
+		value = fdt_getprop_by_offset(copy->from.fdt, property, &name, &len);
 		if (!value || !strncmp(name, "sluice,", 7))
 			continue;
 		while (but && but[i] && strcmp(but[i], name))
@@ -125,7 +94,7 @@ static void copy_properties(struct copy *copy, int node, const char *const *but)
 static void put_compatible(struct copy *copy)
 {
 	int len;
-	const char *have = fdt_getprop(copy->from, 0, "compatible", &len), *entry;
+	const char *have = fdt_getprop(copy->from.fdt, 0, "compatible", &len), *entry;
 	char *kept = malloc((have ? len : 0) + sizeof("linux,dummy-virt"));
 	size_t size = 0;
 
@@ -133,7 +102,7 @@ static void put_compatible(struct copy *copy)
 		writer_note(copy->w, -FDT_ERR_INTERNAL);
 		return;
 	}
-	for (int i = 0; (entry = compatible_at(copy->from, 0, i)); i++)
+	for (int i = 0; (entry = fdt_stringlist_get(copy->from.fdt, 0, "compatible", i, NULL)); i++)
 		if (strncmp(entry, "sluice,", 7)) {
 			strcpy(kept + size, entry);
 			size += strlen(entry) + 1;
@@ -155,7 +124,7 @@ static void put_root(struct copy *copy)
 	put_compatible(copy);
 	PUT_CELLS(copy->w, "interrupt-parent", copy->w->gic);
 	snprintf(serial, sizeof(serial), "%016" PRIx64, copy->input->serial);
-	if (!has(copy, 0, "serial-number"))
+	if (!tree_has(&copy->from, 0, "serial-number"))
 		writer_put_string(copy->w, "serial-number", serial);
 	guest_tree_add_nodes(copy->w, copy->config);
 }
@@ -175,7 +144,7 @@ static void put_chosen(struct copy *copy, int node)
 	}
 	writer_put(w, "kaslr-seed", input->kaslr_seed, sizeof(input->kaslr_seed));
 	writer_put(w, "rng-seed", input->rng_seed, sizeof(input->rng_seed));
-	if (!has(copy, node, "stdout-path"))
+	if (!tree_has(&copy->from, node, "stdout-path"))
 		writer_put_string(w, "stdout-path", UART_PATH);
 	copy->chosen = true;
 }
@@ -184,7 +153,7 @@ static void put_chosen(struct copy *copy, int node)
 static void put_aliases(struct copy *copy, int node)
 {
 	copy_properties(copy, node, NULL);
-	if (!has(copy, node, "serial0"))
+	if (!tree_has(&copy->from, node, "serial0"))
 		writer_put_string(copy->w, "serial0", UART_PATH);
 	copy->aliases = true;
 	copy->own_aliases = node >= 0;
@@ -197,7 +166,7 @@ static void put_cpu(struct copy *copy, int node)
 	copy_properties(copy, node, ours);
 	writer_put_string(copy->w, "device_type", "cpu");
 	writer_put_string(copy->w, "enable-method", "psci");
-	if (!has(copy, node, "compatible"))
+	if (!tree_has(&copy->from, node, "compatible"))
 		writer_put_string(copy->w, "compatible", "arm,armv8");
 }
 
@@ -212,19 +181,19 @@ static void put_memory(struct copy *copy, int node)
 /* Begins the node, and writes all of it but its children. */
 static void put_node(struct copy *copy, const int *at, int depth)
 {
-	const void *fdt = copy->from;
+	const struct tree *tree = &copy->from;
 	int node = at[depth];
 
-	writer_begin(copy->w, fdt_get_name(fdt, node, NULL));
+	writer_begin(copy->w, tree_name(tree, node));
 	if (!depth)
 		put_root(copy);
-	else if (depth == 1 && name_is(fdt, node, "memory"))
+	else if (depth == 1 && tree_name_is(tree, node, "memory"))
 		put_memory(copy, node);
-	else if (depth == 1 && !copy->chosen && name_is(fdt, node, "chosen"))
+	else if (depth == 1 && !copy->chosen && tree_name_is(tree, node, "chosen"))
 		put_chosen(copy, node);
-	else if (depth == 1 && !copy->aliases && name_is(fdt, node, "aliases"))
+	else if (depth == 1 && !copy->aliases && tree_name_is(tree, node, "aliases"))
 		put_aliases(copy, node);
-	else if (depth == 2 && name_is(fdt, at[1], "cpus") && type_is(fdt, node, "cpu"))
+	else if (depth == 2 && tree_name_is(tree, at[1], "cpus") && tree_type_is(tree, node, "cpu"))
 		put_cpu(copy, node);
 	else
 		copy_properties(copy, node, NULL);
@@ -234,7 +203,7 @@ static void copy_tree(struct copy *copy)
 {
 	int at[TREE_DEPTH + 1], node = 0, depth = 0, open = -1, skipped = TREE_DEPTH + 1;
 
-	for (; node >= 0 && depth >= 0; node = fdt_next_node(copy->from, node, &depth)) {
+	for (; node >= 0 && depth >= 0; node = fdt_next_node(copy->from.fdt, node, &depth)) {
 		if (depth > skipped)
 			continue;
 		CHECK(depth <= TREE_DEPTH); /* tree_file_open() */
@@ -242,7 +211,7 @@ static void copy_tree(struct copy *copy)
 		at[depth] = node;
 		for (; open >= depth; open--)
 			writer_end(copy->w);
-		if (is_host_node(copy->from, at, depth)) {
+		if (is_host_node(&copy->from, at, depth)) {
 			skipped = depth;
 			continue;
 		}
@@ -320,7 +289,7 @@ void guest_tree_check_aliases(
 static void write_tree(struct writer *w, size_t room, const struct machine_config *config,
 	const struct guest_tree_input *input)
 {
-	struct copy copy = { .w = w, .config = config, .input = input, .from = config->fdt };
+	struct copy copy = { .w = w, .config = config, .input = input, .from.fdt = config->fdt };
 	uint32_t phandle = fdt_get_max_phandle(config->fdt);
 	uint64_t address, size;
 

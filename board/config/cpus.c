@@ -17,12 +17,6 @@ static const char *const switches[CPU_NESTED] = {
 	[CPU_STOLEN_TIME] = "sluice,stolen-time",
 };
 
-bool cpus_is_cpu(const struct tree *tree, int node)
-{
-	return tree_name_is(tree, node, "cpu") ||
-	       !fdt_stringlist_search(tree->fdt, node, "device_type", "cpu");
-}
-
 static void read_host_cpus(
 	const struct tree *tree, int node, const struct host_limits *host, cpu_set_t *ret)
 {
@@ -175,7 +169,7 @@ void cpus_read(struct reader *reader)
 		tree_error(tree, cpus, "#size-cells", "write #size-cells = <0>");
 	fdt_for_each_subnode(node, tree->fdt, cpus)
 	{
-		if (!cpus_is_cpu(tree, node) || tree_disabled(tree, node))
+		if (!tree_type_is(tree, node, "cpu") || tree_disabled(tree, node))
 			continue;
 		any = true;
 		if (reader->config->cpu_count == CONFIG_CPUS) {

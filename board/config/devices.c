@@ -119,7 +119,7 @@ static void read_aliases(struct reader *reader, size_t count)
 				entry->alias = number;
 		}
 		/* An alias of a disabled device has no effect, and is no error. */
-		compatible = node < 0 ? NULL : sluice_compatible(tree, node);
+		compatible = node < 0 ? NULL : tree_sluice_compatible(tree, node);
 		if (!found &&
 			!(compatible && device_class_of(compatible) && tree_disabled(tree, node)))
 			tree_error(tree, aliases, name,
@@ -336,7 +336,7 @@ void devices_read(struct reader *reader)
 
 	fdt_for_each_subnode(node, reader->tree.fdt, 0)
 	{
-		const char *compatible = sluice_compatible(&reader->tree, node);
+		const char *compatible = tree_sluice_compatible(&reader->tree, node);
 		const struct device_class *class = compatible ? device_class_of(compatible) : NULL;
 
 		/* passthrough_check() reports unknown ones. */

@@ -55,12 +55,6 @@ int layout_compare(const void *a, const void *b)
 
 /* ---- Memory ---- */
 
-bool layout_is_memory(const struct tree *tree, int node)
-{
-	return tree_name_is(tree, node, "memory") ||
-	       !fdt_stringlist_search(tree->fdt, node, "device_type", "memory");
-}
-
 /* Reads sluice,mergeable: the host may merge equal pages of the node's ranges. */
 static void read_mergeable(
 	struct reader *reader, int node, const struct range *ranges, size_t count)
@@ -89,7 +83,7 @@ static void read_backing(struct reader *reader, int node, const struct range *ra
 	};
 	const struct tree *tree = &reader->tree;
 	struct machine_config *config = reader->config;
-	bool has_file = fdt_getprop(tree->fdt, node, "sluice,file", NULL);
+	bool has_file = tree_has(tree, node, "sluice,file");
 	struct ram_config ram = { .backing = BACKING_ANONYMOUS };
 	char hint[DID_YOU_MEAN];
 	const char *value;
@@ -111,8 +105,7 @@ static void read_backing(struct reader *reader, int node, const struct range *ra
 	if (has_file && count > 1)
 		tree_error(tree, node, "sluice,file",
 			"is one, and the node has %zu ranges: give each a node of its own", count);
-	if (ram.backing != BACKING_ANONYMOUS &&
-		fdt_getprop(tree->fdt, node, "sluice,mergeable", NULL))
+	if (ram.backing != BACKING_ANONYMOUS && tree_has(tree, node, "sluice,mergeable"))
 		tree_error(tree, node, "sluice,mergeable",
 			"the host merges equal pages of sluice,backing = \"anonymous\" alone: leave one of the two out");
 	for (size_t i = 0; i < count && config->ram_count < CONFIG_RANGES; i++) {
@@ -163,7 +156,8 @@ void layout_read_memory(struct reader *reader)
 
 	fdt_for_each_subnode(node, reader->tree.fdt, 0)
 	{
-		if (!layout_is_memory(&reader->tree, node) || tree_disabled(&reader->tree, node))
+		if (!tree_type_is(&reader->tree, node, "memory") ||
+			tree_disabled(&reader->tree, node))
 			continue;
 		any = true;
 		switch (tree_ranges(

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Names of properties and classes: the nearest known name, and the class of a compatible. */
-#include <libfdt.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -64,19 +63,6 @@ const char *did_you_mean(char buf[DID_YOU_MEAN], const char *name, const char *c
 	if (nearest)
 		snprintf(buf, DID_YOU_MEAN, "; did you mean %s?", nearest);
 	return buf;
-}
-
-const char *sluice_compatible(const struct tree *tree, int node)
-{
-	int count = fdt_stringlist_count(tree->fdt, node, "compatible");
-
-	for (int i = 0; i < count; i++) {
-		const char *entry = fdt_stringlist_get(tree->fdt, node, "compatible", i, NULL);
-
-		if (entry && !strncmp(entry, "sluice,", 7))
-			return entry;
-	}
-	return NULL;
 }
 
 const struct device_class *device_class_of(const char *compatible)

@@ -91,7 +91,7 @@ static void check_names(const struct reader *reader, int node, int depth, const 
 		check_known(tree, node, NODE_ROOT);
 	else if (self->kind != NODE_KINDS)
 		check_known(tree, node, self->kind);
-	else if (up->kind == NODE_CPUS && cpus_is_cpu(tree, node))
+	else if (up->kind == NODE_CPUS && tree_type_is(tree, node, "cpu"))
 		check_known(tree, node, NODE_CPU);
 	else if (up->kind == NODE_RESERVED && is_window(reader, node))
 		check_known(tree, node, NODE_WINDOW);
@@ -117,7 +117,7 @@ static enum node_kind kind_of(const struct tree *tree, int node)
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
 		if (!strcmp(tree_name(tree, node), kinds[i].name))
 			return kinds[i].kind;
-	return layout_is_memory(tree, node) ? NODE_MEMORY : NODE_KINDS;
+	return tree_type_is(tree, node, "memory") ? NODE_MEMORY : NODE_KINDS;
 }
 
 static void check_range(
@@ -157,30 +157,19 @@ static void check_range(
 			range->gpa, range->size, other->what, other->range.gpa, other->range.size);
 }
 
-static uint64_t take(const fdt32_t **cell, unsigned count)
-{
-	uint64_t value = 0;
-
-	while (count--)
-		value = value << 32 | fdt32_ld((*cell)++);
-	return value;
-}
-
 /* Checks every range of `property`, with `skip` cells before each address. Malformed values are not checked. */
 static void check_ranges(struct reader *reader, int node, const char *property, unsigned skip,
 	unsigned address, unsigned size)
 {
-	int len, entry = 4 * (skip + address + size);
+	int len, entry = skip + address + size;
 	const fdt32_t *cell = fdt_getprop(reader->tree.fdt, node, property, &len);
 
 	if (!cell || !entry || address > 2 || size > 2)
 		return;
-	for (; len >= entry; len -= entry) {
-		struct range range;
+	for (; len >= 4 * entry; len -= 4 * entry, cell += entry) {
+		const struct range range = { tree_value(cell + skip, address),
+			tree_value(cell + skip + address, size) };
 
-		cell += skip;
-		range.gpa = take(&cell, address);
-		range.size = take(&cell, size);
 		check_range(reader, node, property, &range);
 	}
 }
@@ -231,24 +220,16 @@ static void check_own(const struct tree *tree, int node)
 			"Sluice puts its own %s into the guest's tree: remove this node", own);
 }
 
-static unsigned raw_cells(const struct tree *tree, int node, const char *property, unsigned absent)
-{
-	int len;
-	const void *value = fdt_getprop(tree->fdt, node, property, &len);
-
-	return value && len == 4 ? fdt32_ld(value) : absent;
-}
-
 static struct level check_node(struct reader *reader, int node, int depth, const struct level *up)
 {
 	const struct tree *tree = &reader->tree;
 	struct level self = {
-		.cells = { raw_cells(tree, node, "#address-cells", 2),
-			raw_cells(tree, node, "#size-cells", 1) },
+		.cells = { tree_cell(tree, node, "#address-cells", 2),
+			tree_cell(tree, node, "#size-cells", 1) },
 		.kind = depth == 1 ? kind_of(tree, node) : NODE_KINDS,
 		.our_gic = up->our_gic && !tree_has(tree, node, "interrupt-parent"),
 	};
-	bool device = depth == 1 && sluice_compatible(tree, node);
+	bool device = depth == 1 && tree_sluice_compatible(tree, node);
 	bool interpreted = device || self.kind == NODE_MEMORY || self.kind == NODE_RESERVED;
 	int len;
 	const void *ranges = fdt_getprop(tree->fdt, node, "ranges", &len);

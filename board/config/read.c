@@ -164,7 +164,7 @@ static void read_options(struct reader *reader)
 static bool is_board(const struct tree *tree)
 {
 	return tree_has(tree, 0, "interrupt-parent") && tree_has(tree, 0, "compatible") &&
-	       !sluice_compatible(tree, 0);
+	       !tree_sluice_compatible(tree, 0);
 }
 
 static int read_root(struct reader *reader)

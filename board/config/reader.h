@@ -76,13 +76,10 @@ size_t cpus_room(const struct tree *tree);
 void cpus_read(struct reader *reader);
 /* Checks the CPUs against the machine's GIC, once that is known. */
 void cpus_check_gic(struct reader *reader);
-/* A child of /cpus that is a CPU, by its name or its device_type. */
-bool cpus_is_cpu(const struct tree *tree, int node);
 
 /* layout.c: memory and reserved ranges. */
 void layout_read_memory(struct reader *reader);
 void layout_read_reserved(struct reader *reader);
-bool layout_is_memory(const struct tree *tree, int node);
 
 /* layout-windows.c: when devices are known, their windows. */
 void layout_place_windows(struct reader *reader);
@@ -113,9 +110,7 @@ bool read_console_spec(struct reader *reader, int node, const char *property, co
 #define DID_YOU_MEAN 192
 /* The nearest of the names, as "; did you mean X?", or "". */
 const char *did_you_mean(char buf[DID_YOU_MEAN], const char *name, const char *const *names);
-/* The first entry of a node's compatible that begins with "sluice,", or NULL. */
-const char *sluice_compatible(const struct tree *tree, int node);
-/* The class of that compatible, or NULL. */
+/* The class of a compatible, or NULL. */
 const struct device_class *device_class_of(const char *compatible);
 
 #endif

@@ -28,14 +28,12 @@ static void collect(const struct tree *tree, struct controllers *all)
 	all->list = calloc(TREE_NODES, sizeof(*all->list));
 	for (int node = 0; all->list && node >= 0 && all->count < TREE_NODES;
 		node = fdt_next_node(tree->fdt, node, NULL)) {
-		int len;
-		const fdt32_t *cells = fdt_getprop(tree->fdt, node, "#interrupt-cells", &len);
-
 		if (tree_has(tree, node, "interrupt-controller") ||
 			tree_has(tree, node, "interrupt-map"))
-			all->list[all->count++] = (struct controller){ fdt_get_phandle(
-									       tree->fdt, node),
-				cells && len == 4 ? fdt32_ld(cells) : 0 };
+			all->list[all->count++] = (struct controller){
+				fdt_get_phandle(tree->fdt, node),
+				tree_cell(tree, node, "#interrupt-cells", 0),
+			};
 	}
 }
 
@@ -84,15 +82,14 @@ static void check_unit_address(const struct tree *tree, int node, unsigned cells
 	const char *name = tree_name(tree, node), *unit = strchr(name, '@');
 	int len, name_len = unit ? (int)(unit - name) : 0;
 	const fdt32_t *cell = fdt_getprop(tree->fdt, node, "reg", &len);
-	uint64_t said, is = 0;
+	uint64_t said, is;
 	char *end;
 
 	/* Other than a plain number it has the form of its bus, as "1,0" on PCI. */
 	if (!unit || !unit[1] || !cell || !cells || cells > 2 || len < 4 * (int)cells)
 		return;
 	said = strtoull(unit + 1, &end, 16);
-	for (unsigned i = 0; i < cells; i++)
-		is = is << 32 | fdt32_ld(&cell[i]);
+	is = tree_value(cell, cells);
 	if (!*end && said != is)
 		tree_warning(tree, node, "reg",
 			"begins with 0x%" PRIx64
@@ -141,10 +138,7 @@ void references_check(struct reader *reader)
 
 	for (int node = 0; node >= 0 && depth >= 0 && depth <= TREE_DEPTH;
 		node = fdt_next_node(tree->fdt, node, &depth)) {
-		int len;
-		const fdt32_t *own = fdt_getprop(tree->fdt, node, "#address-cells", &len);
-
-		cells[depth + 1] = own && len == 4 ? fdt32_ld(own) : 2;
+		cells[depth + 1] = tree_cell(tree, node, "#address-cells", 2);
 		if (depth) {
 			check_parents(tree, node, "interrupt-parent", false, &controllers);
 			check_parents(tree, node, "interrupts-extended", true, &controllers);

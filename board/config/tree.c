@@ -41,6 +41,12 @@ bool tree_name_is(const struct tree *tree, int node, const char *name)
 	return !strncmp(have, name, len) && (!have[len] || have[len] == '@');
 }
 
+bool tree_type_is(const struct tree *tree, int node, const char *type)
+{
+	return tree_name_is(tree, node, type) ||
+	       !fdt_stringlist_search(tree->fdt, node, "device_type", type);
+}
+
 static void add(const struct tree *tree, int node, const char *property, bool warning,
 	const char *format, va_list args)
 {
@@ -88,6 +94,16 @@ bool tree_compatible(const struct tree *tree, int node, const char *compatible)
 	return !fdt_node_check_compatible(tree->fdt, node, compatible);
 }
 
+const char *tree_sluice_compatible(const struct tree *tree, int node)
+{
+	const char *entry;
+
+	for (int i = 0; (entry = fdt_stringlist_get(tree->fdt, node, "compatible", i, NULL)); i++)
+		if (!strncmp(entry, "sluice,", 7))
+			return entry;
+	return NULL;
+}
+
 /* Devicetree specification 0.4, 2.3.4: "fail-sss" says what failed. */
 static bool is_off(const char *status)
 {
@@ -95,10 +111,10 @@ static bool is_off(const char *status)
 	       !strcmp(status, "fail") || !strncmp(status, "fail-", 5);
 }
 
-bool tree_status_is_off(const void *fdt, int node)
+bool tree_off(const struct tree *tree, int node)
 {
 	int len;
-	const char *status = fdt_getprop(fdt, node, "status", &len);
+	const char *status = fdt_getprop(tree->fdt, node, "status", &len);
 
 	return status && len && strnlen(status, len) == (size_t)len - 1 && is_off(status);
 }
@@ -132,13 +148,21 @@ int tree_string(const struct tree *tree, int node, const char *property, const c
 	return 1;
 }
 
-static uint64_t number(const void *value, unsigned cells)
+uint64_t tree_value(const void *cells, unsigned count)
 {
-	const fdt32_t *cell = value;
+	const fdt32_t *cell = cells;
 
-	return cells == 2 ? (uint64_t)fdt32_ld(cell) << 32 | fdt32_ld(cell + 1)
-	       : cells	  ? fdt32_ld(cell)
+	return count == 2 ? (uint64_t)fdt32_ld(cell) << 32 | fdt32_ld(cell + 1)
+	       : count	  ? fdt32_ld(cell)
 			  : 0;
+}
+
+uint32_t tree_cell(const struct tree *tree, int node, const char *property, uint32_t other)
+{
+	int len;
+	const fdt32_t *value = fdt_getprop(tree->fdt, node, property, &len);
+
+	return value && len == 4 ? fdt32_ld(value) : other;
 }
 
 int tree_u32(const struct tree *tree, int node, const char *property, uint32_t *ret)
@@ -148,16 +172,16 @@ int tree_u32(const struct tree *tree, int node, const char *property, uint32_t *
 
 	if (!value)
 		return 0;
-	if (len == 8 && number(value, 2) <= UINT32_MAX)
+	if (len == 8 && tree_value(value, 2) <= UINT32_MAX)
 		tree_error(tree, node, property,
 			"8 bytes where a 32-bit number belongs: write <0x%" PRIx64 ">",
-			number(value, 2));
+			tree_value(value, 2));
 	else if (len != 4)
 		tree_error(tree, node, property,
 			"%d bytes where a 32-bit number belongs: write <N>", len);
 	if (len != 4)
 		return -EINVAL;
-	*ret = number(value, 1);
+	*ret = tree_value(value, 1);
 	return 1;
 }
 
@@ -171,13 +195,13 @@ int tree_u64(const struct tree *tree, int node, const char *property, uint64_t *
 	if (len == 4)
 		tree_error(tree, node, property,
 			"4 bytes where a 64-bit number belongs: write /bits/ 64 <0x%" PRIx64 ">",
-			number(value, 1));
+			tree_value(value, 1));
 	else if (len != 8)
 		tree_error(tree, node, property,
 			"%d bytes where a 64-bit number belongs: write /bits/ 64 <N>", len);
 	if (len != 8)
 		return -EINVAL;
-	*ret = number(value, 2);
+	*ret = tree_value(value, 2);
 	return 1;
 }
 
@@ -221,8 +245,8 @@ int tree_ranges(const struct tree *tree, int node, const char *property, struct 
 	}
 	for (size_t i = 0; i < count; i++, value += entry) {
 		struct range range = {
-			.gpa = number(value, cells.address),
-			.size = number(value + 4 * cells.address, cells.size),
+			.gpa = tree_value(value, cells.address),
+			.size = tree_value(value + 4 * cells.address, cells.size),
 		};
 
 		if (!range.size)
@@ -256,6 +280,6 @@ int tree_number(
 			len, cells);
 		return -EINVAL;
 	}
-	*ret = number(value, cells);
+	*ret = tree_value(value, cells);
 	return 1;
 }

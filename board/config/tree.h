@@ -29,6 +29,8 @@ const char *tree_name(const struct tree *tree, int node);
 int tree_node(const struct tree *tree, const char *path);
 /* The node's name up to its unit address is `name`. */
 bool tree_name_is(const struct tree *tree, int node, const char *name);
+/* That, or its device_type, is `type`. */
+bool tree_type_is(const struct tree *tree, int node, const char *type);
 
 void tree_error(const struct tree *tree, int node, const char *property, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
@@ -37,10 +39,12 @@ void tree_warning(const struct tree *tree, int node, const char *property, const
 
 bool tree_has(const struct tree *tree, int node, const char *property);
 bool tree_compatible(const struct tree *tree, int node, const char *compatible);
+/* The first entry of a node's compatible that begins with "sluice,", or NULL. */
+const char *tree_sluice_compatible(const struct tree *tree, int node);
 /* The node's status is disabled, reserved or fail. Adds an error for a status that the specification does not have. */
 bool tree_disabled(const struct tree *tree, int node);
 /* The same, without the error. */
-bool tree_status_is_off(const void *fdt, int node);
+bool tree_off(const struct tree *tree, int node);
 
 int tree_string(const struct tree *tree, int node, const char *property, const char **ret);
 int tree_u32(const struct tree *tree, int node, const char *property, uint32_t *ret);
@@ -67,5 +71,10 @@ int tree_ranges(const struct tree *tree, int node, const char *property, struct 
 /* `property` as one number of `cells` cells. */
 int tree_number(
 	const struct tree *tree, int node, const char *property, unsigned cells, uint64_t *ret);
+
+/* The number in `count` cells: 0 to 2. */
+uint64_t tree_value(const void *cells, unsigned count);
+/* The one cell that is the property's value; `other` if it has none, or another value. Adds no error. */
+uint32_t tree_cell(const struct tree *tree, int node, const char *property, uint32_t other);
 
 #endif
