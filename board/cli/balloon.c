@@ -54,7 +54,6 @@ static void show_statistics(struct client *client, const char *id, struct errors
 	uint64_t updated = client_number(answer, "last-update");
 	json_t *stats = json_object_get(answer, "stats");
 	const char *comma = "";
-	char text[SIZE_TEXT];
 
 	if (updated) {
 		printf("\nthe guest said, %" PRId64 " s ago: ",
@@ -64,7 +63,7 @@ static void show_statistics(struct client *client, const char *id, struct errors
 
 			if (value < 0)
 				continue;
-			printf("%s%s %s", comma, names[i][1], size_print(text, (uint64_t)value));
+			printf("%s%s %s", comma, names[i][1], SIZE((uint64_t)value));
 			comma = ", ";
 		}
 		putchar('\n');
@@ -76,14 +75,12 @@ static int show(struct client *client, struct errors *errors)
 {
 	struct columns columns = { .align = "rrrr" };
 	struct balloon balloon;
-	char sizes[4][SIZE_TEXT];
 
 	if (query(client, errors, &balloon))
 		return EXIT_WRONG;
 	columns_add(&columns, "memory\trequested\tleft\tgiven back");
-	columns_add(&columns, "%s\t%s\t%s\t%s", size_print(sizes[0], balloon.memory),
-		size_print(sizes[1], balloon.requested), size_print(sizes[2], balloon.actual),
-		size_print(sizes[3], balloon.given));
+	columns_add(&columns, "%s\t%s\t%s\t%s", SIZE(balloon.memory), SIZE(balloon.requested),
+		SIZE(balloon.actual), SIZE(balloon.given));
 	columns_print(&columns, "", stdout);
 	show_statistics(client, balloon.id, errors);
 	return EXIT_OK;
@@ -113,12 +110,9 @@ static int query_left(struct follow *follow, struct client *client, uint64_t *re
 static void explain_stall(
 	struct follow *follow, struct client *client, uint64_t has, struct errors *errors)
 {
-	char sizes[2][SIZE_TEXT];
-
-	(void)client;
 	error_add(errors, follow->id, NULL,
 		"nothing moved for %u s: %s left, %s requested. The request stands. The guest may need that memory, or have no virtio_balloon driver",
-		follow->stall_sec, size_print(sizes[0], has), size_print(sizes[1], follow->to));
+		follow->stall_sec, SIZE(has), SIZE(follow->to));
 }
 
 static int set(struct client *client, const struct client_line *line, struct errors *errors)

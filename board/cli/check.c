@@ -20,8 +20,6 @@
 #include "board/text/size.h"
 #include "devices/device.h"
 
-#define SIZE(bytes) size_print((char[SIZE_TEXT]){ 0 }, bytes)
-
 /* Both commands begin with these: the configuration and the guest's tree. */
 struct checked {
 	struct host_limits host;

@@ -31,15 +31,12 @@ int misused(const char *command, const char *format, ...)
 
 int option_flag(const char *command, const struct option_row *row, const char *value)
 {
-	(void)command;
-	(void)value;
 	*(bool *)row->into = true;
 	return 0;
 }
 
 int option_text(const char *command, const struct option_row *row, const char *value)
 {
-	(void)command;
 	*(const char **)row->into = value;
 	return 0;
 }

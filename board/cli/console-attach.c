@@ -85,7 +85,6 @@ static volatile sig_atomic_t resized;
 
 static void on_resize(int number)
 {
-	(void)number;
 	resized = true;
 }
 
@@ -209,7 +208,6 @@ static int attach(struct client *client, const struct client_line *line, struct 
 		.port = line->word,
 	};
 
-	(void)client;
 	a.socket = connect_to(line->path, line->word, errors);
 	if (a.socket < 0)
 		return EXIT_WRONG;

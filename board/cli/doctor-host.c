@@ -28,45 +28,43 @@ static uint64_t meminfo(const struct survey *survey, const char *key)
 static enum status check_pages(const struct survey *survey, struct finding *finding)
 {
 	static const char enabled[] = "/sys/kernel/mm/transparent_hugepage/enabled";
-	uint64_t page = survey->page_bytes;
-	char line[100], text[SIZE_TEXT];
+	const char *size = SIZE(survey->page_bytes);
+	char line[100];
 
-	size_print(text, page);
 	first_line(survey, enabled, line, sizeof(line));
 	if (!*line || strstr(line, "[never]")) {
 		advise(finding,
 			*line ? "guests run slower; echo madvise > %s, as root"
 			      : "guests run slower; a kernel with CONFIG_TRANSPARENT_HUGEPAGE helps",
 			enabled);
-		return found(finding, NOTE, "%s pages, no transparent huge pages", text);
+		return found(finding, NOTE, "%s pages, no transparent huge pages", size);
 	}
-	return found(finding, OK, "%s pages, transparent huge pages", text);
+	return found(finding, OK, "%s pages, transparent huge pages", size);
 }
 
 static enum status check_memory(const struct survey *survey, struct finding *finding)
 {
 	uint64_t available = meminfo(survey, "MemAvailable:") * KiB;
-	const char *where = "";
+	const char *where = "", *size;
 	struct host_memory host;
-	char text[SIZE_TEXT];
 
 	host_memory(survey->root, &host);
 	if (host.room < available) {
 		available = host.room;
 		where = " below the memory cgroup's limit";
 	}
-	size_print(text, align_down(available, available < GiB ? MiB : GiB / 4));
+	size = SIZE(align_down(available, available < GiB ? MiB : GiB / 4));
 	if (available < 256 * MiB) {
 		advise(finding, "close something, give the guest less than its tree asks for%s",
 			*where ? ", or raise MemoryMax of this session or unit" : "");
-		return found(finding, NOTE, "about %s of memory are free%s", text, where);
+		return found(finding, NOTE, "about %s of memory are free%s", size, where);
 	}
-	return found(finding, OK, "about %s of memory are free%s", text, where);
+	return found(finding, OK, "about %s of memory are free%s", size, where);
 }
 
 static enum status check_overcommit(const struct survey *survey, struct finding *finding)
 {
-	char line[40], text[SIZE_TEXT];
+	char line[40];
 	uint64_t limit, used;
 
 	first_line(survey, "/proc/sys/vm/overcommit_memory", line, sizeof(line));
@@ -78,7 +76,7 @@ static enum status check_overcommit(const struct survey *survey, struct finding 
 	advise(finding,
 		"windows start all the same, only plugged blocks count; growth beyond that is BUSY");
 	return found(finding, NOTE, "strict commit limit (vm.overcommit_memory=2), %s of it free",
-		size_print(text, limit > used ? align_down((limit - used) * KiB, MiB) : 0));
+		SIZE(limit > used ? align_down((limit - used) * KiB, MiB) : 0));
 }
 
 static enum status check_mappings(const struct survey *survey, struct finding *finding)
@@ -112,7 +110,7 @@ static const char *cgroup_cure(const struct survey *survey, bool mounted)
 
 static enum status check_cgroup(const struct survey *survey, struct finding *finding)
 {
-	char line[1024], controllers[200], text[SIZE_TEXT];
+	char line[1024], controllers[200];
 	struct host_memory host;
 
 	first_line(survey, "/proc/self/cgroup", line, sizeof(line));
@@ -127,8 +125,7 @@ static enum status check_cgroup(const struct survey *survey, struct finding *fin
 		return found(finding, OK, "memory cgroup, no limit on this one");
 	advise(finding,
 		"the kernel ends a machine whose guest outgrows it: raise MemoryMax of this session or unit");
-	return found(
-		finding, NOTE, "memory cgroup, with a limit of %s", size_print(text, host.limit));
+	return found(finding, NOTE, "memory cgroup, with a limit of %s", SIZE(host.limit));
 }
 
 static enum status check_landlock(const struct survey *survey, struct finding *finding)
@@ -189,19 +186,19 @@ static enum status check_address_space(const struct survey *survey, struct findi
 	const struct host_limits unknown = { 0 };
 	uint64_t all, run;
 	struct rlimit limit;
-	char text[SIZE_TEXT];
+	const char *size;
 
 	host_address_space(&unknown, UINT64_MAX, &all, &run);
-	size_print(text, align_down(run, GiB));
+	size = SIZE(align_down(run, GiB));
 	if (!getrlimit(RLIMIT_AS, &limit) && limit.rlim_cur != RLIM_INFINITY) {
 		advise(finding, "the address space is limited: ulimit -v unlimited");
-		return found(finding, NOTE, "windows of up to %s (RLIMIT_AS)", text);
+		return found(finding, NOTE, "windows of up to %s (RLIMIT_AS)", size);
 	}
 	if (run < UINT64_C(1) << 39) {
 		advise(finding, "a kernel with CONFIG_ARM64_VA_BITS=48 holds larger ones");
-		return found(finding, NOTE, "windows of up to %s (a 39-bit address space)", text);
+		return found(finding, NOTE, "windows of up to %s (a 39-bit address space)", size);
 	}
-	return found(finding, OK, "address space for windows of %s", text);
+	return found(finding, OK, "address space for windows of %s", size);
 }
 
 static enum status check_dtc(const struct survey *survey, struct finding *finding)

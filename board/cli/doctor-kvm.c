@@ -50,16 +50,15 @@ static enum status check_slots(const struct survey *survey, struct finding *find
 static enum status check_ipa(const struct survey *survey, struct finding *finding)
 {
 	unsigned bits = survey->limits.ipa_bits;
-	char text[SIZE_TEXT];
 
 	if (survey->kvm || !bits)
 		return SILENT;
-	size_print(text, (UINT64_C(1) << bits) - 4 * GiB);
 	if (bits < 40)
 		advise(finding,
 			"the processor has no more: take smaller windows; trees made for other hosts may not fit, sluice check tells");
 	return found(finding, bits < 40 ? NOTE : OK,
-		"%u bits of guest-physical address: a window from 4 GiB up to %s", bits, text);
+		"%u bits of guest-physical address: a window from 4 GiB up to %s", bits,
+		SIZE((UINT64_C(1) << bits) - 4 * GiB));
 }
 
 static enum status check_gic(const struct survey *survey, struct finding *finding)
@@ -120,7 +119,7 @@ static bool gicv_traps(const struct survey *survey, const char *node)
 
 static enum status check_gicv(const struct survey *survey, struct finding *finding)
 {
-	char pattern[512], text[SIZE_TEXT];
+	char pattern[512];
 	size_t root = strlen(survey->root);
 	bool traps = false;
 	glob_t nodes;
@@ -139,7 +138,7 @@ static enum status check_gicv(const struct survey *survey, struct finding *findi
 		"a kernel with pages of 4 KiB is faster for guests (on Raspberry Pi OS, kernel=kernel8.img in /boot/firmware/config.txt)");
 	return found(finding, NOTE,
 		"a guest's every interrupt traps: GICV is not aligned to %s pages",
-		size_print(text, survey->page_bytes));
+		SIZE(survey->page_bytes));
 }
 
 static enum status check_nisv(const struct survey *survey, struct finding *finding)

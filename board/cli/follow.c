@@ -23,7 +23,6 @@ static volatile sig_atomic_t interrupted;
 
 static void interrupt(int number)
 {
-	(void)number;
 	interrupted = 1;
 }
 
@@ -40,20 +39,19 @@ void follow_prepare(void)
 static void draw(const struct follow *follow, uint64_t has, bool terminal, uint64_t elapsed_ms)
 {
 	uint64_t whole = follow->from > follow->to ? follow->from : follow->to;
-	char bar[BAR_CELLS + 1] = "", text[2][SIZE_TEXT];
+	char bar[BAR_CELLS + 1] = "";
 	uint64_t full;
 
-	size_print(text[0], has);
-	size_print(text[1], follow->to);
 	if (!terminal) {
-		printf("%s: %s %s, %s requested\n", follow->id, text[0], follow->done, text[1]);
+		printf("%s: %s %s, %s requested\n", follow->id, SIZE(has), follow->done,
+			SIZE(follow->to));
 	} else {
 		/* In KiB, so that the product does not overflow. */
 		full = whole >> 10 ? (has >> 10) * BAR_CELLS / (whole >> 10) : 0;
 		memset(bar, '.', BAR_CELLS);
 		memset(bar, '#', full > BAR_CELLS ? BAR_CELLS : full);
 		printf("\r\033[K%s  [%s]  %s %s, %s requested  %" PRIu64 " s", follow->id, bar,
-			text[0], follow->done, text[1], elapsed_ms / 1000);
+			SIZE(has), follow->done, SIZE(follow->to), elapsed_ms / 1000);
 	}
 	fflush(stdout);
 }
@@ -69,12 +67,11 @@ int follow_wait(struct follow *follow, struct client *client, struct errors *err
 {
 	bool terminal = isatty(STDOUT_FILENO);
 	uint64_t start = loop_now_ms(), moved = start, last = 0, has = follow->from, requested, now;
-	char text[2][SIZE_TEXT];
 	int code = EXIT_WRONG;
 
 	if (!follow->stall_sec) {
-		printf("%s: %s requested, %s %s\n", follow->id, size_print(text[0], follow->to),
-			size_print(text[1], has), follow->done);
+		printf("%s: %s requested, %s %s\n", follow->id, SIZE(follow->to), SIZE(has),
+			follow->done);
 		return EXIT_OK;
 	}
 	for (bool first = true;; first = false, last = has) {
@@ -88,7 +85,7 @@ int follow_wait(struct follow *follow, struct client *client, struct errors *err
 		if (requested != follow->to) {
 			error_add(errors, follow->id, NULL,
 				"somebody else has asked for %s meanwhile; that request stands",
-				size_print(text[0], requested));
+				SIZE(requested));
 			break;
 		}
 		if (is_there(follow, has)) {
@@ -111,11 +108,11 @@ int follow_wait(struct follow *follow, struct client *client, struct errors *err
 	if (terminal)
 		printf("\r\033[K");
 	if (code == EXIT_OK)
-		printf("%s: %s %s (%s before), %" PRIu64 ".%" PRIu64 " s\n", follow->id,
-			size_print(text[0], has), follow->done, size_print(text[1], follow->from),
-			(now - start) / 1000, (now - start) / 100 % 10);
+		printf("%s: %s %s (%s before), %" PRIu64 ".%" PRIu64 " s\n", follow->id, SIZE(has),
+			follow->done, SIZE(follow->from), (now - start) / 1000,
+			(now - start) / 100 % 10);
 	else if (code == EXIT_INTERRUPTED)
 		printf("%s: %s %s; the request of %s stands, and the guest goes on\n", follow->id,
-			size_print(text[0], has), follow->done, size_print(text[1], follow->to));
+			SIZE(has), follow->done, SIZE(follow->to));
 	return code;
 }

@@ -10,11 +10,9 @@
 #include "board/text/errors.h"
 #include "board/text/exit-codes.h"
 #include "board/text/size.h"
+#include "hyp/base/util.h"
 
-static const char *size_of(char buf[SIZE_TEXT], const json_t *object, const char *name)
-{
-	return size_print(buf, client_number(object, name));
-}
+#define SIZE_OF(object, name) SIZE(client_number(object, name))
 
 static void print_range(char *buf, size_t len, uint64_t start, uint64_t size)
 {
@@ -31,16 +29,15 @@ static void print_slots(json_t *slots)
 	json_array_foreach(slots, i, slot)
 	{
 		const char *cells = json_string_value(json_object_get(slot, "cells"));
-		char plugged[SIZE_TEXT], size[SIZE_TEXT], guest[64], window[64];
+		char guest[64], window[64];
 
 		print_range(guest, sizeof(guest), client_number(slot, "gpa"),
 			client_number(slot, "size"));
 		print_range(window, sizeof(window), client_number(slot, "offset"),
 			client_number(slot, "size"));
 		columns_add(&columns, "%" PRIu64 "\t%s\t%s\t%s of %s\t[%s]",
-			client_number(slot, "index"), guest, window,
-			size_of(plugged, slot, "plugged"), size_of(size, slot, "size"),
-			cells ? cells : "");
+			client_number(slot, "index"), guest, window, SIZE_OF(slot, "plugged"),
+			SIZE_OF(slot, "size"), cells ? cells : "");
 	}
 	columns_print(&columns, "  ", stdout);
 }
@@ -54,17 +51,17 @@ static bool print_window(json_t *window)
 	uint64_t exposed = client_number(window, "exposed");
 	json_t *slots = json_object_get(window, "open-slots");
 	struct columns columns = { .align = "ll" };
-	char range[64], size[SIZE_TEXT], more[SIZE_TEXT];
+	char range[64];
 
 	print_range(
 		range, sizeof(range), client_number(window, "gpa"), client_number(window, "size"));
 	printf("%s\n", json_string_value(json_object_get(window, "id")));
-	columns_add(&columns, "window\t%s, %s", range, size_of(size, window, "size"));
-	columns_add(&columns, "block\t%s", size_of(size, window, "block-size"));
+	columns_add(&columns, "window\t%s, %s", range, SIZE_OF(window, "size"));
+	columns_add(&columns, "block\t%s", SIZE_OF(window, "block-size"));
 	columns_add(&columns, "slots\t%" PRIu64 " x %s", client_number(window, "slots"),
-		size_of(size, window, "slot-size"));
-	for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes); i++)
-		columns_add(&columns, "%s\t%s", sizes[i], size_of(size, window, sizes[i]));
+		SIZE_OF(window, "slot-size"));
+	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++)
+		columns_add(&columns, "%s\t%s", sizes[i], SIZE_OF(window, sizes[i]));
 	columns_print(&columns, "  ", stdout);
 	putchar('\n');
 	if (json_array_size(slots)) {
@@ -74,11 +71,11 @@ static bool print_window(json_t *window)
 	printf("  %zu of %" PRIu64 " slots open; ", json_array_size(slots),
 		client_number(window, "slots"));
 	if (exposed == plugged) {
-		printf("exposed = plugged = %s\n", size_print(size, plugged));
+		printf("exposed = plugged = %s\n", SIZE(plugged));
 		return true;
 	}
 	printf("EXPOSED IS NOT PLUGGED\n  The guest can reach %s %s than it has plugged: this is a fault of Sluice's. Please report it.\n",
-		size_print(more, exposed > plugged ? exposed - plugged : plugged - exposed),
+		SIZE(exposed > plugged ? exposed - plugged : plugged - exposed),
 		exposed > plugged ? "more" : "less");
 	return false;
 }

@@ -10,7 +10,6 @@
 #include "board/text/size.h"
 #include "hyp/base/util.h"
 
-#define SIZE(bytes)  size_print((char[SIZE_TEXT]){ 0 }, bytes)
 #define SECTION_64K  (512 * MiB) /* the least that Linux with 64K pages brings online at a time */
 #define AUTO_MOVABLE "memhp_default_state=online memory_hotplug.online_policy=auto-movable"
 

@@ -123,11 +123,10 @@ static bool size_fits(const json_t *data, uint64_t bytes, struct errors *errors)
 {
 	uint64_t block = client_number(data, "block-size"),
 		 window = client_number(data, "max-size");
-	char text[4][SIZE_TEXT];
 
 	if (bytes > window) {
 		error_add(errors, id_of(data), NULL, "%s is more than its window holds, %s",
-			size_print(text[0], bytes), size_print(text[1], window));
+			SIZE(bytes), SIZE(window));
 		return false;
 	}
 	if (block && bytes % block) {
@@ -135,8 +134,7 @@ static bool size_fits(const json_t *data, uint64_t bytes, struct errors *errors)
 
 		error_add(errors, id_of(data), NULL,
 			"%s is no multiple of its block, %s; the nearest are %s and %s",
-			size_print(text[0], bytes), size_print(text[1], block),
-			size_print(text[2], below), size_print(text[3], below + block));
+			SIZE(bytes), SIZE(block), SIZE(below), SIZE(below + block));
 		return false;
 	}
 	return true;
@@ -170,7 +168,7 @@ static void explain_stall(
 	const char *refused = container_of(follow, struct growth, follow)->refused;
 	char *known = has < follow->to ? mem_growth_stall(client, has, follow->to - has, errors)
 				       : NULL;
-	char plugged[SIZE_TEXT], to[SIZE_TEXT], host[256];
+	char host[256];
 	const char *why =
 		has > follow->to
 			? "the guest uses that memory in ways that cannot be moved (boot it with memhp_default_state=online_movable, so that plugged memory stays free of the kernel's own)"
@@ -188,7 +186,7 @@ static void explain_stall(
 	}
 	error_add(errors, follow->id, NULL,
 		"nothing moved for %u s: %s plugged, %s requested. The request stands. Why%s: %s",
-		follow->stall_sec, size_print(plugged, has), size_print(to, follow->to),
+		follow->stall_sec, SIZE(has), SIZE(follow->to),
 		known || *refused ? "" : " it might be", why);
 	free(known);
 }

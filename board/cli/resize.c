@@ -11,16 +11,14 @@
 static int resize(struct client *client, const struct client_line *line, struct errors *errors)
 {
 	json_t *arguments = json_pack("{s:s}", "device", line->node), *answer;
-	char sizes[2][SIZE_TEXT];
 
 	if (line->size)
 		json_object_set_new(arguments, "size", json_integer((json_int_t)line->bytes));
 	answer = client_call(client, "block_resize", arguments, errors);
 	if (!answer)
 		return EXIT_WRONG;
-	printf("%s: %s (%s before)\n", line->node,
-		size_print(sizes[0], client_number(answer, "x-sluice-size")),
-		size_print(sizes[1], client_number(answer, "x-sluice-before")));
+	printf("%s: %s (%s before)\n", line->node, SIZE(client_number(answer, "x-sluice-size")),
+		SIZE(client_number(answer, "x-sluice-before")));
 	json_decref(answer);
 	return EXIT_OK;
 }

@@ -8,8 +8,6 @@
 
 int run_command(int argc, char **argv)
 {
-	(void)argc;
-	(void)argv;
 	fputs("sluice: guests run on 64-bit Arm hosts only; here trees can be checked (sluice check) and shown (sluice show), and toolchain/demo runs one in an emulated host\n",
 		stderr);
 	return EXIT_WRONG;

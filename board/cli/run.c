@@ -175,7 +175,6 @@ static void on_signal(struct loop_fd *watch, uint32_t events)
 	struct run *run = container_of(watch, struct run, signals);
 	struct signalfd_siginfo info;
 
-	(void)events;
 	if (read(watch->fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
 		return;
 	if (info.ssi_signo == SIGWINCH)
@@ -198,7 +197,6 @@ static void on_deadline(struct loop_timer *timer)
 /* Most guests have booted by now. Most of the program's code is used only until then. */
 static void on_settled(struct loop_timer *timer)
 {
-	(void)timer;
 	program_forget_code();
 }
 

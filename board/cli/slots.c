@@ -23,7 +23,6 @@ static int show(struct client *client, const struct client_line *line, struct er
 	struct columns columns = { .align = "lrr" };
 	size_t i;
 
-	(void)line;
 	if (!answer)
 		return EXIT_WRONG;
 	columns_add(&columns, "holder\treserved\topen");

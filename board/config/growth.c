@@ -22,8 +22,6 @@
 #define BOOT_SHARE   16
 #define CMA_BYTES    (64 * MiB) /* Debian's and the architecture's defconfig, without cma= */
 
-#define SIZE(bytes) size_print((char[SIZE_TEXT]){ 0 }, bytes)
-
 /* Copies the value of the last `name` in a kernel's command line to `buf`; "" if there is none. */
 static const char *argument(const char *bootargs, const char *name, char *buf, size_t len)
 {

@@ -19,9 +19,6 @@ struct tree {
 	struct errors *errors;
 };
 
-/* A size in a message: "1 GiB". */
-#define SIZE(bytes) size_print((char[SIZE_TEXT]){ 0 }, bytes)
-
 /* The path of a node, malloc'ed; "?" if it has none. */
 char *tree_path(const struct tree *tree, int node);
 const char *tree_name(const struct tree *tree, int node);

@@ -12,8 +12,6 @@
 #include "hyp/base/util.h"
 #include "hyp/memory/window.h"
 
-#define SIZE(bytes) size_print((char[SIZE_TEXT]){ 0 }, bytes)
-
 static json_t *integer(uint64_t value)
 {
 	return json_integer((json_int_t)value);

@@ -321,7 +321,6 @@ int machine_create_parts(struct machine *machine,
 
 static void destroy_device(struct machine *machine, struct machine_device *device)
 {
-	(void)machine;
 	device_destroy(device->device);
 	window_destroy(device->window);
 	if (device->has_pin)

@@ -24,5 +24,7 @@ int size_parse(const char *text, uint64_t *ret_bytes);
  * "4098 MiB", "100 bytes". Returns `buf`.
  */
 const char *size_print(char buf[SIZE_TEXT], uint64_t bytes);
+/* The same in a buffer that lasts to the end of the block. */
+#define SIZE(bytes) size_print((char[SIZE_TEXT]){ 0 }, bytes)
 
 #endif

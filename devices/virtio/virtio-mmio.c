@@ -255,7 +255,6 @@ static void access_placeholder(struct mmio_region *region, struct mmio_access *a
 {
 	uint64_t offset = access->offset % VIRTIO_MMIO_REGION_BYTES;
 
-	(void)region;
 	if (!access->write && access->size == 4 && is_aligned(offset, 4) &&
 		offset < sizeof(placeholder))
 		access->data = placeholder[offset / 4];

@@ -52,8 +52,6 @@ static void clean(const void *at)
 {
 #ifdef __aarch64__
 	__asm__ volatile("dc cvac, %0" ::"r"(at) : "memory");
-#else
-	(void)at;
 #endif
 }
 

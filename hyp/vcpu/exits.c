@@ -93,7 +93,6 @@ static enum vcpu_next exit_internal_error(struct vcpu *vcpu)
 
 static enum vcpu_next exit_intr(struct vcpu *vcpu)
 {
-	(void)vcpu;
 	return VCPU_CONTINUE;
 }
 

@@ -28,7 +28,6 @@
 
 static void on_kick(int signal)
 {
-	(void)signal;
 }
 
 int vcpu_id(uint64_t mpidr)
