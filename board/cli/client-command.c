@@ -66,7 +66,7 @@ static int read_words(const struct client_command *command, int argc, char **arg
 		line->size = next_word(argc, argv);
 	if (optind < argc)
 		return misused(argv[0], "nothing can follow here, as %s does", argv[optind]);
-	if (line->size && (size_parse(line->size, &line->bytes) || line->bytes > INT64_MAX)) {
+	if (line->size && size_parse(line->size, &line->bytes)) {
 		error_add(errors, line->size, NULL, "is no size: " SIZE_FORMS);
 		return EXIT_USAGE;
 	}

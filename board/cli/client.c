@@ -108,7 +108,7 @@ static char *running_machines(void)
 	int count = folder ? scandir(folder, &entries, NULL, alphasort) : 0;
 
 	for (int i = 0; i < count; i++) {
-		char *ending = strrchr(entries[i]->d_name, '.'), *path = NULL, *longer = NULL;
+		char *ending = strrchr(entries[i]->d_name, '.'), *path;
 		int fd = -1;
 
 		if (ending && !strcmp(ending, ".sock") &&
@@ -119,11 +119,7 @@ static char *running_machines(void)
 		if (fd >= 0) {
 			close(fd);
 			*ending = '\0';
-			if (asprintf(&longer, "%s%s%s", list ? list : "", list ? ", " : "",
-				    entries[i]->d_name) >= 0) {
-				free(list);
-				list = longer;
-			}
+			list_add(&list, "%s", entries[i]->d_name);
 		}
 		free(entries[i]);
 	}
@@ -274,6 +270,7 @@ int client_open(const char *path, struct errors *errors, struct client **ret)
 	}
 	client = calloc(1, sizeof(*client));
 	if (!client) {
+		error_add(errors, path, NULL, "out of memory");
 		close(fd);
 		return -ENOMEM;
 	}

@@ -157,23 +157,18 @@ static void relay(struct attached *a)
 	}
 }
 
-/* The ports of a running machine, "a, b"; "" if it has none. malloc'ed. */
+/* The ports of a running machine, "a, b", malloc'ed; NULL: none. */
 static char *list_ports(const char *control)
 {
-	char *pattern = console_port_path(control, "*"), *list = strdup("");
+	char *pattern = console_port_path(control, "*"), *list = NULL;
 	size_t skip = pattern ? strlen(pattern) - strlen("*.port") : 0;
 	glob_t found = { 0 };
 
 	if (pattern && !glob(pattern, 0, NULL, &found))
-		for (size_t i = 0; i < found.gl_pathc && list; i++) {
+		for (size_t i = 0; i < found.gl_pathc; i++) {
 			const char *name = found.gl_pathv[i] + skip;
-			char *longer = NULL;
 
-			if (asprintf(&longer, "%s%s%.*s", list, i ? ", " : "",
-				    (int)(strlen(name) - strlen(".port")), name) < 0)
-				longer = NULL;
-			free(list);
-			list = longer;
+			list_add(&list, "%.*s", (int)(strlen(name) - strlen(".port")), name);
 		}
 	globfree(&found);
 	free(pattern);
@@ -190,7 +185,7 @@ static int connect_to(const char *control, const char *port, struct errors *erro
 	if (port && access(path, F_OK) < 0 && access(control, F_OK) == 0) {
 		ports = list_ports(control);
 		error_add(errors, port, NULL, "no such port; the machine has: %s",
-			ports && *ports ? ports : "none");
+			ports ? ports : "none");
 		free(ports);
 		fd = -ENOENT;
 	} else {

@@ -94,20 +94,16 @@ static int show(struct client *client, json_t *devices, struct errors *errors)
 /* The line's device, a borrowed reference; NULL after an error was added that lists all devices. */
 static json_t *choose(json_t *devices, const struct client_line *line, struct errors *errors)
 {
-	char *list = strdup("");
+	char *list = NULL;
 
 	for (size_t i = 0; i < json_array_size(devices); i++) {
 		const char *id = id_of(data_at(devices, i));
-		char *longer;
 
 		if (line->node ? !strcmp(id, line->node) : json_array_size(devices) == 1) {
 			free(list);
 			return data_at(devices, i);
 		}
-		if (list && asprintf(&longer, "%s%s%s", list, i ? ", " : "", id) >= 0) {
-			free(list);
-			list = longer;
-		}
+		list_add(&list, "%s", id);
 	}
 	if (line->node)
 		error_add(errors, line->node, NULL, "no such device; the machine has: %s", list);

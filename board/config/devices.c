@@ -181,8 +181,6 @@ static void read_choice(
 {
 	char hint[DID_YOU_MEAN], *list = NULL;
 	const char *value;
-	size_t size;
-	FILE *stream;
 
 	if (tree_string(tree, node, property->name, &value) != 1)
 		return;
@@ -191,11 +189,8 @@ static void read_choice(
 			*ret = i;
 			return;
 		}
-	stream = open_memstream(&list, &size);
-	for (uint32_t i = 0; stream && property->choices[i]; i++)
-		fprintf(stream, "%s\"%s\"", i ? ", " : "", property->choices[i]);
-	if (stream)
-		fclose(stream);
+	for (uint32_t i = 0; property->choices[i]; i++)
+		list_add(&list, "\"%s\"", property->choices[i]);
 	tree_error(tree, node, property->name, "\"%s\" is none of %s%s", value, list ? list : "",
 		did_you_mean(hint, value, property->choices));
 	free(list);
@@ -275,7 +270,7 @@ static void read_device(struct reader *reader, size_t index)
 	const struct device_node *entry = &reader->device_nodes[index];
 	const char *known[PROPERTIES_MAX + 1] = { NULL };
 	const struct property *property = entry->class->properties;
-	size_t count = 0, before = reader->tree.errors->count + reader->tree.errors->dropped;
+	size_t count = 0, before = errors_count(reader->tree.errors);
 
 	device->class = entry->class;
 	device->id = strdup(tree_name(&reader->tree, entry->node));
@@ -298,7 +293,7 @@ static void read_device(struct reader *reader, size_t index)
 	if (fdt_first_subnode(reader->tree.fdt, entry->node) >= 0)
 		tree_error(&reader->tree, fdt_first_subnode(reader->tree.fdt, entry->node), NULL,
 			"unknown: a %s has no subnodes", entry->class->compatible);
-	device->broken = before != reader->tree.errors->count + reader->tree.errors->dropped;
+	device->broken = before != errors_count(reader->tree.errors);
 }
 
 static void place_platform(struct device_config *device)
@@ -436,21 +431,17 @@ static void slots_error(
 {
 	const char *first = NULL;
 	char *holders = NULL;
-	size_t size;
-	FILE *stream = open_memstream(&holders, &size);
 
-	for (size_t i = 0; stream && i < reader->config->device_count; i++) {
+	for (size_t i = 0; i < reader->config->device_count; i++) {
 		const struct device_config *device = &reader->config->devices[i];
 
 		if (!device->has_window)
 			continue;
-		fprintf(stream, "%s%s %" PRIu64 " of %s", first ? ", " : "", device->path,
+		list_add(&holders, "%s %" PRIu64 " of %s", device->path,
 			slot_count(&device->window), SIZE(device->window.slot_bytes));
 		if (!first)
 			first = device->path;
 	}
-	if (stream)
-		fclose(stream);
 	error_add(reader->tree.errors, first ? first : "/", "memslots",
 		"the windows ask for %" PRIu64 " memory slots, and %s %" PRIu64
 		": %s. Lower memslots, or raise slot-size%s",
@@ -559,7 +550,7 @@ void devices_check(struct reader *reader)
 		};
 		struct reserved_node *region = entry->region < 0 ? NULL
 								 : &reader->reserved[entry->region];
-		size_t before = reader->tree.errors->count + reader->tree.errors->dropped;
+		size_t before = errors_count(reader->tree.errors);
 
 		for (; property && property->name; property++) {
 			struct property_region *field = (void *)((char *)device->config +
@@ -576,11 +567,9 @@ void devices_check(struct reader *reader)
 				device->class->not_nested);
 		if (device->class->check)
 			device->class->check(device->config, &checker.check);
-		device->broken |= before !=
-				  reader->tree.errors->count + reader->tree.errors->dropped;
+		device->broken |= before != errors_count(reader->tree.errors);
 		device->has_window = device->class->window && region && !region->broken &&
-				     before == reader->tree.errors->count +
-						       reader->tree.errors->dropped;
+				     before == errors_count(reader->tree.errors);
 	}
 	check_workers(reader);
 	check_slots(reader);

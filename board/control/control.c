@@ -451,7 +451,7 @@ void control_set_machine(struct control *control, struct machine *machine)
 int control_create(const char *path, struct loop *loop, struct errors *errors, struct control **ret)
 {
 	struct control *control = calloc(1, sizeof(*control));
-	size_t said = errors->count + errors->dropped;
+	size_t said = errors_count(errors);
 	int err;
 
 	if (!control)
@@ -465,7 +465,7 @@ int control_create(const char *path, struct loop *loop, struct errors *errors, s
 		.watch = { .fd = -1, .first = true, .name = LOOP_NAME } };
 	err = server_socket_open(&control->server, loop, path, errors);
 	if (err) {
-		if (errors->count + errors->dropped == said)
+		if (errors_count(errors) == said)
 			error_add(errors, path, NULL, "cannot be made the control socket: %s",
 				strerror(-err));
 		control_destroy(control);

@@ -64,9 +64,14 @@ void warning_add(
 	errors->warnings++;
 }
 
+size_t errors_count(const struct errors *errors)
+{
+	return errors->count + errors->dropped;
+}
+
 bool errors_any(const struct errors *errors)
 {
-	return errors->count + errors->dropped > errors->warnings;
+	return errors_count(errors) > errors->warnings;
 }
 
 void errors_print(const struct errors *errors, FILE *stream)
@@ -93,4 +98,22 @@ void errors_finish(struct errors *errors)
 		free(errors->lines[i]);
 	free(errors->lines);
 	*errors = (struct errors){ 0 };
+}
+
+void list_add(char **list, const char *format, ...)
+{
+	char *word, *longer;
+	va_list args;
+	int len;
+
+	va_start(args, format);
+	len = vasprintf(&word, format, args);
+	va_end(args);
+	if (len < 0)
+		return;
+	if (asprintf(&longer, "%s%s%s", *list ? *list : "", *list ? ", " : "", word) >= 0) {
+		free(*list);
+		*list = longer;
+	}
+	free(word);
 }

@@ -31,6 +31,8 @@ void error_add(struct errors *errors, const char *where, const char *property, c
 void warning_add(struct errors *errors, const char *where, const char *property, const char *format,
 	...) __attribute__((format(printf, 4, 5)));
 
+/* How many were added, warnings and dropped ones included. */
+size_t errors_count(const struct errors *errors);
 /* True when there is an error that is not a warning. */
 bool errors_any(const struct errors *errors);
 /* Prints each as "sluice: LINE". */
@@ -38,5 +40,8 @@ void errors_print(const struct errors *errors, FILE *stream);
 /* Appends the errors in `from` to `to`, and empties `from`. */
 void errors_move(struct errors *to, struct errors *from);
 void errors_finish(struct errors *errors);
+
+/* Adds a word to a list for a message, "a, b", malloc'ed; NULL: it is empty. */
+void list_add(char **list, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif
