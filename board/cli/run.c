@@ -256,23 +256,6 @@ static int create_control(struct run *run, struct errors *errors)
 	return err;
 }
 
-/* The console on its back end, and the sockets to attach to it. */
-static int create_console(struct run *run, const struct console_spec *spec,
-	const struct console_callbacks *callbacks, struct errors *errors, struct console **ret)
-{
-	char *path = console_port_path(control_place(run->control), NULL);
-	int err = path ? console_create(run->loop, spec, callbacks, ret) : -ENOMEM;
-
-	if (err)
-		error_add(errors, "console", spec->path.name, "%s", strerror(-err));
-	else
-		err = console_listen(*ret, &(struct host_path){ .name = path }, errors);
-	if (!err && spec->kind == CONSOLE_SOCKET)
-		err = console_listen(*ret, &spec->path, errors);
-	free(path);
-	return err;
-}
-
 /* Prints, before the guest runs, machine_create()'s warnings and those about memory that it cannot carry. */
 static void warn(struct run *run, const struct machine_config *config, struct errors *warnings)
 {
@@ -314,7 +297,8 @@ static int serve(struct run *run, const struct host_limits *host, struct machine
 	if (err)
 		goto out;
 	options.name = run->name;
-	err = create_console(run, spec, &callbacks, errors, &console);
+	err = console_open(
+		run->loop, spec, &callbacks, control_place(run->control), errors, &console);
 	if (!err)
 		err = ports_create(run->loop, config, control_place(run->control),
 			spec->kind == CONSOLE_STDIO, &callbacks, errors, &ports);

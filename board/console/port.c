@@ -182,6 +182,24 @@ int console_listen(struct console *console, const struct host_path *path, struct
 	return err;
 }
 
+int console_open(struct loop *loop, const struct console_spec *spec,
+	const struct console_callbacks *callbacks, const char *control, struct errors *errors,
+	struct console **ret)
+{
+	char *path = console_port_path(control, spec->port);
+	int err = path ? console_create(loop, spec, callbacks, ret) : -ENOMEM;
+
+	if (err)
+		error_add(errors, spec->port ? spec->port : "console", spec->path.name, "%s",
+			strerror(-err));
+	else
+		err = console_listen(*ret, &(struct host_path){ .name = path }, errors);
+	if (!err && spec->kind == CONSOLE_SOCKET)
+		err = console_listen(*ret, &spec->path, errors);
+	free(path);
+	return err;
+}
+
 void console_port_finish(struct console_port *port)
 {
 	console_port_serve(port); /* the last of the output */

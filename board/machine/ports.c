@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "board/config/config.h"
 #include "board/console/console.h"
@@ -15,26 +14,6 @@ struct ports {
 	struct console **consoles;
 	struct chardev **chardevs;
 };
-
-static int open_port(struct ports *ports, struct loop *loop, const struct device_config *device,
-	const struct port_config *port, const char *control,
-	const struct console_callbacks *callbacks, struct errors *errors)
-{
-	struct console **console = &ports->consoles[ports->count];
-	char *path = console_port_path(control, port->name);
-	int err = path ? console_create(loop, &port->backend, callbacks, console) : -ENOMEM;
-
-	if (err) {
-		error_add(errors, device->path, "ports", "%s: %s", port->name, strerror(-err));
-	} else {
-		ports->chardevs[ports->count++] = console_chardev(*console);
-		err = console_listen(*console, &(struct host_path){ .name = path }, errors);
-		if (!err && port->backend.kind == CONSOLE_SOCKET)
-			err = console_listen(*console, &port->backend.path, errors);
-	}
-	free(path);
-	return err;
-}
 
 int ports_create(struct loop *loop, const struct machine_config *config, const char *control,
 	bool stdio_taken, const struct console_callbacks *callbacks, struct errors *errors,
@@ -60,6 +39,7 @@ int ports_create(struct loop *loop, const struct machine_config *config, const c
 
 		for (size_t n = 0; n < device->port_count && !err; n++) {
 			bool stdio = device->ports[n].backend.kind == CONSOLE_STDIO;
+			struct console **console = &ports->consoles[ports->count];
 
 			if (stdio && stdio_taken) {
 				error_add(errors, device->path, "ports",
@@ -69,8 +49,11 @@ int ports_create(struct loop *loop, const struct machine_config *config, const c
 				break;
 			}
 			stdio_taken |= stdio;
-			err = open_port(
-				ports, loop, device, &device->ports[n], control, callbacks, errors);
+			err = console_open(loop, &device->ports[n].backend, callbacks, control,
+				errors, console);
+			if (!err)
+				ports->chardevs[ports->count] = console_chardev(*console);
+			ports->count++;
 		}
 	}
 	if (err)
