@@ -55,32 +55,18 @@ static bool is_free(const struct loader *loader, uint64_t gpa, uint64_t size)
 	return true;
 }
 
-/*
- * Where free places may start: candidate `i` is the start of a memory range or the end of a range in use. False beyond
- * the last.
- */
-static bool candidate(const struct loader *loader, size_t i, uint64_t *ret)
-{
-	const struct machine_config *config = loader->config;
-
-	if (i < config->memory_count) {
-		*ret = config->memory[i].gpa;
-		return true;
-	}
-	i -= config->memory_count;
-	if (i >= loader->taken_count)
-		return false;
-	*ret = loader->taken[i].gpa + loader->taken[i].size;
-	return true;
-}
-
 /* The lowest free place for `size` bytes at a multiple of `align`, not below `from`, plus `offset`. */
 static bool find_place(const struct loader *loader, uint64_t from, uint64_t align, uint64_t offset,
 	uint64_t size, uint64_t *ret)
 {
-	uint64_t best = UINT64_MAX, start;
+	const struct machine_config *config = loader->config;
+	uint64_t best = UINT64_MAX;
 
-	for (size_t i = 0; candidate(loader, i, &start); i++) {
+	for (size_t i = 0; i < config->memory_count + loader->taken_count; i++) {
+		const bool used = i >= config->memory_count;
+		const struct range *range = used ? &loader->taken[i - config->memory_count]
+						 : &config->memory[i];
+		uint64_t start = used ? range->gpa + range->size : range->gpa;
 		uint64_t base = align_up(start, align), gpa;
 
 		if (start < from || base < start || __builtin_add_overflow(base, offset, &gpa))
@@ -97,23 +83,12 @@ static bool find_place(const struct loader *loader, uint64_t from, uint64_t alig
 /* The size of the largest free range, for messages. */
 static uint64_t largest_free(const struct loader *loader)
 {
-	const struct machine_config *config = loader->config;
-	uint64_t best = 0, start, end;
+	uint64_t size = 0, gpa;
 
-	for (size_t i = 0; candidate(loader, i, &start); i++) {
-		if (!is_free(loader, start, 1))
-			continue;
-		end = UINT64_MAX;
-		for (size_t k = 0; k < config->memory_count; k++)
-			if (start - config->memory[k].gpa < config->memory[k].size)
-				end = config->memory[k].gpa + config->memory[k].size;
-		for (size_t k = 0; k < loader->taken_count; k++)
-			if (loader->taken[k].gpa > start && loader->taken[k].gpa < end)
-				end = loader->taken[k].gpa;
-		if (end - start > best)
-			best = end - start;
-	}
-	return best;
+	for (uint64_t bit = UINT64_C(1) << 63; bit; bit /= 2)
+		if (find_place(loader, 0, 1, 0, size | bit, &gpa))
+			size |= bit;
+	return size;
 }
 
 static double mib(uint64_t bytes)
