@@ -10,8 +10,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "hyp/base/util.h"
-
 #ifdef __aarch64__
 static const bool on_arm64 = true;
 #else
@@ -31,34 +29,16 @@ static bool file_has(const char *path, const char *word)
 	return has;
 }
 
-/* The vendor of the virtual machine that this host is, if DMI names one of these; else NULL. */
-static const char *cloud_vendor(void)
-{
-	static const char *const vendors[] = { "Amazon EC2", "Google", "Microsoft Corporation",
-		"Alibaba Cloud", "Hetzner", "QEMU" };
-
-	for (size_t i = 0; i < ARRAY_SIZE(vendors); i++)
-		if (file_has("/sys/class/dmi/id/sys_vendor", vendors[i]))
-			return vendors[i];
-	return NULL;
-}
-
 static void advise_on_missing(char *advice, size_t size)
 {
-	const char *vendor = cloud_vendor();
-
 	if (!on_arm64 && !file_has("/proc/cpuinfo", " vmx") && !file_has("/proc/cpuinfo", " svm"))
 		snprintf(advice, size,
 			"the processor has no virtualization, or the firmware's setup has it off");
 	else if (!on_arm64)
 		snprintf(advice, size, "load its module: modprobe kvm_intel, or kvm_amd");
-	else if (vendor)
-		snprintf(advice, size,
-			"this machine is a guest (%s): a bare metal instance is needed, or one with nested virtualization",
-			vendor);
 	else
 		snprintf(advice, size,
-			"the kernel was started at EL1 (in a guest, such as a cloud's: bare metal needed; on a board: by its firmware or boot loader) or was built without KVM; dmesg | grep -i kvm says which");
+			"the kernel was started at EL1 (in a guest, such as a cloud's: a bare metal instance is needed, or one with nested virtualization; on a board: by its firmware or boot loader) or was built without KVM; dmesg | grep -i kvm says which");
 }
 
 static void advise_on_permission(char *advice, size_t size)
