@@ -12,7 +12,6 @@
 #include "board/control/query-map.h"
 #include "board/control/query-memory.h"
 #include "board/control/values.h"
-#include "board/control/scope.h"
 #include "board/machine/machine.h"
 #include "devices/device.h"
 #include "hyp/base/loop.h"
@@ -20,20 +19,6 @@
 #include "hyp/memory/slots.h"
 #include "hyp/memory/window.h"
 #include "hyp/vcpu/stray.h"
-
-static json_t *integer(uint64_t value)
-{
-	return json_integer((json_int_t)value);
-}
-
-static struct machine *ready_machine(struct qmp *qmp)
-{
-	struct machine *machine = qmp->scope->machine;
-
-	if (!machine)
-		qmp_fail(qmp, QMP_GENERIC_ERROR, "The machine is not ready yet");
-	return machine;
-}
 
 static json_t *run_capabilities(struct qmp *qmp, json_t *arguments)
 {
@@ -81,12 +66,9 @@ static json_t *run_query_status(struct qmp *qmp, json_t *arguments)
 
 static json_t *run_query_memory_devices(struct qmp *qmp, json_t *arguments)
 {
-	struct machine *machine = ready_machine(qmp);
-	json_t *list;
+	struct machine *machine = qmp->scope->machine;
+	json_t *list = json_array();
 
-	if (!machine)
-		return NULL;
-	list = json_array();
 	for (size_t i = 0; i < machine_device_count(machine); i++) {
 		struct device *device = machine_device(machine, i);
 		struct device_memory info;
@@ -94,14 +76,15 @@ static json_t *run_query_memory_devices(struct qmp *qmp, json_t *arguments)
 		if (!device->class->memory)
 			continue;
 		device->class->memory(device, &info);
-		json_array_append_new(list,
-			json_pack("{s:s,s:{s:s,s:o,s:o,s:o,s:o,s:o,s:i,s:s+,s:s*}}", "type",
-				"virtio-mem", "data", "id", device->id, "memaddr",
-				integer(info.gpa), "requested-size", integer(info.requested_bytes),
-				"size", integer(info.plugged_bytes), "max-size",
-				integer(info.region_bytes), "block-size", integer(info.block_bytes),
-				"node", info.node, "memdev", "/objects/", device->id,
-				"x-sluice-refused", info.refused));
+		json_array_append_new(
+			list, json_pack("{s:s,s:{s:s,s:o,s:o,s:o,s:o,s:o,s:i,s:s+,s:s*}}", "type",
+				      "virtio-mem", "data", "id", device->id, "memaddr",
+				      qmp_integer(info.gpa), "requested-size",
+				      qmp_integer(info.requested_bytes), "size",
+				      qmp_integer(info.plugged_bytes), "max-size",
+				      qmp_integer(info.region_bytes), "block-size",
+				      qmp_integer(info.block_bytes), "node", info.node, "memdev",
+				      "/objects/", device->id, "x-sluice-refused", info.refused));
 	}
 	return list;
 }
@@ -109,35 +92,34 @@ static json_t *run_query_memory_devices(struct qmp *qmp, json_t *arguments)
 /* The machine's first balloon, or NULL with the failure set. */
 static struct device *find_balloon(struct qmp *qmp, struct machine *machine)
 {
-	for (size_t i = 0; machine && i < machine_device_count(machine); i++)
+	for (size_t i = 0; i < machine_device_count(machine); i++)
 		if (machine_device(machine, i)->class->event.kind == EVENT_LEFT)
 			return machine_device(machine, i);
-	if (machine)
-		qmp_fail(qmp, QMP_DEVICE_NOT_ACTIVE,
-			"No balloon device has been activated: the tree of this machine has no sluice,virtio-balloon node");
+	qmp_fail(qmp, QMP_DEVICE_NOT_ACTIVE,
+		"No balloon device has been activated: the tree of this machine has no sluice,virtio-balloon node");
 	return NULL;
 }
 
 static json_t *run_query_balloon(struct qmp *qmp, json_t *arguments)
 {
-	struct machine *machine = ready_machine(qmp);
+	struct machine *machine = qmp->scope->machine;
 	struct device *device = find_balloon(qmp, machine);
 
 	if (!device)
 		return NULL;
 	return json_pack("{s:s,s:o,s:o,s:o,s:o}", "x-sluice-id", device->id, "actual",
-		integer(qmp_balloon_left(machine, value_number(device, "x-sluice-actual"))),
-		"x-sluice-given-back", integer(value_number(device, "x-sluice-given-back")),
+		qmp_integer(qmp_balloon_left(machine, value_number(device, "x-sluice-actual"))),
+		"x-sluice-given-back", qmp_integer(value_number(device, "x-sluice-given-back")),
 		"x-sluice-requested",
-		integer(qmp_balloon_left(machine, value_number(device, "x-sluice-requested"))),
-		"x-sluice-memory", integer(machine_memory_bytes(machine)));
+		qmp_integer(qmp_balloon_left(machine, value_number(device, "x-sluice-requested"))),
+		"x-sluice-memory", qmp_integer(machine_memory_bytes(machine)));
 }
 
 /* `value` is the memory that the balloon is to leave to the guest. */
 static json_t *run_balloon(struct qmp *qmp, json_t *arguments)
 {
 	json_int_t value = json_integer_value(json_object_get(arguments, "value"));
-	struct machine *machine = ready_machine(qmp);
+	struct machine *machine = qmp->scope->machine;
 	struct device *device = find_balloon(qmp, machine);
 
 	if (!device)
@@ -148,25 +130,9 @@ static json_t *run_balloon(struct qmp *qmp, json_t *arguments)
 		qmp, device, "x-sluice-requested", qmp_balloon_left(machine, (uint64_t)value));
 }
 
-/* The device of that id which has that value, or NULL with the failure set. */
-static struct device *device_with(struct qmp *qmp, const char *id, const char *value)
-{
-	struct machine *machine = ready_machine(qmp);
-
-	for (size_t i = 0; machine && i < machine_device_count(machine); i++) {
-		struct device *device = machine_device(machine, i);
-
-		if (device_value(device, value) && !strcmp(device->id, id))
-			return device;
-	}
-	if (machine)
-		qmp_fail(qmp, QMP_DEVICE_NOT_FOUND, "Device '%s' not found", id);
-	return NULL;
-}
-
 static json_t *run_set_link(struct qmp *qmp, json_t *arguments)
 {
-	struct device *device = device_with(
+	struct device *device = value_device(
 		qmp, json_string_value(json_object_get(arguments, "name")), "x-sluice-link");
 
 	return device ? value_set(qmp, device, "x-sluice-link",
@@ -182,9 +148,9 @@ static json_t *run_block_resize(struct qmp *qmp, json_t *arguments)
 	char why[2048];
 	uint64_t before;
 
-	if (qmp->scope->machine && size && json_integer_value(size) <= 0)
+	if (size && json_integer_value(size) <= 0)
 		return qmp_fail(qmp, QMP_GENERIC_ERROR, "Parameter 'size' expects a size");
-	device = device_with(
+	device = value_device(
 		qmp, json_string_value(json_object_get(arguments, "device")), "x-sluice-size");
 	if (!device)
 		return NULL;
@@ -193,8 +159,8 @@ static json_t *run_block_resize(struct qmp *qmp, json_t *arguments)
 			->set(device, size ? (uint64_t)json_integer_value(size) : 0, why,
 				sizeof(why)))
 		return qmp_fail(qmp, QMP_GENERIC_ERROR, "%s", why);
-	return json_pack("{s:o,s:o}", "x-sluice-before", integer(before), "x-sluice-size",
-		integer(value_number(device, "x-sluice-size")));
+	return json_pack("{s:o,s:o}", "x-sluice-before", qmp_integer(before), "x-sluice-size",
+		qmp_integer(value_number(device, "x-sluice-size")));
 }
 
 /* Sets the size of the terminal that is attached to a port. */
@@ -203,10 +169,8 @@ static json_t *run_console_size(struct qmp *qmp, json_t *arguments)
 	const char *port = json_string_value(json_object_get(arguments, "port"));
 	json_int_t columns = json_integer_value(json_object_get(arguments, "columns"));
 	json_int_t rows = json_integer_value(json_object_get(arguments, "rows"));
-	struct machine *machine = ready_machine(qmp);
+	struct machine *machine = qmp->scope->machine;
 
-	if (!machine)
-		return NULL;
 	if (columns < 0 || columns > UINT16_MAX || rows < 0 || rows > UINT16_MAX)
 		return qmp_fail(qmp, QMP_GENERIC_ERROR,
 			"Parameters 'columns' and 'rows' expect numbers below 65536");
@@ -222,51 +186,31 @@ static json_t *run_console_size(struct qmp *qmp, json_t *arguments)
 
 static json_t *run_system_powerdown(struct qmp *qmp, json_t *arguments)
 {
-	struct machine *machine = ready_machine(qmp);
-
-	if (!machine)
-		return NULL;
-	machine_power_button(machine);
+	machine_power_button(qmp->scope->machine);
 	return json_object();
 }
 
 static json_t *run_system_reset(struct qmp *qmp, json_t *arguments)
 {
-	struct machine *machine = ready_machine(qmp);
-
-	if (!machine)
-		return NULL;
-	machine_reset(machine, "host-qmp-system-reset");
+	machine_reset(qmp->scope->machine, "host-qmp-system-reset");
 	return json_object();
 }
 
 static json_t *run_stop(struct qmp *qmp, json_t *arguments)
 {
-	struct machine *machine = ready_machine(qmp);
-
-	if (!machine)
-		return NULL;
-	machine_pause(machine);
+	machine_pause(qmp->scope->machine);
 	return json_object();
 }
 
 static json_t *run_cont(struct qmp *qmp, json_t *arguments)
 {
-	struct machine *machine = ready_machine(qmp);
-
-	if (!machine)
-		return NULL;
-	machine_resume(machine);
+	machine_resume(qmp->scope->machine);
 	return json_object();
 }
 
 static json_t *run_quit(struct qmp *qmp, json_t *arguments)
 {
-	struct machine *machine = ready_machine(qmp);
-
-	if (!machine)
-		return NULL;
-	machine_quit(machine, "host-qmp-quit");
+	machine_quit(qmp->scope->machine, "host-qmp-quit");
 	return json_object();
 }
 
@@ -275,9 +219,9 @@ static json_t *run_query_loop(struct qmp *qmp, json_t *arguments)
 	struct loop_report report;
 
 	loop_report(qmp->scope->loop, json_is_true(json_object_get(arguments, "restart")), &report);
-	return json_pack("{s:o,s:s,s:o,s:o}", "longest-us", integer(report.longest_us), "longest",
-		report.longest, "turns", integer(report.turns), "long-turns",
-		integer(report.long_turns));
+	return json_pack("{s:o,s:s,s:o,s:o}", "longest-us", qmp_integer(report.longest_us),
+		"longest", report.longest, "turns", qmp_integer(report.turns), "long-turns",
+		qmp_integer(report.long_turns));
 }
 
 /* How many of a holder's slots are open: all of RAM's; of a window's, as its device says. */
@@ -297,19 +241,14 @@ static unsigned open_of(const struct machine *machine, const struct slot_holder 
 
 static json_t *run_query_slots(struct qmp *qmp, json_t *arguments)
 {
-	struct machine *machine = ready_machine(qmp);
-	json_t *limits, *holders;
-	const struct slots *slots;
+	struct machine *machine = qmp->scope->machine;
+	const struct slots *slots = machine_slots(machine);
+	json_t *limits = json_array(), *holders = json_array();
 
-	if (!machine)
-		return NULL;
-	slots = machine_slots(machine);
-	limits = json_array();
 	for (unsigned i = 0; i < slots->listener_count; i++)
 		json_array_append_new(
 			limits, json_pack("{s:s,s:i}", "name", slots->listeners[i]->name, "slots",
 					(int)slots->listeners[i]->limit));
-	holders = json_array();
 	for (unsigned i = 0; i < slots->holder_count; i++)
 		json_array_append_new(
 			holders, json_pack("{s:s,s:i,s:i}", "name", slots->holders[i].name,
@@ -321,36 +260,28 @@ static json_t *run_query_slots(struct qmp *qmp, json_t *arguments)
 
 static json_t *run_query_strays(struct qmp *qmp, json_t *arguments)
 {
-	struct machine *machine = ready_machine(qmp);
-	const struct strays *strays;
-	json_t *counts;
+	const struct strays *strays = machine_strays(qmp->scope->machine);
+	json_t *counts = json_array();
 
-	if (!machine)
-		return NULL;
-	strays = machine_strays(machine);
-	counts = json_array();
 	for (unsigned kind = 0; kind < STRAY_KINDS; kind++)
 		for (unsigned where = 0; where < STRAY_WHERES; where++)
 			json_array_append_new(
 				counts, json_pack("{s:s,s:s,s:o}", "access", stray_kind_names[kind],
 						"place", stray_where_names[where], "count",
-						integer(strays->count[kind][where])));
+						qmp_integer(strays->count[kind][where])));
 	return json_pack("{s:s,s:o,s:o}", "policy", stray_policy_names[strays->policy], "total",
-		integer(strays_total(strays)), "counts", counts);
+		qmp_integer(strays_total(strays)), "counts", counts);
 }
 
 static json_t *run_query_memory(struct qmp *qmp, json_t *arguments)
 {
 	json_int_t bytes = json_integer_value(json_object_get(arguments, "requested-size"));
-	struct machine *machine = ready_machine(qmp);
-	struct device *grown = NULL;
+	const char *path = json_string_value(json_object_get(arguments, "path"));
+	struct device *grown = path ? value_device(qmp, path, NULL) : NULL;
 
-	if (machine && json_object_get(arguments, "path")) {
-		grown = values_find_device(qmp, arguments);
-		if (!grown)
-			return NULL;
-	}
-	return machine ? qmp_query_memory(machine, grown, bytes > 0 ? (uint64_t)bytes : 0) : NULL;
+	if (path && !grown)
+		return NULL;
+	return qmp_query_memory(qmp->scope->machine, grown, bytes > 0 ? (uint64_t)bytes : 0);
 }
 
 static const struct qmp_argument capabilities_arguments[] = { { "enable", "array", true }, { 0 } };
@@ -393,28 +324,28 @@ static const struct qmp_argument link_arguments[] = {
 static const struct qmp_argument loop_arguments[] = { { "restart", "boolean", true }, { 0 } };
 
 const struct qmp_command control_commands[] = {
-	{ "balloon", run_balloon, balloon_arguments },
-	{ "block_resize", run_block_resize, resize_arguments },
-	{ "cont", run_cont },
+	{ "balloon", run_balloon, balloon_arguments, .machine = true },
+	{ "block_resize", run_block_resize, resize_arguments, .machine = true },
+	{ "cont", run_cont, .machine = true },
 	{ "qmp_capabilities", run_capabilities, capabilities_arguments },
-	{ "qom-get", values_run_get, get_arguments },
-	{ "qom-list", values_run_list, list_arguments },
-	{ "qom-set", values_run_set, set_arguments },
-	{ "query-balloon", run_query_balloon },
+	{ "qom-get", values_run_get, get_arguments, .machine = true },
+	{ "qom-list", values_run_list, list_arguments, .machine = true },
+	{ "qom-set", values_run_set, set_arguments, .machine = true },
+	{ "query-balloon", run_query_balloon, .machine = true },
 	{ "query-commands", run_query_commands },
-	{ "query-memory-devices", run_query_memory_devices },
+	{ "query-memory-devices", run_query_memory_devices, .machine = true },
 	{ "query-status", run_query_status },
 	{ "query-version", run_query_version },
-	{ "quit", run_quit },
-	{ "set_link", run_set_link, link_arguments },
-	{ "stop", run_stop },
-	{ "system_powerdown", run_system_powerdown },
-	{ "system_reset", run_system_reset },
-	{ "x-sluice-console-size", run_console_size, size_arguments },
+	{ "quit", run_quit, .machine = true },
+	{ "set_link", run_set_link, link_arguments, .machine = true },
+	{ "stop", run_stop, .machine = true },
+	{ "system_powerdown", run_system_powerdown, .machine = true },
+	{ "system_reset", run_system_reset, .machine = true },
+	{ "x-sluice-console-size", run_console_size, size_arguments, .machine = true },
 	{ "x-sluice-query-loop", run_query_loop, loop_arguments },
-	{ "x-sluice-query-map", map_query_run },
-	{ "x-sluice-query-memory", run_query_memory, memory_arguments },
-	{ "x-sluice-query-slots", run_query_slots },
-	{ "x-sluice-query-strays", run_query_strays },
+	{ "x-sluice-query-map", map_query_run, .machine = true },
+	{ "x-sluice-query-memory", run_query_memory, memory_arguments, .machine = true },
+	{ "x-sluice-query-slots", run_query_slots, .machine = true },
+	{ "x-sluice-query-strays", run_query_strays, .machine = true },
 	{ 0 },
 };

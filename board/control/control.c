@@ -18,7 +18,6 @@
 #include "board/control/commands.h"
 #include "board/control/query-map.h"
 #include "board/control/query-memory.h"
-#include "board/control/scope.h"
 #include "board/control/values.h"
 #include "board/host/libraries.h"
 #include "board/host/socket.h"

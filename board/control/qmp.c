@@ -223,8 +223,12 @@ static json_t *run_request(struct qmp *qmp, json_t *request)
 			qmp, QMP_COMMAND_NOT_FOUND, "The command %s has not been found", name);
 	arguments = json_object_get(request, "arguments");
 	arguments = arguments ? json_incref(arguments) : json_object();
-	result = arguments && arguments_fit(qmp, command, arguments) ? command->run(qmp, arguments)
-								     : NULL;
+	if (!arguments || !arguments_fit(qmp, command, arguments))
+		result = NULL;
+	else if (command->machine && !qmp->scope->machine)
+		result = qmp_fail(qmp, QMP_GENERIC_ERROR, "The machine is not ready yet");
+	else
+		result = command->run(qmp, arguments);
 	json_decref(arguments);
 	return result;
 }

@@ -15,12 +15,22 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define QMP_REQUEST_MAX (64 << 10) /* bytes; parsed in a millisecond or two */
 #define QMP_NESTING_MAX 64
 
+struct loop;
+struct machine;
+struct map_query;
 struct qmp;
-struct qmp_scope;
+
+/* What commands work on. */
+struct qmp_scope {
+	struct loop *loop;	 /* serves the socket */
+	struct machine *machine; /* NULL while there is none */
+	struct map_query *map;
+};
 
 struct qmp_argument {
 	const char *name;
@@ -36,11 +46,12 @@ struct qmp_command {
 	 */
 	json_t *(*run)(struct qmp *qmp, json_t *arguments);
 	const struct qmp_argument *arguments; /* the last has no name; NULL: none */
+	bool machine;			      /* it fails while the scope has no machine */
 };
 
 struct qmp {
 	const struct qmp_command *commands; /* the last has no name */
-	const struct qmp_scope *scope;	    /* what they work on */
+	const struct qmp_scope *scope;
 	/* Takes a line with its newline. Must not free the qmp. */
 	void (*send)(struct qmp *qmp, const char *line, size_t len);
 	bool negotiated;
@@ -85,6 +96,11 @@ void qmp_answer(struct qmp *qmp, json_t *result);
 
 /* {"error": ...} as a line; malloc'ed, NULL without memory. For a connection without a conversation. */
 char *qmp_error_line(const char *text, size_t *ret_len);
+
+static inline json_t *qmp_integer(uint64_t value)
+{
+	return json_integer((json_int_t)value);
+}
 
 /* {"qemu": ..., "package": ...} */
 json_t *qmp_version(void);

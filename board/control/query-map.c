@@ -4,18 +4,12 @@
 
 #include <string.h>
 
-#include "board/control/scope.h"
 #include "board/machine/machine.h"
 #include "devices/device.h"
 #include "hyp/base/util.h"
 
 /* The most cells of a slot's map; each is of whole blocks. */
 #define SLOT_CELLS 32
-
-static json_t *integer(uint64_t value)
-{
-	return json_integer((json_int_t)value);
-}
 
 /* The slot as a line of cells: '#' plugged, '+' partly, '.' unplugged. */
 static void slot_cells(
@@ -48,11 +42,11 @@ static json_t *open_slots(const struct window *window)
 		if (!slot.open)
 			continue;
 		slot_cells(window, &slot, cells);
-		json_array_append_new(
-			list, json_pack("{s:i,s:o,s:o,s:o,s:o,s:s}", "index", (int)slot.index,
-				      "gpa", integer(window_config(window)->gpa + slot.offset),
-				      "offset", integer(slot.offset), "size", integer(slot.size),
-				      "plugged", integer(slot.plugged_bytes), "cells", cells));
+		json_array_append_new(list,
+			json_pack("{s:i,s:o,s:o,s:o,s:o,s:s}", "index", (int)slot.index, "gpa",
+				qmp_integer(window_config(window)->gpa + slot.offset), "offset",
+				qmp_integer(slot.offset), "size", qmp_integer(slot.size), "plugged",
+				qmp_integer(slot.plugged_bytes), "cells", cells));
 	}
 	return list;
 }
@@ -64,12 +58,13 @@ static json_t *window_map(struct device *device, const struct window_usage *usag
 
 	device->class->memory(device, &info);
 	return json_pack("{s:s,s:o,s:o,s:o,s:o,s:i,s:o,s:o,s:o,s:o,s:o,s:o}", "id", device->id,
-		"gpa", integer(info.gpa), "size", integer(info.region_bytes), "block-size",
-		integer(info.block_bytes), "slot-size", integer(config->slot_bytes), "slots",
-		(int)window_slot_count(usage->window), "usable", integer(info.usable_bytes),
-		"requested", integer(info.requested_bytes), "plugged", integer(info.plugged_bytes),
-		"exposed", integer(usage->exposed_bytes), "resident",
-		integer(usage->resident_bytes), "open-slots", open_slots(usage->window));
+		"gpa", qmp_integer(info.gpa), "size", qmp_integer(info.region_bytes), "block-size",
+		qmp_integer(info.block_bytes), "slot-size", qmp_integer(config->slot_bytes),
+		"slots", (int)window_slot_count(usage->window), "usable",
+		qmp_integer(info.usable_bytes), "requested", qmp_integer(info.requested_bytes),
+		"plugged", qmp_integer(info.plugged_bytes), "exposed",
+		qmp_integer(usage->exposed_bytes), "resident", qmp_integer(usage->resident_bytes),
+		"open-slots", open_slots(usage->window));
 }
 
 /* The next device with a window from *index on; moves *index behind it. NULL: none is left. */
@@ -130,8 +125,6 @@ json_t *map_query_run(struct qmp *qmp, json_t *arguments)
 	json_t *list;
 	int err;
 
-	if (!machine)
-		return qmp_fail(qmp, QMP_GENERIC_ERROR, "The machine is not ready yet");
 	if (query->walk)
 		return qmp_later(qmp);
 	for (query->count = 0; (device = next_window(machine, &index)); query->count++) {

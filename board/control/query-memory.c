@@ -12,11 +12,6 @@
 #include "hyp/base/util.h"
 #include "hyp/memory/window.h"
 
-static json_t *integer(uint64_t value)
-{
-	return json_integer((json_int_t)value);
-}
-
 /* The larger of a window's requested and plugged bytes. */
 static uint64_t held(struct device *device)
 {
@@ -71,10 +66,11 @@ json_t *qmp_query_memory(const struct machine *machine, const struct device *gro
 
 	growth_of(machine, &growth);
 	host_memory("", &host);
-	answer = json_pack("{s:o,s:o,s:o}", "boot-memory", integer(growth.boot_bytes), "held",
-		integer(held_beside(machine, NULL)), "guest-page", integer(growth.page_bytes));
+	answer = json_pack("{s:o,s:o,s:o}", "boot-memory", qmp_integer(growth.boot_bytes), "held",
+		qmp_integer(held_beside(machine, NULL)), "guest-page",
+		qmp_integer(growth.page_bytes));
 	if (growth.carried_bytes != GROWTH_UNBOUND)
-		json_object_set_new(answer, "carried", integer(growth.carried_bytes));
+		json_object_set_new(answer, "carried", qmp_integer(growth.carried_bytes));
 	/* Memory that the host may still have to provide; huge pages come from a pool of their own. */
 	for (size_t i = 0; i < machine_device_count(machine); i++) {
 		struct device *device = machine_device(machine, i);
@@ -89,14 +85,14 @@ json_t *qmp_query_memory(const struct machine *machine, const struct device *gro
 	}
 	need += growth.boot_bytes - growth.pool_bytes;
 	json_object_set_new(
-		answer, "host-need", integer(need > host.resident ? need - host.resident : 0));
+		answer, "host-need", qmp_integer(need > host.resident ? need - host.resident : 0));
 	if (host.available != HOST_MEMORY_UNKNOWN)
-		json_object_set_new(answer, "host-available", integer(host.available));
+		json_object_set_new(answer, "host-available", qmp_integer(host.available));
 	if (growth.mergeable && host.merged != HOST_MEMORY_UNKNOWN)
-		json_object_set_new(answer, "merged", integer(host.merged));
+		json_object_set_new(answer, "merged", qmp_integer(host.merged));
 	if (host.limit != HOST_MEMORY_UNKNOWN) {
-		json_object_set_new(answer, "cgroup-limit", integer(host.limit));
-		json_object_set_new(answer, "cgroup-room", integer(host.room));
+		json_object_set_new(answer, "cgroup-limit", qmp_integer(host.limit));
+		json_object_set_new(answer, "cgroup-room", qmp_integer(host.room));
 	}
 	return answer;
 }

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "board/control/query-memory.h"
-#include "board/control/scope.h"
 #include "board/machine/machine.h"
 #include "devices/device.h"
 #include "hyp/base/util.h"
@@ -23,20 +22,24 @@ static const char *id_of(const char *path)
 	return strncmp(path, PERIPHERAL_PATH, len) ? path : path + len;
 }
 
-struct device *values_find_device(struct qmp *qmp, json_t *arguments)
+struct device *value_device(struct qmp *qmp, const char *path, const char *value)
 {
-	const char *path = json_string_value(json_object_get(arguments, "path"));
 	struct machine *machine = qmp->scope->machine;
 
-	if (!machine) {
-		qmp_fail(qmp, QMP_GENERIC_ERROR, "The machine is not ready yet");
-		return NULL;
+	for (size_t i = 0; i < machine_device_count(machine); i++) {
+		struct device *device = machine_device(machine, i);
+
+		if (!strcmp(device->id, id_of(path)) && (!value || device_value(device, value)))
+			return device;
 	}
-	for (size_t i = 0; i < machine_device_count(machine); i++)
-		if (!strcmp(machine_device(machine, i)->id, id_of(path)))
-			return machine_device(machine, i);
 	qmp_fail(qmp, QMP_DEVICE_NOT_FOUND, "Device '%s' not found", path);
 	return NULL;
+}
+
+/* The device that "path" names, or NULL with the failure set. */
+static struct device *find_device(struct qmp *qmp, json_t *arguments)
+{
+	return value_device(qmp, json_string_value(json_object_get(arguments, "path")), NULL);
 }
 
 /* The value that "property" names, or NULL with the failure set. */
@@ -102,7 +105,7 @@ json_t *values_run_list(struct qmp *qmp, json_t *arguments)
 	struct device *device;
 	json_t *list;
 
-	if (machine && !strncmp(path, PERIPHERAL_PATH, len) && !path[len + (path[len] == '/')]) {
+	if (!strncmp(path, PERIPHERAL_PATH, len) && !path[len + (path[len] == '/')]) {
 		list = json_array();
 		for (size_t i = 0; i < machine_device_count(machine); i++) {
 			char type[128];
@@ -113,7 +116,7 @@ json_t *values_run_list(struct qmp *qmp, json_t *arguments)
 		}
 		return list;
 	}
-	device = values_find_device(qmp, arguments);
+	device = find_device(qmp, arguments);
 	if (!device)
 		return NULL;
 	list = json_array();
@@ -125,7 +128,7 @@ json_t *values_run_list(struct qmp *qmp, json_t *arguments)
 
 json_t *values_run_get(struct qmp *qmp, json_t *arguments)
 {
-	struct device *device = values_find_device(qmp, arguments);
+	struct device *device = find_device(qmp, arguments);
 	const struct device_value *value;
 
 	if (device && !strcmp(json_string_value(json_object_get(arguments, "property")), "type"))
@@ -137,7 +140,7 @@ json_t *values_run_get(struct qmp *qmp, json_t *arguments)
 json_t *values_run_set(struct qmp *qmp, json_t *arguments)
 {
 	json_t *json = json_object_get(arguments, "value");
-	struct device *device = values_find_device(qmp, arguments);
+	struct device *device = find_device(qmp, arguments);
 	const struct device_value *value = find_value(qmp, device, arguments);
 	json_int_t number = json_is_true(json) ? 1 : json_integer_value(json);
 

@@ -14,13 +14,15 @@ struct device;
 
 #define PERIPHERAL_PATH "/machine/peripheral/"
 
+/*
+ * The device that the path names, /machine/peripheral/ID or the id alone; not if it lacks `value`, where that is not
+ * NULL. NULL after qmp_fail().
+ */
+struct device *value_device(struct qmp *qmp, const char *path, const char *value);
 /* The device must have the value, which must be a number or boolean. */
 uint64_t value_number(struct device *device, const char *name);
 /* {} after it was set, or NULL after qmp_fail(). The device must have the value, and it must be settable. */
 json_t *value_set(struct qmp *qmp, struct device *device, const char *name, uint64_t number);
-
-/* The device that "path" names, or NULL after qmp_fail(), also if there is no machine yet. */
-struct device *values_find_device(struct qmp *qmp, json_t *arguments);
 
 json_t *values_run_list(struct qmp *qmp, json_t *arguments);
 json_t *values_run_get(struct qmp *qmp, json_t *arguments);
