@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "board/cli/commandline.h"
+#include "board/host/host-memory.h"
 #include "board/text/exit-codes.h"
 #include "devices/backend/disk-engine.h"
 #include "hyp/base/util.h"
@@ -48,17 +49,7 @@ bool is_arm64(const struct survey *survey)
 
 size_t read_start(const struct survey *survey, const char *path, void *ret_buf, size_t len)
 {
-	char whole[4096];
-	size_t got = 0;
-	FILE *file;
-
-	snprintf(whole, sizeof(whole), "%s%s", survey->root, path);
-	file = fopen(whole, "re");
-	if (file) {
-		got = fread(ret_buf, 1, len, file);
-		fclose(file);
-	}
-	return got;
+	return host_file_read(survey->root, path, ret_buf, len);
 }
 
 const char *first_line(const struct survey *survey, const char *path, char *buf, size_t len)

@@ -2,6 +2,8 @@
 /* The host's memory; see host-memory.h. */
 #include "board/host/host-memory.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,20 +13,27 @@
 
 #define CGROUPS "/sys/fs/cgroup"
 
-/* The beginning of a file as text; "" if it cannot be read. */
-static const char *read_text(const char *root, const char *path, char *buf, size_t len)
+size_t host_file_read(const char *root, const char *path, void *ret_buf, size_t len)
 {
 	char whole[4096];
 	size_t got = 0;
-	FILE *file;
+	ssize_t n;
+	int fd;
 
 	snprintf(whole, sizeof(whole), "%s%s", root, path);
-	file = fopen(whole, "re");
-	if (file) {
-		got = fread(buf, 1, len - 1, file);
-		fclose(file);
-	}
-	buf[got] = '\0';
+	fd = open(whole, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return 0;
+	while ((n = RETRY_EINTR(read(fd, (char *)ret_buf + got, len - got))) > 0)
+		got += (size_t)n;
+	close(fd);
+	return got;
+}
+
+/* The beginning of a file as text; "" if it cannot be read. */
+static const char *read_text(const char *root, const char *path, char *buf, size_t len)
+{
+	buf[host_file_read(root, path, buf, len - 1)] = '\0';
 	return buf;
 }
 

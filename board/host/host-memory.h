@@ -4,6 +4,7 @@
 #define SLUICE_BOARD_HOST_HOST_MEMORY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define HOST_MEMORY_UNKNOWN UINT64_MAX
@@ -17,6 +18,9 @@ struct host_memory {
 	uint64_t merged;    /* of that, merged with equal pages (KSM); from Linux 5.19 on */
 	bool merges;	    /* KSM runs: the host merges equal pages */
 };
+
+/* At most the first `len` bytes of a file. Returns how many; 0 if it cannot be read. `root` as below. */
+size_t host_file_read(const char *root, const char *path, void *ret_buf, size_t len);
 
 /* `root` is put before the path of each file that is read; "" except in tests. */
 void host_memory(const char *root, struct host_memory *ret);

@@ -4,13 +4,11 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#include "hyp/base/util.h"
+#include "board/host/host-memory.h"
 
 /* ---- The host's id ---- */
 
@@ -30,18 +28,9 @@ static bool parse(const char *text, uint8_t ret[HOST_ID_BYTES])
 
 static bool read_file(const char *root, const char *file, uint8_t ret[HOST_ID_BYTES])
 {
-	char path[4096], text[64];
-	ssize_t len;
-	int fd;
+	char text[64];
 
-	if ((size_t)snprintf(path, sizeof(path), "%s%s", root, file) >= sizeof(path))
-		return false;
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return false;
-	len = read(fd, text, sizeof(text) - 1);
-	close(fd);
-	text[len > 0 ? len : 0] = '\0';
+	text[host_file_read(root, file, text, sizeof(text) - 1)] = '\0';
 	return parse(text, ret);
 }
 
