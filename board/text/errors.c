@@ -82,16 +82,6 @@ void errors_print(const struct errors *errors, FILE *stream)
 		fprintf(stream, "sluice: and %zu more\n", errors->dropped);
 }
 
-void errors_move(struct errors *to, struct errors *from)
-{
-	for (size_t i = 0; i < from->count; i++)
-		append(to, from->lines[i]);
-	to->dropped += from->dropped;
-	to->warnings += from->warnings;
-	free(from->lines);
-	*from = (struct errors){ 0 };
-}
-
 void errors_finish(struct errors *errors)
 {
 	for (size_t i = 0; i < errors->count; i++)

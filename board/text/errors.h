@@ -37,8 +37,6 @@ size_t errors_count(const struct errors *errors);
 bool errors_any(const struct errors *errors);
 /* Prints each as "sluice: LINE". */
 void errors_print(const struct errors *errors, FILE *stream);
-/* Appends the errors in `from` to `to`, and empties `from`. */
-void errors_move(struct errors *to, struct errors *from);
 void errors_finish(struct errors *errors);
 
 /* Adds a word to a list for a message, "a, b", malloc'ed; NULL: it is empty. */

@@ -108,31 +108,6 @@ static void a_tree_behind_a_hundred_warnings(void **state)
 	errors_finish(&errors);
 }
 
-static void moved(void **state)
-{
-	struct errors to = { 0 }, from = { 0 };
-
-	for (unsigned i = 0; i < 98; i++)
-		warning_add(&to, "/", NULL, "%u", i);
-	for (unsigned i = 98; i < 102; i++)
-		warning_add(&from, "/", NULL, "%u", i);
-	errors_move(&to, &from);
-	assert_int_equal(from.count, 0);
-	assert_null(from.lines);
-	assert_int_equal(to.count, 100);
-	assert_int_equal(to.dropped, 2);
-	assert_string_equal(to.lines[98], "warning: /: 98");
-	assert_string_equal(to.lines[99], "warning: /: 99");
-	assert_false(errors_any(&to));
-	for (unsigned i = 0; i < 101; i++)
-		error_add(&from, "/", NULL, "%u", i);
-	errors_move(&to, &from);
-	assert_true(errors_any(&to));
-	assert_int_equal(to.dropped, 2 + 101);
-	errors_finish(&to);
-	errors_finish(&from);
-}
-
 /* Two edits are near; of nine letters on three, of twelve four. */
 static void near_names(void **state)
 {
@@ -178,7 +153,6 @@ int main(void)
 		cmocka_unit_test(a_hundred),
 		cmocka_unit_test(an_error_behind_a_hundred_warnings),
 		cmocka_unit_test(a_tree_behind_a_hundred_warnings),
-		cmocka_unit_test(moved),
 		cmocka_unit_test(near_names),
 	};
 
