@@ -9,7 +9,6 @@
 
 #include "board/cli/client-command.h"
 #include "board/cli/client.h"
-#include "board/cli/commandline.h"
 #include "board/cli/follow.h"
 #include "board/text/columns.h"
 #include "board/text/errors.h"
@@ -148,20 +147,14 @@ static int run(struct client *client, const struct client_line *line, struct err
 	return line->size ? set(client, line, errors) : show(client, errors);
 }
 
-int balloon_command(int argc, char **argv)
-{
-	static const struct client_command command = {
-		.words = " [SIZE]",
-		.about =
-			"Without SIZE, shows how much memory the guest of a running machine has, how much its\n"
-			"balloon leaves it, what of the rest went back to the host, and what the guest says of\n"
-			"its memory. With it, asks the balloon to leave the guest that much, and waits until\n"
-			"it does; Ctrl-C ends the waiting, the request stands.\nSIZE is " SIZE_FORMS
-			".",
-		.size = true,
-		.stall_sec = STALL_SEC,
-		.run = run,
-	};
-
-	return client_command_run(&command, argc, argv);
-}
+const struct client_command balloon_command = {
+	.words = " [SIZE]",
+	.about =
+		"Without SIZE, shows how much memory the guest of a running machine has, how much its\n"
+		"balloon leaves it, what of the rest went back to the host, and what the guest says of\n"
+		"its memory. With it, asks the balloon to leave the guest that much, and waits until\n"
+		"it does; Ctrl-C ends the waiting, the request stands.\nSIZE is " SIZE_FORMS ".",
+	.size = true,
+	.stall_sec = STALL_SEC,
+	.run = run,
+};

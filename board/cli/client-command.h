@@ -35,6 +35,9 @@ struct client_command {
 	int (*run)(struct client *client, const struct client_line *line, struct errors *errors);
 };
 
+extern const struct client_command balloon_command, console_command, map_command, mem_command,
+	resize_command, slots_command;
+
 /*
  * Reads the line, connects to the machine, calls run() and prints the errors that it added. Returns the exit code:
  * EXIT_USAGE for a wrong line, EXIT_WRONG if errors were added, else what run() returned.

@@ -253,6 +253,15 @@ json_t *client_call(
 	return result;
 }
 
+int client_connect(const char *path, struct errors *errors)
+{
+	int fd = connect_to(path);
+
+	if (fd < 0)
+		explain_no_connection(path, fd, errors);
+	return fd;
+}
+
 int client_open(const char *path, struct errors *errors, struct client **ret)
 {
 	struct client *client;
@@ -263,11 +272,9 @@ int client_open(const char *path, struct errors *errors, struct client **ret)
 		error_add(errors, path, NULL, "QMP needs jansson (libjansson.so.4): install it");
 		return -ENOTSUP;
 	}
-	fd = connect_to(path);
-	if (fd < 0) {
-		explain_no_connection(path, fd, errors);
+	fd = client_connect(path, errors);
+	if (fd < 0)
 		return fd;
-	}
 	client = calloc(1, sizeof(*client));
 	if (!client) {
 		error_add(errors, path, NULL, "out of memory");
@@ -322,13 +329,4 @@ int client_wait(struct client *client, int ms)
 uint64_t client_number(const json_t *object, const char *name)
 {
 	return (uint64_t)json_integer_value(json_object_get(object, name));
-}
-
-int client_connect(const char *path, struct errors *errors)
-{
-	int fd = connect_to(path);
-
-	if (fd < 0)
-		explain_no_connection(path, fd, errors);
-	return fd;
 }

@@ -8,12 +8,7 @@
 
 struct tree_source;
 
-int mem_command(int argc, char **argv);
-int balloon_command(int argc, char **argv);
-int resize_command(int argc, char **argv);
-int map_command(int argc, char **argv);
-int slots_command(int argc, char **argv);
-int console_command(int argc, char **argv);
+int run_command(int argc, char **argv);
 /* EXIT_OK when this host can run guests. */
 int doctor_command(int argc, char **argv);
 

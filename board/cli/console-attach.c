@@ -16,7 +16,6 @@
 
 #include "board/cli/client-command.h"
 #include "board/cli/client.h"
-#include "board/cli/commandline.h"
 #include "board/console/console.h"
 #include "board/host/terminal.h"
 #include "board/text/errors.h"
@@ -219,20 +218,15 @@ static int attach(struct client *client, const struct client_line *line, struct 
 	return EXIT_OK;
 }
 
-int console_command(int argc, char **argv)
-{
-	static const struct client_command command = {
-		.words = " [PORT]",
-		.about =
-			"Attaches to a running machine's console, whatever its back end is, and shows the last of what\n"
-			"it said. Ctrl-] detaches; the machine runs on. One at a time is attached: the newest takes\n"
-			"over, and the one before is detached. Input that ends is not the end: output goes on until the\n"
-			"machine ends. With PORT it is that port of a virtio-console device, which shows nothing\n"
-			"from before, and whose guest waits for a slow reader.",
-		.word = true,
-		.unconnected = true,
-		.run = attach,
-	};
-
-	return client_command_run(&command, argc, argv);
-}
+const struct client_command console_command = {
+	.words = " [PORT]",
+	.about =
+		"Attaches to a running machine's console, whatever its back end is, and shows the last of what\n"
+		"it said. Ctrl-] detaches; the machine runs on. One at a time is attached: the newest takes\n"
+		"over, and the one before is detached. Input that ends is not the end: output goes on until the\n"
+		"machine ends. With PORT it is that port of a virtio-console device, which shows nothing\n"
+		"from before, and whose guest waits for a slow reader.",
+	.word = true,
+	.unconnected = true,
+	.run = attach,
+};

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "board/cli/check.h"
+#include "board/cli/client-command.h"
 #include "board/cli/commandline.h"
-#include "board/cli/run.h"
 #include "board/config/config.h"
 #include "board/config/tree-file.h"
 #include "board/console/console.h"
@@ -47,21 +47,26 @@ static int show_main(int argc, char **argv)
 
 static const struct {
 	const char *name;
-	int (*run)(int argc, char **argv);
 	const char *help;
+	int (*run)(int argc, char **argv);
+	const struct client_command *client; /* instead of `run` */
 } commands[] = {
-	{ "run", run_command, "FILE            run the machine that a device tree describes" },
-	{ "check", check_main, "FILE          say what is wrong with a description, or its map" },
-	{ "show", show_main, "FILE           print the tree that the guest would get" },
-	{ "console", console_command,
-		"NAME [PORT] attach to a running machine's console, or a named port" },
-	{ "mem", mem_command, "NAME [SIZE]     show a machine's memory, or grow and shrink it" },
-	{ "balloon", balloon_command,
-		"NAME [SIZE] show or set what a machine's balloon leaves its guest" },
-	{ "resize", resize_command, "NAME DISK [SIZE] give a running machine's disk more room" },
-	{ "map", map_command, "NAME            show a machine's windows, slots and blocks" },
-	{ "slots", slots_command, "NAME          show who holds a machine's memory slots" },
-	{ "doctor", doctor_command, "             say what this host can do for Sluice" },
+	{ "run", "FILE            run the machine that a device tree describes", run_command },
+	{ "check", "FILE          say what is wrong with a description, or its map", check_main },
+	{ "show", "FILE           print the tree that the guest would get", show_main },
+	{ "console", "NAME [PORT] attach to a running machine's console, or a named port",
+		.client = &console_command },
+	{ "mem", "NAME [SIZE]     show a machine's memory, or grow and shrink it",
+		.client = &mem_command },
+	{ "balloon", "NAME [SIZE] show or set what a machine's balloon leaves its guest",
+		.client = &balloon_command },
+	{ "resize", "NAME DISK [SIZE] give a running machine's disk more room",
+		.client = &resize_command },
+	{ "map", "NAME            show a machine's windows, slots and blocks",
+		.client = &map_command },
+	{ "slots", "NAME          show who holds a machine's memory slots",
+		.client = &slots_command },
+	{ "doctor", "             say what this host can do for Sluice", doctor_command },
 };
 
 static void print_help(FILE *stream)
@@ -93,7 +98,9 @@ int main(int argc, char **argv)
 	console_claim_stdio();
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		if (!strcmp(name, commands[i].name))
-			return commands[i].run(argc - 1, argv + 1);
+			return commands[i].client
+				       ? client_command_run(commands[i].client, argc - 1, argv + 1)
+				       : commands[i].run(argc - 1, argv + 1);
 	if (!strcmp(name, "--version")) {
 		puts("sluice " SLUICE_VERSION);
 		return EXIT_OK;

@@ -5,7 +5,6 @@
 
 #include "board/cli/client-command.h"
 #include "board/cli/client.h"
-#include "board/cli/commandline.h"
 #include "board/text/columns.h"
 #include "board/text/errors.h"
 #include "board/text/exit-codes.h"
@@ -128,17 +127,12 @@ static int show(struct client *client, const struct client_line *line, struct er
 	return result;
 }
 
-int map_command(int argc, char **argv)
-{
-	static const struct client_command command = {
-		.words = "",
-		.about =
-			"Shows each virtio-mem window of a running machine: what is requested, plugged and exposed,\n"
-			"and its open slots. NAME is the machine's name, or the path of its socket (FOLDER/X.sock).\n"
-			"In a slot's bar '#' is plugged, '+' partly plugged, '.' not plugged.",
-		.node = NODE_SLASH,
-		.run = show,
-	};
-
-	return client_command_run(&command, argc, argv);
-}
+const struct client_command map_command = {
+	.words = "",
+	.about =
+		"Shows each virtio-mem window of a running machine: what is requested, plugged and exposed,\n"
+		"and its open slots. NAME is the machine's name, or the path of its socket (FOLDER/X.sock).\n"
+		"In a slot's bar '#' is plugged, '+' partly plugged, '.' not plugged.",
+	.node = NODE_SLASH,
+	.run = show,
+};

@@ -9,7 +9,6 @@
 
 #include "board/cli/client-command.h"
 #include "board/cli/client.h"
-#include "board/cli/commandline.h"
 #include "board/cli/follow.h"
 #include "board/cli/mem-growth.h"
 #include "board/text/columns.h"
@@ -231,24 +230,19 @@ static int run(struct client *client, const struct client_line *line, struct err
 	return result;
 }
 
-int mem_command(int argc, char **argv)
-{
-	static const struct client_command command = {
-		.words = " [SIZE]",
-		.about =
-			"Without SIZE, shows the virtio-mem devices of a running machine. With it, asks the guest to\n"
-			"hold that much memory in the device NODE, and waits until it does; Ctrl-C ends the waiting,\n"
-			"the request stands. NAME is the machine's name, or the path of its socket (FOLDER/X.sock);\n"
-			"NODE may be left out where there is one device.\nSIZE is " SIZE_FORMS ".\n"
-			"\n"
-			"A device's window is all that it can hold; usable is the part of it in which the guest may\n"
-			"plug now, and grows with what is requested; block is the unit.",
-		.node = NODE_SLASH,
-		.size = true,
-		.stall_sec = STALL_SEC,
-		.forceable = true,
-		.run = run,
-	};
-
-	return client_command_run(&command, argc, argv);
-}
+const struct client_command mem_command = {
+	.words = " [SIZE]",
+	.about =
+		"Without SIZE, shows the virtio-mem devices of a running machine. With it, asks the guest to\n"
+		"hold that much memory in the device NODE, and waits until it does; Ctrl-C ends the waiting,\n"
+		"the request stands. NAME is the machine's name, or the path of its socket (FOLDER/X.sock);\n"
+		"NODE may be left out where there is one device.\nSIZE is " SIZE_FORMS ".\n"
+		"\n"
+		"A device's window is all that it can hold; usable is the part of it in which the guest may\n"
+		"plug now, and grows with what is requested; block is the unit.",
+	.node = NODE_SLASH,
+	.size = true,
+	.stall_sec = STALL_SEC,
+	.forceable = true,
+	.run = run,
+};

@@ -4,7 +4,6 @@
 
 #include "board/cli/client-command.h"
 #include "board/cli/client.h"
-#include "board/cli/commandline.h"
 #include "board/text/exit-codes.h"
 #include "board/text/size.h"
 
@@ -23,18 +22,13 @@ static int resize(struct client *client, const struct client_line *line, struct 
 	return EXIT_OK;
 }
 
-int resize_command(int argc, char **argv)
-{
-	static const struct client_command command = {
-		.words = " DISK [SIZE]",
-		.about =
-			"Makes a disk of a running machine SIZE bytes long, and its file with it. Without SIZE\n"
-			"the disk gets the size that its file or block device has now. DISK is its node's name;\n"
-			"SIZE is " SIZE_FORMS ". A disk does not shrink.",
-		.node = NODE_WORD,
-		.size = true,
-		.run = resize,
-	};
-
-	return client_command_run(&command, argc, argv);
-}
+const struct client_command resize_command = {
+	.words = " DISK [SIZE]",
+	.about =
+		"Makes a disk of a running machine SIZE bytes long, and its file with it. Without SIZE\n"
+		"the disk gets the size that its file or block device has now. DISK is its node's name;\n"
+		"SIZE is " SIZE_FORMS ". A disk does not shrink.",
+	.node = NODE_WORD,
+	.size = true,
+	.run = resize,
+};

@@ -2,8 +2,7 @@
 /* `sluice run` on hosts that are not arm64. */
 #include <stdio.h>
 
-#include "board/cli/run.h"
-
+#include "board/cli/commandline.h"
 #include "board/text/exit-codes.h"
 
 int run_command(int argc, char **argv)

@@ -3,8 +3,6 @@
  * `sluice run`: reads the description, builds the machine, and serves it until it ends. Signals
  * come through a descriptor, so that they are handled on the loop like everything else.
  */
-#include "board/cli/run.h"
-
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>

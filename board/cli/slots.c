@@ -5,7 +5,6 @@
 
 #include "board/cli/client-command.h"
 #include "board/cli/client.h"
-#include "board/cli/commandline.h"
 #include "board/text/columns.h"
 #include "board/text/errors.h"
 #include "board/text/exit-codes.h"
@@ -40,17 +39,12 @@ static int show(struct client *client, const struct client_line *line, struct er
 	return EXIT_OK;
 }
 
-int slots_command(int argc, char **argv)
-{
-	static const struct client_command command = {
-		.words = "",
-		.about =
-			"Shows the memory slots of a running machine: how many KVM and each other user of guest\n"
-			"memory can hold, who has reserved how many of them, and how many are open now. What a\n"
-			"window may ever open is reserved when the machine starts. NAME is the machine's name, or\n"
-			"the path of its socket (FOLDER/X.sock).",
-		.run = show,
-	};
-
-	return client_command_run(&command, argc, argv);
-}
+const struct client_command slots_command = {
+	.words = "",
+	.about =
+		"Shows the memory slots of a running machine: how many KVM and each other user of guest\n"
+		"memory can hold, who has reserved how many of them, and how many are open now. What a\n"
+		"window may ever open is reserved when the machine starts. NAME is the machine's name, or\n"
+		"the path of its socket (FOLDER/X.sock).",
+	.run = show,
+};

@@ -19,7 +19,7 @@
 #include <time.h>
 
 #include "board/cli/client.h"
-#include "board/cli/commandline.h"
+#include "board/cli/client-command.h"
 #include "board/control/control.h"
 #include "board/text/errors.h"
 #include "hyp/base/loop.h"
@@ -122,11 +122,12 @@ static int run(const char *line)
 	fflush(stdout);
 	dup2(fileno(file), 1);
 	dup2(fileno(file), 2);
-	result = !strcmp(argv[0], "mem")       ? mem_command(argc, argv)
-		 : !strcmp(argv[0], "balloon") ? balloon_command(argc, argv)
-		 : !strcmp(argv[0], "resize")  ? resize_command(argc, argv)
-		 : !strcmp(argv[0], "map")     ? map_command(argc, argv)
-					       : slots_command(argc, argv);
+	result = client_command_run(!strcmp(argv[0], "mem")	  ? &mem_command
+				    : !strcmp(argv[0], "balloon") ? &balloon_command
+				    : !strcmp(argv[0], "resize")  ? &resize_command
+				    : !strcmp(argv[0], "map")	  ? &map_command
+								  : &slots_command,
+		argc, argv);
 	fflush(stdout);
 	dup2(saved[0], 1);
 	dup2(saved[1], 2);

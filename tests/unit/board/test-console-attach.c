@@ -14,7 +14,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "board/cli/commandline.h"
+#include "board/cli/client-command.h"
 #include "board/console/console.h"
 
 #define HINT	"[Ctrl-] detaches]"
@@ -80,7 +80,7 @@ static void attach(const char *said)
 	if (!child) {
 		char *argv[] = { (char *)"console", (char *)"--control", control, NULL };
 
-		_exit(console_command(3, argv));
+		_exit(client_command_run(&console_command, 3, argv));
 	}
 	machine = accept(listener, NULL, NULL);
 	assert_true(machine >= 0);
