@@ -120,41 +120,37 @@ static enum node_kind kind_of(const struct tree *tree, int node)
 	return tree_type_is(tree, node, "memory") ? NODE_MEMORY : NODE_KINDS;
 }
 
+/* `own` is Sluice's: *ret, if the range overlaps it. */
+static void note(const struct range *range, struct claim own, struct claim *ret)
+{
+	if (ranges_overlap(own.range.gpa, own.range.size, range->gpa, range->size))
+		*ret = own;
+}
+
 static void check_range(
 	struct reader *reader, int node, const char *property, const struct range *range)
 {
-	const struct claim *other = NULL;
-	struct claim own;
+	struct claim own = { .what = NULL };
 
 	if (!range->size || range->gpa + range->size < range->gpa)
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(own_ranges); i++)
-		if (ranges_overlap(own_ranges[i].range.gpa, own_ranges[i].range.size, range->gpa,
-			    range->size))
-			other = &own_ranges[i];
-	for (const struct platform *p = platforms; p->class; p++) {
-		if (!ranges_overlap(p->gpa, PL0XX_SIZE, range->gpa, range->size))
-			continue;
-		own = (struct claim){ { p->gpa, PL0XX_SIZE }, -1, p->what };
-		other = &own;
-	}
+		note(range, own_ranges[i], &own);
+	for (const struct platform *p = platforms; p->class; p++)
+		note(range, (struct claim){ { p->gpa, PL0XX_SIZE }, -1, p->what }, &own);
 	for (size_t i = 0; i < reader->config->device_count; i++) {
-		const struct device_config *device = &reader->config->devices[i];
+		const struct device_config *d = &reader->config->devices[i];
 
-		if (!device->has_window || !ranges_overlap(device->window.gpa, device->window.size,
-						   range->gpa, range->size))
-			continue;
-		own = (struct claim){
-			.range = { device->window.gpa, device->window.size },
-			.what = device->path,
-		};
-		other = &own;
+		if (d->has_window)
+			note(range,
+				(struct claim){ { d->window.gpa, d->window.size }, -1, d->path },
+				&own);
 	}
-	if (other)
+	if (own.what)
 		tree_error(&reader->tree, node, property,
 			"0x%" PRIx64 "+0x%" PRIx64 " is Sluice's: %s is at 0x%" PRIx64
 			"+0x%" PRIx64,
-			range->gpa, range->size, other->what, other->range.gpa, other->range.size);
+			range->gpa, range->size, own.what, own.range.gpa, own.range.size);
 }
 
 /* Checks every range of `property`, with `skip` cells before each address. Malformed values are not checked. */
