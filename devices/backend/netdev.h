@@ -42,11 +42,10 @@ struct netdev_client {
 	void (*readable)(struct netdev_client *client);
 	void (*writable)(struct netdev_client *client);
 	/*
-	 * The back end has ended: frames that are sent are lost, and none come, until `found`, if ever. Called from the
-	 * loop, never from within one of the ops.
+	 * !here: the back end has ended; frames that are sent are lost, and none come, until it is here again, if ever.
+	 * Called from the loop, never from within one of the ops.
 	 */
-	void (*lost)(struct netdev_client *client);
-	void (*found)(struct netdev_client *client);
+	void (*changed)(struct netdev_client *client, bool here);
 };
 
 struct netdev {

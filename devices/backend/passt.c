@@ -125,7 +125,7 @@ static void ready(struct loop_fd *loop_fd, uint32_t events)
 
 	if (events & (EPOLLHUP | EPOLLERR)) {
 		has_ended(passt);
-		client->lost(client);
+		client->changed(client, false);
 		client->writable(client); /* frames that wait for room are now dropped */
 		return;
 	}
@@ -172,7 +172,7 @@ static void start_again(struct loop_timer *timer)
 	if (!passt->logged)
 		log_print(LOG_INFO, "%s: passt runs again: the cable is in", passt->id);
 	passt->logged = true;
-	passt->netdev.client->found(passt->netdev.client);
+	passt->netdev.client->changed(passt->netdev.client, true);
 }
 
 /* Copies all but the first `sent` bytes to `out`; flush() sends them when the socket has room. */

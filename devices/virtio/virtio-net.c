@@ -440,19 +440,11 @@ static const struct device_value values[] = {
 	{ 0 },
 };
 
-static void lost(struct netdev_client *client)
+static void changed(struct netdev_client *client, bool here)
 {
 	struct virtio_net *net = container_of(client, struct pair, client)->net;
 
-	net->lost = true;
-	update_link(net);
-}
-
-static void found(struct netdev_client *client)
-{
-	struct virtio_net *net = container_of(client, struct pair, client)->net;
-
-	net->lost = false;
+	net->lost = !here;
 	update_link(net);
 }
 
@@ -528,7 +520,7 @@ static int create_pair(struct virtio_net *net, const struct virtio_net_node *nod
 	pair->receive = QUEUES * index + RECEIVE;
 	pair->transmit = QUEUES * index + TRANSMIT;
 	pair->client = (struct netdev_client){
-		.readable = readable, .writable = writable, .lost = lost, .found = found
+		.readable = readable, .writable = writable, .changed = changed
 	};
 	if (err)
 		return err;

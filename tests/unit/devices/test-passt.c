@@ -64,17 +64,13 @@ int __wrap_epoll_ctl(int fd, int op, int of, struct epoll_event *event)
 	return -1;
 }
 
-static void lost(struct netdev_client *client)
+static void changed(struct netdev_client *client, bool here)
 {
-	losses++;
+	losses += !here;
+	finds += here;
 }
 
-static void found(struct netdev_client *client)
-{
-	finds++;
-}
-
-static struct netdev_client client = { readable, writable, lost, found };
+static struct netdev_client client = { readable, writable, changed };
 
 /* What waits to start it again, which it does when the test says so; and how long what runs has run. */
 static struct loop_timer *waiting;

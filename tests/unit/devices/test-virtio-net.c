@@ -286,19 +286,19 @@ static void the_cable_is_lost(void **unused)
 {
 	virtio_net_set_link(device, true);
 	assert_int_equal(interrupts, 0);
-	network.netdev.client->lost(network.netdev.client);
+	network.netdev.client->changed(network.netdev.client, false);
 	assert_int_equal(status(), 0);
 	assert_int_equal(interrupts, 1);
 	virtio_net_set_link(device, false);
 	virtio_net_set_link(device, true);
 	assert_int_equal(status(), 0);
 	assert_int_equal(interrupts, 1);
-	network.netdev.client->found(network.netdev.client);
+	network.netdev.client->changed(network.netdev.client, true);
 	assert_int_equal(status(), VIRTIO_NET_S_LINK_UP);
 	assert_int_equal(interrupts, 2);
-	network.netdev.client->lost(network.netdev.client);
+	network.netdev.client->changed(network.netdev.client, false);
 	virtio_net_set_link(device, false);
-	network.netdev.client->found(network.netdev.client);
+	network.netdev.client->changed(network.netdev.client, true);
 	assert_int_equal(status(), 0);
 	virtio_net_set_link(device, true);
 	assert_int_equal(status(), VIRTIO_NET_S_LINK_UP);
