@@ -90,10 +90,8 @@ static int read_bytes(const struct image *image, uint64_t offset, void *ret_buf,
 	uint8_t *buf = ret_buf;
 
 	while (len) {
-		ssize_t n = pread(image->fd, buf, len, offset);
+		ssize_t n = RETRY_EINTR(pread(image->fd, buf, len, offset));
 
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n < 0)
 			error_add(errors, image->path, NULL, "cannot be read: %s", strerror(errno));
 		if (n == 0)

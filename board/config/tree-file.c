@@ -156,9 +156,7 @@ static int read_all(int fd, char **ret, size_t *ret_size)
 			}
 			buf = grown;
 		}
-		n = read(fd, buf + size, room - size);
-		if (n < 0 && errno == EINTR)
-			continue;
+		n = RETRY_EINTR(read(fd, buf + size, room - size));
 		if (n < 0 || size > TREE_FILE_MAX) {
 			free(buf);
 			return n < 0 ? -errno : -EFBIG;
@@ -219,11 +217,8 @@ static int run_tool(const struct tool *tool, const char *const *args, int in, in
 		error_add(errors, name, NULL, "cannot run %s: %s", tool->name, strerror(-err));
 		goto fail;
 	}
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR) {
-			status = -1;
-			break;
-		}
+	if (RETRY_EINTR(waitpid(pid, &status, 0)) < 0)
+		status = -1;
 	if (status) {
 		size_t before = errors->count;
 

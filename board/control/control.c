@@ -94,11 +94,9 @@ static size_t client_waiting(const struct client *client)
 static void client_flush(struct client *client)
 {
 	while (client_waiting(client) && !client->deaf) {
-		ssize_t n = send(client->watch.fd, client->out + client->out_start,
-			client_waiting(client), MSG_NOSIGNAL | MSG_DONTWAIT);
+		ssize_t n = RETRY_EINTR(send(client->watch.fd, client->out + client->out_start,
+			client_waiting(client), MSG_NOSIGNAL | MSG_DONTWAIT));
 
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n < 0 && (errno == EPIPE || errno == ECONNRESET))
 			client->deaf = true;
 		else if (n < 0 && errno != EAGAIN)

@@ -68,8 +68,7 @@ static int end(int fd, pid_t pid)
 
 	close(fd);
 	kill(pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+	(void)RETRY_EINTR(waitpid(pid, &status, 0));
 	return status;
 }
 
@@ -218,9 +217,7 @@ static int passt_send(struct netdev *netdev, const struct iovec *iov, unsigned c
 			iov[i].iov_len - past };
 		skip -= past;
 	}
-	do
-		sent = sendmsg(passt->watch.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-	while (sent < 0 && errno == EINTR);
+	sent = RETRY_EINTR(sendmsg(passt->watch.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL));
 	if (sent < 0 && errno != EAGAIN && errno != EFAULT)
 		return 0; /* passt has ended, which epoll reports too */
 	/* EFAULT: the host cannot provide the guest's memory. The copy then raises SIGBUS, which is reported. */

@@ -66,11 +66,8 @@ static void ready(struct loop_fd *loop_fd, uint32_t events)
 static int tap_send(struct netdev *netdev, const struct iovec *iov, unsigned count)
 {
 	struct tap *tap = container_of(netdev, struct tap, netdev);
-	ssize_t n;
+	ssize_t n = RETRY_EINTR(writev(tap->watch.fd, iov, (int)count));
 
-	do
-		n = writev(tap->watch.fd, iov, (int)count);
-	while (n < 0 && errno == EINTR);
 	/* Other errors: the kernel rejects the frame, or the interface is down. The frame is dropped. */
 	if (n >= 0 || errno != EAGAIN)
 		return 0;
@@ -82,11 +79,8 @@ static int tap_send(struct netdev *netdev, const struct iovec *iov, unsigned cou
 static int tap_receive(struct netdev *netdev, void *buf, size_t size)
 {
 	struct tap *tap = container_of(netdev, struct tap, netdev);
-	ssize_t n;
+	ssize_t n = RETRY_EINTR(read(tap->watch.fd, buf, size));
 
-	do
-		n = read(tap->watch.fd, buf, size);
-	while (n < 0 && errno == EINTR);
 	return n < NETDEV_HEADER ? -EAGAIN : (int)n;
 }
 
