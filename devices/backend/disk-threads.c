@@ -134,7 +134,7 @@ static void threads_start(struct disk_engine *engine, struct disk_io *io)
 
 static void threads_submit(struct disk_engine *engine)
 {
-	(void)engine; /* under way since it was started */
+	/* under way since it was started */
 }
 
 static bool threads_cancel(struct disk_engine *engine)

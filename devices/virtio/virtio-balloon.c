@@ -74,12 +74,6 @@ static struct virtio_balloon *from_device(struct device *device)
 	return container_of(device, struct virtio_balloon, virtio.base);
 }
 
-/* If the gate refuses, the guest retains the memory. */
-static void discard(struct virtio_balloon *balloon, uint64_t gpa, uint64_t size)
-{
-	(void)guestmem_discard(balloon->virtio.env->mem, gpa, size);
-}
-
 static int compare(const void *a, const void *b)
 {
 	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
@@ -159,7 +153,9 @@ static bool report(struct virtio_balloon *balloon, const struct virtq_chain *cha
 			uint32_t left = segment[i].len - (*done - begin);
 
 			left = left < STEP_BYTES ? left : STEP_BYTES;
-			discard(balloon, segment[i].gpa + (*done - begin), left);
+			/* If the gate refuses, the guest retains the memory. */
+			(void)guestmem_discard(
+				balloon->virtio.env->mem, segment[i].gpa + (*done - begin), left);
 			*done += left;
 			if (virtio_turn_is_over(&balloon->virtio))
 				return *done >= chain->writable_bytes;

@@ -52,10 +52,7 @@ uint64_t loop_now_ms(void)
 
 static void wake(struct loop *loop)
 {
-	uint64_t one = 1;
-	ssize_t n = write(loop->wake_fd, &one, sizeof(one));
-
-	(void)n; /* EAGAIN: it is awake already */
+	(void)!eventfd_write(loop->wake_fd, 1); /* EAGAIN: it is awake already */
 }
 
 int loop_create(struct loop **ret)
@@ -318,10 +315,9 @@ int loop_run(struct loop *loop)
 		if (n <= 0)
 			continue;
 		if (!event.data.ptr) {
-			uint64_t count;
-			ssize_t got = read(loop->wake_fd, &count, sizeof(count));
+			eventfd_t count;
 
-			(void)got;
+			(void)!eventfd_read(loop->wake_fd, &count);
 			run_tasks(loop);
 		} else if (event.data.ptr == loop) {
 			serve_first(loop);

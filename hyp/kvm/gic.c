@@ -127,10 +127,9 @@ static void guest_ended(struct loop_fd *watch, uint32_t events)
 	struct irq_pin *pin = container_of(watch, struct irq_pin, ended);
 	bool elsewhere = pin->line.signalled && pin->line.signalled(&pin->line);
 	unsigned again;
-	uint64_t count;
-	ssize_t n = read(watch->fd, &count, sizeof(count));
+	eventfd_t count;
 
-	(void)n;
+	(void)!eventfd_read(watch->fd, &count);
 	if (elsewhere)
 		pin->again = ENDS_TO_HEAR;
 	again = pin->again;
@@ -193,17 +192,15 @@ int irq_pin_connect(struct irq_pin *pin, struct vm *vm)
 		.flags = KVM_IRQFD_FLAG_RESAMPLE,
 		.resamplefd = (uint32_t)pin->ended.fd,
 	};
-	uint64_t count;
-	ssize_t n;
+	eventfd_t count;
 
 	if (!pin->edge) {
 		pin->vm_fd = vm->fd;
 		return 0;
 	}
 	/* Drops signals from or for the previous VM. */
-	n = read(pin->line.event_fd, &count, sizeof(count));
-	n = read(pin->ended.fd, &count, sizeof(count));
-	(void)n;
+	(void)!eventfd_read(pin->line.event_fd, &count);
+	(void)!eventfd_read(pin->ended.fd, &count);
 	pin->again = 0;
 	return kvm_ioctl(vm->fd, KVM_IRQFD, &irqfd);
 }

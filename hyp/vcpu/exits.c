@@ -41,18 +41,15 @@ static enum vcpu_next exit_mmio(struct vcpu *vcpu)
 	return VCPU_CONTINUE;
 }
 
-/* A load or store without a syndrome (pair, writeback) outside every slot, or a store into a page of registers.h. */
+/*
+ * A load or store without a syndrome (pair, writeback) outside every slot, or a store into a page of registers.h. LD64B
+ * and ST64B outside every slot (KVM of 7.x) are laid out in the same way.
+ */
 static enum vcpu_next exit_nisv(struct vcpu *vcpu)
 {
 	bool write = vcpu->run->arm_nisv.esr_iss >> 6 & 1; /* ISS.WnR */
 
 	return fault_at(vcpu, vcpu->run->arm_nisv.fault_ipa, write);
-}
-
-/* LD64B and ST64B outside every slot (KVM of 7.x): laid out as arm_nisv. */
-static enum vcpu_next exit_ldst64b(struct vcpu *vcpu)
-{
-	return exit_nisv(vcpu);
 }
 
 enum vcpu_next vcpu_cannot(struct vcpu *vcpu, const char *what, int err)
@@ -100,7 +97,7 @@ static enum vcpu_next (*const exits[])(struct vcpu *vcpu) = {
 	[KVM_EXIT_INTR] = exit_intr,
 	[KVM_EXIT_MMIO] = exit_mmio,
 	[KVM_EXIT_ARM_NISV] = exit_nisv,
-	[KVM_EXIT_ARM_LDST64B] = exit_ldst64b,
+	[KVM_EXIT_ARM_LDST64B] = exit_nisv,
 	[KVM_EXIT_SYSTEM_EVENT] = exit_system_event,
 	[KVM_EXIT_FAIL_ENTRY] = exit_fail_entry,
 	[KVM_EXIT_INTERNAL_ERROR] = exit_internal_error,

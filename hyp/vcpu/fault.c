@@ -67,6 +67,11 @@ static struct place look_up(const struct guestmem *mem, uint64_t gpa)
 	return (struct place){ .where = STRAY_NOWHERE };
 }
 
+bool fault_is_memory(const struct guestmem *mem, uint64_t gpa)
+{
+	return look_up(mem, gpa).owned;
+}
+
 static bool read_table(void *opaque, uint64_t gpa, uint64_t *ret)
 {
 	const struct guestmem *mem = opaque;

@@ -72,5 +72,7 @@ int vcpu_init(struct vcpu *vcpu, bool first);
 enum vcpu_next fault_at(struct vcpu *vcpu, uint64_t gpa, bool write);
 /* KVM_RUN failed with EFAULT, which has no address. */
 enum vcpu_next fault_unknown(struct vcpu *vcpu);
+/* The guest may use the memory there now. */
+bool fault_is_memory(const struct guestmem *mem, uint64_t gpa);
 
 #endif

@@ -10,22 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "hyp/memory/guestmem.h"
-#include "hyp/memory/window.h"
 #include "hyp/vcpu/regs.h"
 #include "hyp/vcpu/vcpu-internal.h"
-
-static bool is_memory(const struct guestmem *mem, uint64_t gpa)
-{
-	for (size_t i = 0; i < mem->count; i++) {
-		const struct guestmem_range *range = &mem->ranges[i];
-
-		if (gpa >= range->gpa && gpa - range->gpa < range->size)
-			return !range->window ||
-			       window_lookup(range->window, gpa) == WINDOW_BLOCK_PLUGGED;
-	}
-	return false;
-}
 
 static int set_mp_state(struct vcpu *vcpu, uint32_t value)
 {
@@ -44,7 +30,7 @@ enum vcpu_next vcpu_suspend(struct vcpu *vcpu)
 	uint64_t entry = 0;
 	int err = reg_get(vcpu->fd, REG_X1, &entry);
 
-	if (!err && entry % 4 == 0 && is_memory(vcpu->vcpus->config.mem, entry)) {
+	if (!err && entry % 4 == 0 && fault_is_memory(vcpu->vcpus->config.mem, entry)) {
 		vcpu_ask_to_suspend(vcpu);
 		return VCPU_HOLD;
 	}
