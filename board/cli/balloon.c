@@ -36,8 +36,7 @@ static int query(struct client *client, struct errors *errors, struct balloon *r
 		.actual = client_number(answer, "actual"),
 		.given = client_number(answer, "x-sluice-given-back"),
 	};
-	snprintf(ret->id, sizeof(ret->id), "%s",
-		json_string_value(json_object_get(answer, "x-sluice-id")));
+	snprintf(ret->id, sizeof(ret->id), "%s", client_text(answer, "x-sluice-id"));
 	json_decref(answer);
 	return 0;
 }

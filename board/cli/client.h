@@ -40,8 +40,9 @@ json_t *client_call(
 /* Waits for an event: 1 when one came, 0 after `ms` or a signal, -ECONNRESET when the machine is gone. */
 int client_wait(struct client *client, int ms);
 
-/* Integer member of an object; 0 if there is none. */
+/* Integer and string members of an object; 0 and "" if there is none. */
 uint64_t client_number(const json_t *object, const char *name);
+const char *client_text(const json_t *object, const char *name);
 
 /* A descriptor connected to the socket there, or -errno after an error as client_open() adds. */
 int client_connect(const char *path, struct errors *errors);

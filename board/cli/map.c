@@ -27,7 +27,6 @@ static void print_slots(json_t *slots)
 	columns_add(&columns, "slot\tguest range\twindow range\tplugged\tblocks");
 	json_array_foreach(slots, i, slot)
 	{
-		const char *cells = json_string_value(json_object_get(slot, "cells"));
 		char guest[64], window[64];
 
 		print_range(guest, sizeof(guest), client_number(slot, "gpa"),
@@ -36,7 +35,7 @@ static void print_slots(json_t *slots)
 			client_number(slot, "size"));
 		columns_add(&columns, "%" PRIu64 "\t%s\t%s\t%s of %s\t[%s]",
 			client_number(slot, "index"), guest, window, SIZE_OF(slot, "plugged"),
-			SIZE_OF(slot, "size"), cells ? cells : "");
+			SIZE_OF(slot, "size"), client_text(slot, "cells"));
 	}
 	columns_print(&columns, "  ", stdout);
 }
@@ -54,7 +53,7 @@ static bool print_window(json_t *window)
 
 	print_range(
 		range, sizeof(range), client_number(window, "gpa"), client_number(window, "size"));
-	printf("%s\n", json_string_value(json_object_get(window, "id")));
+	printf("%s\n", client_text(window, "id"));
 	columns_add(&columns, "window\t%s, %s", range, SIZE_OF(window, "size"));
 	columns_add(&columns, "block\t%s", SIZE_OF(window, "block-size"));
 	columns_add(&columns, "slots\t%" PRIu64 " x %s", client_number(window, "slots"),
@@ -90,12 +89,9 @@ static void print_strays(struct client *client, struct errors *errors)
 	printf("\nstray accesses: %" PRIu64 "\n", client_number(strays, "total"));
 	json_array_foreach(json_object_get(strays, "counts"), i, entry)
 	{
-		const char *access = json_string_value(json_object_get(entry, "access"));
-		const char *place = json_string_value(json_object_get(entry, "place"));
-
 		if (client_number(entry, "count"))
 			printf("  %" PRIu64 " of kind %s, %s\n", client_number(entry, "count"),
-				access ? access : "?", place ? place : "?");
+				client_text(entry, "access"), client_text(entry, "place"));
 	}
 	json_decref(strays);
 }
@@ -108,9 +104,7 @@ static int show(struct client *client, const struct client_line *line, struct er
 
 	json_array_foreach(map, i, window)
 	{
-		const char *id = json_string_value(json_object_get(window, "id"));
-
-		if (line->node && (!id || strcmp(line->node, id)))
+		if (line->node && strcmp(line->node, client_text(window, "id")))
 			continue;
 		if (shown++)
 			putchar('\n');

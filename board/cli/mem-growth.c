@@ -32,7 +32,7 @@ bool mem_growth_allowed(
 	beside = client_number(growth, "held") - held;
 	fits = beside < carried ? carried - beside : 0;
 	if (bounded && bytes > held && bytes > fits)
-		error_add(errors, json_string_value(json_object_get(data, "id")), NULL,
+		error_add(errors, client_text(data, "id"), NULL,
 			"with %s the guest's kernel would run out of memory: the guest's %s of boot memory (/memory) describe about %s of plugged memory, page array and page tables. %s%s is the most that is safe here. For more give /memory more, or have Linux keep a part of plugged memory for its kernel (bootargs \"" AUTO_MOVABLE
 			"\"). --force asks for it all the same",
 			SIZE(bytes), SIZE(client_number(growth, "boot-memory")), SIZE(carried),

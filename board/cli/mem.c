@@ -39,17 +39,13 @@ static json_t *data_at(json_t *devices, size_t index)
 
 static const char *id_of(const json_t *data)
 {
-	const char *id = json_string_value(json_object_get(data, "id"));
-
-	return id ? id : "?";
+	return client_text(data, "id");
 }
 
 /* Why the host refused the guest's last request, borrowed; "": it did not. */
 static const char *refused_of(const json_t *data)
 {
-	const char *why = json_string_value(json_object_get(data, "x-sluice-refused"));
-
-	return why ? why : "";
+	return client_text(data, "x-sluice-refused");
 }
 
 static json_t *arguments_for(const char *id, const char *property)

@@ -9,13 +9,6 @@
 #include "board/text/errors.h"
 #include "board/text/exit-codes.h"
 
-static const char *name_of(const json_t *object)
-{
-	const char *name = json_string_value(json_object_get(object, "name"));
-
-	return name ? name : "?";
-}
-
 static int show(struct client *client, const struct client_line *line, struct errors *errors)
 {
 	json_t *answer = client_call(client, "x-sluice-query-slots", NULL, errors), *entry;
@@ -26,14 +19,15 @@ static int show(struct client *client, const struct client_line *line, struct er
 		return EXIT_WRONG;
 	columns_add(&columns, "holder\treserved\topen");
 	json_array_foreach(json_object_get(answer, "holders"), i, entry)
-		columns_add(&columns, "%s\t%" PRIu64 "\t%" PRIu64, name_of(entry),
+		columns_add(&columns, "%s\t%" PRIu64 "\t%" PRIu64, client_text(entry, "name"),
 			client_number(entry, "reserved"), client_number(entry, "open"));
 	columns_add(&columns, "in all\t%" PRIu64 "\t%" PRIu64, client_number(answer, "reserved"),
 		client_number(answer, "open"));
 	columns_print(&columns, "", stdout);
 	putchar('\n');
 	json_array_foreach(json_object_get(answer, "limits"), i, entry)
-		printf("%s can hold %" PRIu64 "; ", name_of(entry), client_number(entry, "slots"));
+		printf("%s can hold %" PRIu64 "; ", client_text(entry, "name"),
+			client_number(entry, "slots"));
 	printf("%" PRIu64 " are free\n", client_number(answer, "free"));
 	json_decref(answer);
 	return EXIT_OK;

@@ -27,8 +27,8 @@ static json_t *run_capabilities(struct qmp *qmp, json_t *arguments)
 	if (json_array_size(enable)) {
 		const char *name = json_string_value(json_array_get(enable, 0));
 
-		return qmp_fail(qmp, QMP_GENERIC_ERROR, "Capability %s is not available",
-			name ? name : "(not a string)");
+		return qmp_refuse(
+			qmp, "Capability %s is not available", name ? name : "(not a string)");
 	}
 	qmp->negotiated = true;
 	return json_object();
@@ -125,7 +125,7 @@ static json_t *run_balloon(struct qmp *qmp, json_t *arguments)
 	if (!device)
 		return NULL;
 	if (value <= 0)
-		return qmp_fail(qmp, QMP_GENERIC_ERROR, "Parameter 'target' expects a size");
+		return qmp_refuse(qmp, "Parameter 'target' expects a size");
 	return value_set(
 		qmp, device, "x-sluice-requested", qmp_balloon_left(machine, (uint64_t)value));
 }
@@ -149,7 +149,7 @@ static json_t *run_block_resize(struct qmp *qmp, json_t *arguments)
 	uint64_t before;
 
 	if (size && json_integer_value(size) <= 0)
-		return qmp_fail(qmp, QMP_GENERIC_ERROR, "Parameter 'size' expects a size");
+		return qmp_refuse(qmp, "Parameter 'size' expects a size");
 	device = value_device(
 		qmp, json_string_value(json_object_get(arguments, "device")), "x-sluice-size");
 	if (!device)
@@ -158,7 +158,7 @@ static json_t *run_block_resize(struct qmp *qmp, json_t *arguments)
 	if (device_value(device, "x-sluice-size")
 			->set(device, size ? (uint64_t)json_integer_value(size) : 0, why,
 				sizeof(why)))
-		return qmp_fail(qmp, QMP_GENERIC_ERROR, "%s", why);
+		return qmp_refuse(qmp, "%s", why);
 	return json_pack("{s:o,s:o}", "x-sluice-before", qmp_integer(before), "x-sluice-size",
 		qmp_integer(value_number(device, "x-sluice-size")));
 }
@@ -172,8 +172,8 @@ static json_t *run_console_size(struct qmp *qmp, json_t *arguments)
 	struct machine *machine = qmp->scope->machine;
 
 	if (columns < 0 || columns > UINT16_MAX || rows < 0 || rows > UINT16_MAX)
-		return qmp_fail(qmp, QMP_GENERIC_ERROR,
-			"Parameters 'columns' and 'rows' expect numbers below 65536");
+		return qmp_refuse(
+			qmp, "Parameters 'columns' and 'rows' expect numbers below 65536");
 	for (size_t i = 0; i < machine_device_count(machine); i++) {
 		struct device *device = machine_device(machine, i);
 

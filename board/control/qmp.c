@@ -156,20 +156,17 @@ static bool arguments_fit(struct qmp *qmp, const struct qmp_command *command, js
 		if (!value && a->optional)
 			continue;
 		if (!value)
-			return qmp_fail(
-				qmp, QMP_GENERIC_ERROR, "Parameter '%s' is missing", a->name);
+			return qmp_refuse(qmp, "Parameter '%s' is missing", a->name);
 		if (!type_fits(a->expected, value))
-			return qmp_fail(qmp, QMP_GENERIC_ERROR,
-				"Invalid parameter type for '%s', expected: %s", a->name,
-				a->expected);
+			return qmp_refuse(qmp, "Invalid parameter type for '%s', expected: %s",
+				a->name, a->expected);
 	}
 	json_object_foreach(arguments, key, value)
 	{
 		for (a = table; a->name && strcmp(a->name, key); a++)
 			;
 		if (!a->name)
-			return qmp_fail(
-				qmp, QMP_GENERIC_ERROR, "Parameter '%s' is unexpected", key);
+			return qmp_refuse(qmp, "Parameter '%s' is unexpected", key);
 	}
 	return true;
 }
@@ -183,17 +180,14 @@ static bool request_fits(struct qmp *qmp, json_t *request)
 	json_object_foreach(request, key, value)
 	{
 		if (!strcmp(key, "arguments") && !json_is_object(value))
-			return qmp_fail(qmp, QMP_GENERIC_ERROR,
-				"QMP input member 'arguments' must be an object");
+			return qmp_refuse(qmp, "QMP input member 'arguments' must be an object");
 		if (strcmp(key, "execute") && strcmp(key, "arguments") && strcmp(key, "id"))
-			return qmp_fail(
-				qmp, QMP_GENERIC_ERROR, "QMP input member '%s' is unexpected", key);
+			return qmp_refuse(qmp, "QMP input member '%s' is unexpected", key);
 	}
 	if (!execute)
-		return qmp_fail(qmp, QMP_GENERIC_ERROR, "QMP input lacks member 'execute'");
+		return qmp_refuse(qmp, "QMP input lacks member 'execute'");
 	if (!json_is_string(execute))
-		return qmp_fail(
-			qmp, QMP_GENERIC_ERROR, "QMP input member 'execute' must be a string");
+		return qmp_refuse(qmp, "QMP input member 'execute' must be a string");
 	return true;
 }
 
@@ -205,7 +199,7 @@ static json_t *run_request(struct qmp *qmp, json_t *request)
 	bool negotiates;
 
 	if (!json_is_object(request))
-		return qmp_fail(qmp, QMP_GENERIC_ERROR, "QMP input must be a JSON object");
+		return qmp_refuse(qmp, "QMP input must be a JSON object");
 	if (!request_fits(qmp, request))
 		return NULL;
 	name = json_string_value(json_object_get(request, "execute"));
@@ -226,7 +220,7 @@ static json_t *run_request(struct qmp *qmp, json_t *request)
 	if (!arguments || !arguments_fit(qmp, command, arguments))
 		result = NULL;
 	else if (command->machine && !qmp->scope->machine)
-		result = qmp_fail(qmp, QMP_GENERIC_ERROR, "The machine is not ready yet");
+		result = qmp_refuse(qmp, "The machine is not ready yet");
 	else
 		result = command->run(qmp, arguments);
 	json_decref(arguments);
@@ -246,9 +240,9 @@ static void serve_request(struct qmp *qmp)
 			qmp_answer(qmp, result);
 	} else {
 		/* jansson's excerpt of the input may end inside a character: then the text is left out. */
-		qmp_fail(qmp, QMP_GENERIC_ERROR, "JSON parse error, %s", error.text);
+		qmp_refuse(qmp, "JSON parse error, %s", error.text);
 		if (!qmp->error_text)
-			qmp_fail(qmp, QMP_GENERIC_ERROR, "JSON parse error");
+			qmp_refuse(qmp, "JSON parse error");
 		answer(qmp, NULL, NULL);
 	}
 	json_decref(request);
@@ -264,7 +258,7 @@ static void begin(struct qmp *qmp)
 static void refuse(struct qmp *qmp, const char *text)
 {
 	begin(qmp);
-	qmp_fail(qmp, QMP_GENERIC_ERROR, "%s", text);
+	qmp_refuse(qmp, "%s", text);
 	answer(qmp, NULL, NULL);
 }
 

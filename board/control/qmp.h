@@ -89,6 +89,8 @@ ssize_t qmp_feed(struct qmp *qmp, const char *buf, size_t len);
 json_t *qmp_fail(struct qmp *qmp, const char *class, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+#define qmp_refuse(qmp, ...) qmp_fail(qmp, QMP_GENERIC_ERROR, __VA_ARGS__)
+
 /* For a command whose answer takes longer than a turn; qmp_answer() gives it later. Returns NULL. */
 json_t *qmp_later(struct qmp *qmp);
 /* Answers with `result`, or if that is NULL with qmp_fail()'s error. Takes the reference. */

@@ -135,8 +135,8 @@ json_t *map_query_run(struct qmp *qmp, json_t *arguments)
 	}
 	err = window_walk_begin(query->usage, query->count, &query->walk);
 	if (err)
-		return qmp_fail(qmp, QMP_GENERIC_ERROR,
-			"The mappings of the process cannot be read: %s", strerror(-err));
+		return qmp_refuse(
+			qmp, "The mappings of the process cannot be read: %s", strerror(-err));
 	query->machine = machine;
 	query->timer = (struct loop_timer){ .fired = go_on_later, .name = "x-sluice-query-map" };
 	if (!go_on(query))
@@ -151,7 +151,7 @@ void map_query_answer(struct map_query *query, struct qmp *qmp)
 	if (query->machine)
 		qmp_answer(qmp, whole_map(query));
 	else
-		qmp_answer(qmp, qmp_fail(qmp, QMP_GENERIC_ERROR, "The machine is gone"));
+		qmp_answer(qmp, qmp_refuse(qmp, "The machine is gone"));
 }
 
 void map_query_cancel(struct map_query *query)

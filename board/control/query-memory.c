@@ -107,7 +107,7 @@ bool qmp_growth_allowed(
 	if (growth.carried_bytes == GROWTH_UNBOUND || bytes <= held(device) ||
 		(beside <= growth.carried_bytes && bytes <= growth.carried_bytes - beside))
 		return true;
-	qmp_fail(qmp, QMP_GENERIC_ERROR,
+	qmp_refuse(qmp,
 		"'requested-size': with %s the guest's kernel would run out of memory: its %s of boot memory describe about %s of plugged memory, page array and page tables, and %s are asked for elsewhere. Give /memory more, or have the guest keep a part of plugged memory for its kernel (memory_hotplug.online_policy=auto-movable), or add the argument \"x-sluice-force\": true",
 		SIZE(bytes), SIZE(growth.boot_bytes), SIZE(growth.carried_bytes), SIZE(beside));
 	return false;

@@ -50,8 +50,7 @@ static const struct device_value *find_value(
 	const struct device_value *value = device ? device_value(device, name) : NULL;
 
 	if (device && !value)
-		qmp_fail(qmp, QMP_GENERIC_ERROR, "Property '%s.%s' not found",
-			device->class->compatible, name);
+		qmp_refuse(qmp, "Property '%s.%s' not found", device->class->compatible, name);
 	return value;
 }
 
@@ -82,7 +81,7 @@ static json_t *set(
 	char why[2048];
 
 	if (value->set(device, number, why, sizeof(why)))
-		return qmp_fail(qmp, QMP_GENERIC_ERROR, "'%s' %s", value->name, why);
+		return qmp_refuse(qmp, "'%s' %s", value->name, why);
 	return json_object();
 }
 
@@ -147,15 +146,13 @@ json_t *values_run_set(struct qmp *qmp, json_t *arguments)
 	if (!value)
 		return NULL;
 	if (!value->set)
-		return qmp_fail(qmp, QMP_GENERIC_ERROR, "Property '%s.%s' is not writable",
+		return qmp_refuse(qmp, "Property '%s.%s' is not writable",
 			device->class->compatible, value->name);
 	if (is_bool(value) ? !json_is_boolean(json) : !json_is_integer(json))
-		return qmp_fail(qmp, QMP_GENERIC_ERROR,
-			"Invalid parameter type for '%s', expected: %s", value->name,
+		return qmp_refuse(qmp, "Invalid parameter type for '%s', expected: %s", value->name,
 			is_bool(value) ? "boolean" : "integer");
 	if (number < 0 || (value->max && (uint64_t)number > value->max))
-		return qmp_fail(qmp, QMP_GENERIC_ERROR, "Parameter '%s' expects %s", value->name,
-			value->expects);
+		return qmp_refuse(qmp, "Parameter '%s' expects %s", value->name, value->expects);
 	if (value->guest_memory && !json_is_true(json_object_get(arguments, "x-sluice-force")) &&
 		!qmp_growth_allowed(qmp, qmp->scope->machine, device, (uint64_t)number))
 		return NULL;
