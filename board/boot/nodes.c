@@ -3,7 +3,6 @@
  * Nodes that Sluice provides in the guest's tree. They follow QEMU's virt machine, whose map it shares, and Linux's
  * bindings.
  */
-#include <libfdt.h>
 #include <stdio.h>
 
 #include "board/boot/guest-tree-internal.h"

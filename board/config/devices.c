@@ -4,7 +4,6 @@
  * Once windows have addresses, the class checks its properties and describes its window. Then the slots of all windows
  * are counted against the budget.
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <libfdt.h>
 #include <limits.h>

@@ -2,7 +2,6 @@
 /* What boot memory carries; see growth.h. */
 #include "board/config/growth.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "board/config/config.h"

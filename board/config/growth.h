@@ -7,7 +7,6 @@
 #ifndef SLUICE_BOARD_CONFIG_GROWTH_H
 #define SLUICE_BOARD_CONFIG_GROWTH_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 struct errors;

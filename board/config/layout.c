@@ -4,7 +4,6 @@
  * ranges reserved at a fixed address, windows with an address, windows that Sluice places. A message about an overlap
  * is about the later one.
  */
-#include <errno.h>
 #include <inttypes.h>
 #include <libfdt.h>
 #include <stdio.h>

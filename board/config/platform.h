@@ -6,7 +6,6 @@
 #ifndef SLUICE_BOARD_CONFIG_PLATFORM_H
 #define SLUICE_BOARD_CONFIG_PLATFORM_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 struct device_class;

@@ -4,8 +4,6 @@
  * standard nodes; memory and reserved ranges; devices; their windows; the rest. Reading continues after an error.
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <libfdt.h>
 #include <stdlib.h>
 #include <string.h>

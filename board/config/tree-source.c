@@ -2,7 +2,6 @@
 /* Finds what dtc does not do: the C preprocessor's directives, and deletes in overlays; see tree-source.h. */
 #include "board/config/tree-source.h"
 
-#include <ctype.h>
 #include <string.h>
 
 #include "board/text/errors.h"

@@ -4,7 +4,6 @@
 #define SLUICE_BOARD_CONFIG_TREE_SOURCE_H
 
 #include <stdbool.h>
-#include <stddef.h>
 
 struct errors;
 

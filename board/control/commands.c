@@ -5,8 +5,6 @@
  */
 #include "board/control/commands.h"
 
-#include <errno.h>
-#include <inttypes.h>
 #include <string.h>
 
 #include "board/control/query-map.h"

@@ -6,8 +6,6 @@
 #ifndef SLUICE_BOARD_CONTROL_CONTROL_H
 #define SLUICE_BOARD_CONTROL_CONTROL_H
 
-#include <stdbool.h>
-
 #include "board/machine/machine.h"
 
 struct control;

@@ -2,7 +2,6 @@
 /* Numbers made of a host's id and of names; see identity.h. */
 #include "board/host/identity.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

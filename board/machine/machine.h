@@ -13,15 +13,11 @@
 #include "board/config/config.h"
 
 struct chardev;
-struct kvm_limits;
 struct device;
 struct slots;
-struct strays;
 struct errors;
-struct host_limits;
 struct loop;
 struct machine;
-struct machine_config;
 
 /* Notices about a machine, as QEMU's events of those names. */
 enum machine_notice {

@@ -14,8 +14,6 @@
  */
 #include "devices/arm/pl011.h"
 
-#include <errno.h>
-
 #include "devices/arm/primecell.h"
 #include "devices/backend/chardev.h"
 #include "devices/state.h"

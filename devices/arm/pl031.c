@@ -6,7 +6,6 @@
  */
 #include "devices/arm/pl031.h"
 
-#include <errno.h>
 #include <time.h>
 
 #include "devices/arm/primecell.h"

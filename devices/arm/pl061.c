@@ -5,8 +5,6 @@
  */
 #include "devices/arm/pl061.h"
 
-#include <errno.h>
-
 #include "devices/arm/primecell.h"
 #include "devices/state.h"
 #include "hyp/base/loop.h"

@@ -11,7 +11,6 @@
 #include "devices/arm/sp805.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <time.h>
 
 #include "devices/arm/primecell.h"

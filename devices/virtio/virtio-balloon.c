@@ -13,7 +13,6 @@
 #include "devices/virtio/virtio-balloon.h"
 
 #include <linux/virtio_balloon.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 

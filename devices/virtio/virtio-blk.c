@@ -9,7 +9,6 @@
 #include "devices/virtio/virtio-blk.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_ids.h>
 #include <stdlib.h>

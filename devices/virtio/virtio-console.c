@@ -11,9 +11,7 @@
  */
 #include "devices/virtio/virtio-console.h"
 
-#include <errno.h>
 #include <linux/virtio_console.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "devices/backend/chardev.h"

@@ -7,9 +7,7 @@
  */
 #include "devices/virtio/virtio-rng.h"
 
-#include <errno.h>
 #include <linux/virtio_ids.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 

@@ -2,7 +2,6 @@
 /* The VM itself; see vm.h. */
 #include "hyp/kvm/vm.h"
 
-#include <errno.h>
 #include <linux/kvm.h>
 #include <unistd.h>
 
