@@ -30,7 +30,7 @@
 /* A listening socket and the client that is attached to it. */
 struct console_port {
 	struct console *console;
-	struct server_socket server; /* path NULL: this port is not used */
+	struct server_socket server; /* watch.fd -1: this port is not used */
 	struct loop_fd peer;	     /* fd -1: none */
 	uint64_t at;		     /* position of the next byte for the peer */
 	bool gone;		     /* the peer reads no more output */

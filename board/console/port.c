@@ -169,7 +169,7 @@ int console_listen(struct console *console, const struct host_path *path, struct
 	char *place = NULL;
 	int err;
 
-	while (port->server.path)
+	while (port->server.watch.fd >= 0)
 		CHECK(++port < console->ports + CONSOLE_PORTS);
 	err = host_path_place(path, &port->folder_fd, &place);
 	if (!err)
