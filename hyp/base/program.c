@@ -28,8 +28,6 @@ bool program_find(const char *name, char *path, size_t size)
 	return false;
 }
 
-extern char **environ;
-
 int program_start(const char *const *args, const int *fds, int count, bool apart, pid_t *ret_pid)
 {
 	posix_spawn_file_actions_t actions;
