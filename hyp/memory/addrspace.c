@@ -71,7 +71,7 @@ static bool is_touched(uint8_t *hva, uint64_t size)
 	return false;
 }
 
-static int make_writable(uint8_t *hva, uint64_t size)
+int addrspace_make_writable(uint8_t *hva, uint64_t size)
 {
 	int err = kvm_seam->protect(hva, size, PROT_READ | PROT_WRITE);
 
@@ -89,7 +89,7 @@ int addrspace_allocate(uint64_t gpa, uint64_t size, uint8_t **ret)
 
 	if (err)
 		return err;
-	err = make_writable(hva, size);
+	err = addrspace_make_writable(hva, size);
 	if (err)
 		addrspace_unmap(hva, size);
 	else
@@ -97,12 +97,13 @@ int addrspace_allocate(uint64_t gpa, uint64_t size, uint8_t **ret)
 	return err;
 }
 
-int addrspace_make_writable(uint8_t *hva, uint64_t size)
+bool addrspace_drop_zeros(uint8_t *hva, uint64_t size)
 {
-	/* Drop small pages of zeros that were read: they would prevent huge pages. */
-	if (is_touched(hva, size))
+	bool touched = is_touched(hva, size);
+
+	if (touched)
 		kvm_seam->advise(hva, size, MADV_DONTNEED);
-	return make_writable(hva, size);
+	return touched;
 }
 
 void addrspace_dump_guests(void)

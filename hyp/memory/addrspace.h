@@ -6,6 +6,7 @@
 #ifndef SLUICE_HYP_MEMORY_ADDRSPACE_H
 #define SLUICE_HYP_MEMORY_ADDRSPACE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,12 @@ int addrspace_allocate(uint64_t gpa, uint64_t size, uint8_t **ret);
  * next mapping of the process lands in it, within the guest's reach). On -errno nothing has changed.
  */
 int addrspace_discard(uint8_t *hva, uint64_t size, int protection);
+
+/*
+ * Drops small pages of zeros that were read of discarded memory: in memory that becomes writable they would prevent
+ * huge pages, and mapping over them would take as long. False: there were none, which is found out quickly.
+ */
+bool addrspace_drop_zeros(uint8_t *hva, uint64_t size);
 
 /*
  * Makes discarded memory writable: zeros, huge pages where the host has them. The charge is asked

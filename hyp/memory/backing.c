@@ -151,6 +151,11 @@ static int plug_huge_pages(uint8_t *hva, uint64_t size)
 	return err;
 }
 
+bool backing_prepare_plug(struct backing *backing, uint64_t offset, uint64_t size)
+{
+	return addrspace_drop_zeros(backing->hva + offset, size);
+}
+
 int backing_plug(struct backing *backing, uint64_t offset, uint64_t size)
 {
 	uint8_t *hva = backing->hva + offset;

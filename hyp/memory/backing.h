@@ -56,6 +56,12 @@ void backing_destroy(struct backing *backing);
 uint64_t backing_huge_page_bytes(void);
 
 /*
+ * Before backing_plug(), of the same blocks or of parts of them in turn: drops page tables of zeros that a guest read.
+ * False: there were none.
+ */
+bool backing_prepare_plug(struct backing *backing, uint64_t offset, uint64_t size);
+
+/*
  * Makes unplugged blocks writable, all zeros. On -errno they may be in any state, a hole included,
  * and have to be protected again before anything else is done.
  */

@@ -97,11 +97,6 @@ void window_unplug_due(struct loop_timer *timer)
 		loop_timer_arm(window->loop, timer, 0);
 }
 
-bool window_is_unplugging(const struct window *window)
-{
-	return window->going_end;
-}
-
 void window_finish_unplug(struct window *window)
 {
 	if (!window->going_end)

@@ -31,6 +31,8 @@
  * more only if slots are far smaller than the default.
  */
 #define SLOTS_A_TURN 32
+/* Bytes of a plug whose page tables are looked for in one turn, which takes 2 ms if there are none. */
+#define PREPARED_A_TURN (8 * GiB)
 
 static uint64_t block_count(const struct window *window)
 {
@@ -240,7 +242,7 @@ int window_detach(struct window *window)
 	window->stopped = false;
 	window->emptied = 0;
 	window->going_end = window->going_blocks = 0;
-	window->reclaim_size = 0;
+	window->reclaim_size = window->prepared_size = 0;
 	err = window_make_idle(window, 0, window->config.size);
 	forget_plugged(window);
 	for (unsigned index = 0; index < window->slot_count; index++)
@@ -366,6 +368,33 @@ static const char *open_ahead(struct window *window, uint64_t offset, uint64_t s
 	return why;
 }
 
+/*
+ * A guest that reads zeros everywhere decides how many page tables a plug has to drop. False: there is more, the same
+ * plug comes again in another turn. If unmapping is expensive, all of it is one call.
+ */
+static bool prepare(struct window *window, uint64_t offset, uint64_t size)
+{
+	uint64_t until_ms = loop_now_ms() + LOOP_TURN_MS, begin;
+	uint64_t most = window->config.expensive_unmaps ? size : window_piece(window);
+	bool over = false;
+
+	if (window->prepared_offset != offset || window->prepared_size != size) {
+		window->prepared_offset = offset;
+		window->prepared_size = size;
+		window->prepared = 0;
+	}
+	for (begin = window->prepared; window->prepared < size && !over;) {
+		uint64_t left = size - window->prepared, piece = left < most ? left : most;
+		bool slow = backing_prepare_plug(
+			&window->backing, offset + window->prepared, piece);
+
+		window->prepared += piece;
+		over = window->prepared - begin >= PREPARED_A_TURN ||
+		       (slow && loop_now_ms() > until_ms);
+	}
+	return window->prepared >= size;
+}
+
 int window_plug(struct window *window, uint64_t offset, uint64_t size)
 {
 	bool later = !window->config.expensive_unmaps &&
@@ -377,6 +406,8 @@ int window_plug(struct window *window, uint64_t offset, uint64_t size)
 	why = why_busy(window, true);
 	if (why)
 		return busy(window, "plug", offset, size, why);
+	if (!prepare(window, offset, size))
+		return -EAGAIN;
 	pthread_mutex_lock(&window->lock);
 	why = later ? open_ahead(window, offset, size) : plug(window, offset, size);
 	if (!why && !later) {
@@ -385,6 +416,8 @@ int window_plug(struct window *window, uint64_t offset, uint64_t size)
 		atomic_fetch_add(&window->slots->generation, 1);
 	}
 	pthread_mutex_unlock(&window->lock);
+	if (why || !later)
+		window->prepared_size = 0;
 	if (why)
 		return busy(window, "plug", offset, size, why);
 	return later ? -EAGAIN : 0;

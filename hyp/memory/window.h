@@ -76,8 +76,6 @@ int window_detach(struct window *window);
  */
 void window_stop(struct window *window);
 bool window_empty(struct window *window, uint64_t until_ms);
-/* Whether an unplug is under way, of those that take turns. A pause of its device and some turns end it. */
-bool window_is_unplugging(const struct window *window);
 
 /*
  * Plug or unplug `size` bytes at `offset` from the window's start, both multiples of the block, inside the window,
@@ -85,8 +83,8 @@ bool window_is_unplugging(const struct window *window);
  * nothing has changed.
  *   -EBUSY  the host is short of something now (mappings, commit charge, huge pages, or a listener's memory for
  *           slots), or it has not yet reclaimed what was unplugged before. window_refused() says what
- *   -EAGAIN a plug that opens many slots has opened some, in which nothing is exposed. Call again in another turn of
- *           the loop; otherwise they close after about a second
+ *   -EAGAIN a large plug takes turns: it has opened some slots, in which nothing is exposed, or dropped page tables.
+ *           Call again in another turn of the loop; otherwise such slots close after about a second
  */
 int window_plug(struct window *window, uint64_t offset, uint64_t size);
 int window_unplug(struct window *window, uint64_t offset, uint64_t size);

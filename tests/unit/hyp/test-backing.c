@@ -266,6 +266,7 @@ static void huge_pages_are_asked_for(void **state)
 		backing_create(&backing, BACKING_ANONYMOUS, GPA, SIZE, BLOCK, PROT_READ), 0);
 	/* Not touched: nothing to discard, and KVM is not told. */
 	count = 0;
+	assert_false(backing_prepare_plug(&backing, 0, BLOCK));
 	assert_int_equal(backing_plug(&backing, 0, BLOCK), 0);
 	assert_int_equal(count, 3);
 	assert_int_equal(calls[0].name, 'p');
@@ -275,6 +276,7 @@ static void huge_pages_are_asked_for(void **state)
 	/* Zeros that were read, if only in the last page, go before. */
 	count = 0;
 	assert_int_equal(*(volatile uint8_t *)(backing.hva + 2 * BLOCK - 1), 0);
+	assert_true(backing_prepare_plug(&backing, BLOCK, BLOCK));
 	assert_int_equal(backing_plug(&backing, BLOCK, BLOCK), 0);
 	assert_int_equal(count, 4);
 	assert_int_equal(calls[0].advice, MADV_DONTNEED);
