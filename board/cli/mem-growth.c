@@ -76,18 +76,20 @@ void mem_growth_print_merged(struct client *client, struct errors *errors)
 }
 
 char *mem_growth_stall(
-	struct client *client, uint64_t plugged, uint64_t missing, struct errors *errors)
+	struct client *client, uint64_t plugged, uint64_t asked, struct errors *errors)
 {
 	json_t *growth = query(client, NULL, errors);
 	uint64_t carried = client_number(growth, "carried");
+	uint64_t apart = asked > plugged ? asked - plugged : plugged - asked;
 	char *why = NULL;
 	int len = 0;
 
-	if (client_number(growth, "guest-page") == 64 * KiB && missing < SECTION_64K)
+	if (client_number(growth, "guest-page") == 64 * KiB && apart < SECTION_64K)
 		len = asprintf(&why,
-			"the guest's pages are of 64K, and such a Linux takes memory in steps of %s: ask for a multiple of it",
+			"the guest's pages are of 64K, and such a Linux takes memory and gives it back in steps of %s: ask for a multiple of it",
 			SIZE(SECTION_64K));
-	else if (json_object_get(growth, "carried") && plugged >= carried - carried / 8)
+	else if (asked > plugged && json_object_get(growth, "carried") &&
+		 plugged >= carried - carried / 8)
 		len = asprintf(&why,
 			"the guest's boot memory, %s, is used up by the page array of what is plugged; its console may tell. Ask for less, and see /memory and bootargs (\"" AUTO_MOVABLE
 			"\")",

@@ -24,9 +24,10 @@ void mem_growth_warn(struct client *client, const char *id, uint64_t bytes, stru
 void mem_growth_print_merged(struct client *client, struct errors *errors);
 
 /*
- * Why a guest with `plugged` bytes in the device does not plug the `missing` bytes; NULL: not known. malloc'ed.
+ * Why a guest with `plugged` bytes in the device does not come to the bytes that it is asked to hold; NULL: not known.
+ * malloc'ed.
  */
 char *mem_growth_stall(
-	struct client *client, uint64_t plugged, uint64_t missing, struct errors *errors);
+	struct client *client, uint64_t plugged, uint64_t asked, struct errors *errors);
 
 #endif

@@ -157,8 +157,7 @@ static void explain_stall(
 	struct follow *follow, struct client *client, uint64_t has, struct errors *errors)
 {
 	const char *refused = container_of(follow, struct growth, follow)->refused;
-	char *known = has < follow->to ? mem_growth_stall(client, has, follow->to - has, errors)
-				       : NULL;
+	char *known = mem_growth_stall(client, has, follow->to, errors);
 	char host[256];
 	const char *why =
 		has > follow->to

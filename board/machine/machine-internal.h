@@ -75,6 +75,7 @@ struct machine {
 	/* A system reset takes turns of the loop; between them the timer is armed. */
 	enum { RESET_DRAIN, RESET_UNBUILD, RESET_BUILD } reset_phase;
 	struct loop_timer reset_timer;
+	bool busy;		/* in RESET_DRAIN: a device was, in the last turn */
 	bool pressed;		/* the power button, meanwhile */
 	uint64_t reset_wait_ms; /* between RESET_UNBUILD and RESET_BUILD */
 	/* What machine_unbuild() has emptied: devices' windows, then ranges of RAM; and bytes of the next range. */

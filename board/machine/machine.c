@@ -244,23 +244,25 @@ static void begin_again(struct machine *machine)
 	}
 }
 
-/*
- * Pauses windows' devices that unplug in turns, so that they begin no other request. Their vCPUs cannot be parked yet:
- * one of them may be waiting for its device.
- */
-static bool is_unplugging(struct machine *machine)
+static void pause_busy_device(struct machine *machine, struct machine_device *device)
 {
-	bool unplugging = false;
+	const struct device_class *class = device->device->class;
 
-	for (size_t i = 0; i < machine->config->device_count; i++) {
-		struct machine_device *device = &machine->devices[i];
+	if (!class->busy || !class->busy(device->device))
+		return;
+	pause_device(machine, device);
+	machine->busy = true;
+}
 
-		if (!device->window || !window_is_unplugging(device->window))
-			continue;
-		pause_device(machine, device);
-		unplugging = true;
-	}
-	return unplugging;
+/*
+ * Pauses devices that have requests in flight, so that they begin no others: how long a disk's flush or a large unplug
+ * takes is not ours to say. Their vCPUs cannot be parked yet, since one of them may be waiting for its device.
+ */
+static bool is_busy(struct machine *machine)
+{
+	machine->busy = false;
+	machine_for_each_device(machine, pause_busy_device);
+	return machine->busy;
 }
 
 static void stop_all(struct machine *machine)
@@ -295,10 +297,10 @@ static void take_reset_turn(struct loop_timer *timer)
 
 	switch (machine->reset_phase) {
 	case RESET_DRAIN:
-		err = is_unplugging(machine);
+		err = is_busy(machine);
 		if (!err)
 			stop_all(machine);
-		wait_ms = err; /* of the window's turns */
+		wait_ms = err; /* of the turns that end it */
 		break;
 	case RESET_UNBUILD:
 		err = unbuild(machine, until_ms, &errors);

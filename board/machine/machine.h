@@ -46,7 +46,7 @@ struct machine_options {
 
 enum machine_state {
 	MACHINE_RUNNING,
-	MACHINE_RESETTING, /* until it is built anew, in turns of the loop. vCPUs run until what is unplugged is gone */
+	MACHINE_RESETTING, /* until it is built anew, in turns of the loop. vCPUs run until requests in flight have ended */
 	/* By machine_pause(), the stray-access policy or the watchdog. Only the first lasts over a reset. */
 	MACHINE_PAUSED,
 	MACHINE_OFF,	 /* the guest powered off, a reset with no_reboot, or machine_quit() */

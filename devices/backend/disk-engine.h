@@ -34,8 +34,9 @@ struct disk_engine {
 };
 
 struct disk_engine_ops {
-	/* For calls on `fd`, at most `in_flight` at a time. -errno if the host does not offer this engine. */
-	int (*create)(struct loop *loop, int fd, unsigned in_flight, struct disk_engine **ret);
+	/* For calls on `fd`, at most `in_flight` at a time; `id` as in disk_config. -errno if the host does not offer this engine. */
+	int (*create)(const char *id, struct loop *loop, int fd, unsigned in_flight,
+		struct disk_engine **ret);
 	void (*start)(struct disk_engine *engine, struct disk_io *io);
 	/* Submits the calls that were started. */
 	void (*submit)(struct disk_engine *engine);

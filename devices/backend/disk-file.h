@@ -10,6 +10,7 @@
 #include "hyp/base/host-path.h"
 
 struct disk_config {
+	const char *id; /* of its device, for loop_report(); outlives the disk */
 	struct host_path path;
 	bool raw; /* do not check for other image formats */
 	bool read_only;

@@ -202,7 +202,8 @@ static int start_all(struct threads *threads)
 	return threads->count ? 0 : err;
 }
 
-static int threads_create(struct loop *loop, int fd, unsigned in_flight, struct disk_engine **ret)
+static int threads_create(
+	const char *id, struct loop *loop, int fd, unsigned in_flight, struct disk_engine **ret)
 {
 	struct threads *threads = calloc(1, sizeof(*threads));
 	int err;
@@ -212,7 +213,7 @@ static int threads_create(struct loop *loop, int fd, unsigned in_flight, struct 
 	threads->engine.ops = &disk_threads;
 	threads->loop = loop;
 	threads->fd = fd;
-	threads->task = (struct loop_task){ .run = report, .name = "disk" };
+	threads->task = (struct loop_task){ .run = report, .name = id };
 	take_all(&threads->todo);
 	take_all(&threads->done);
 	pthread_mutex_init(&threads->lock, NULL);

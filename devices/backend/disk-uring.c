@@ -204,7 +204,8 @@ static void uring_destroy(struct disk_engine *engine)
 	free(uring);
 }
 
-static int uring_create(struct loop *loop, int fd, unsigned in_flight, struct disk_engine **ret)
+static int uring_create(
+	const char *id, struct loop *loop, int fd, unsigned in_flight, struct disk_engine **ret)
 {
 	struct uring *uring = calloc(1, sizeof(*uring));
 	int err;
@@ -213,12 +214,12 @@ static int uring_create(struct loop *loop, int fd, unsigned in_flight, struct di
 		return -ENOMEM;
 	uring->engine.ops = &disk_uring;
 	uring->loop = loop;
-	uring->retry = (struct loop_timer){ .fired = retry, .name = "disk" };
+	uring->retry = (struct loop_timer){ .fired = retry, .name = id };
 	err = make_ring(&uring->ring, in_flight, fd);
 	if (err)
 		goto free_uring;
 	uring->watch = (struct loop_fd){
-		.fd = uring->ring.ring_fd, .events = EPOLLIN, .ready = ready, .name = "disk"
+		.fd = uring->ring.ring_fd, .events = EPOLLIN, .ready = ready, .name = id
 	};
 	err = loop_fd_add(loop, &uring->watch);
 	if (err)

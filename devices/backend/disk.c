@@ -61,11 +61,13 @@ static int create_engine(const struct disk_config *config, struct loop *loop, st
 	int err = -EOPNOTSUPP;
 
 	if (!config->threads)
-		err = disk_uring.create(loop, disk->file.fd, config->in_flight, &disk->engine);
+		err = disk_uring.create(
+			config->id, loop, disk->file.fd, config->in_flight, &disk->engine);
 	if (err) {
 		log_print(LOG_INFO, "%s: by threads, not io_uring: %s", disk->config.path.name,
 			strerror(-err));
-		err = disk_threads.create(loop, disk->file.fd, config->in_flight, &disk->engine);
+		err = disk_threads.create(
+			config->id, loop, disk->file.fd, config->in_flight, &disk->engine);
 	}
 	return err;
 }

@@ -207,7 +207,7 @@ int tap_adopt(int inherited_fd, int *ret_fd)
 	return 0;
 }
 
-int tap_create(int fd, struct loop *loop, struct netdev **ret)
+int tap_create(int fd, const char *id, struct loop *loop, struct netdev **ret)
 {
 	struct tap *tap = calloc(1, sizeof(*tap));
 	int err = tap ? 0 : -ENOMEM;
@@ -219,7 +219,7 @@ int tap_create(int fd, struct loop *loop, struct netdev **ret)
 		tap->netdev.features = SENDS;
 		for (size_t i = 0; i < ARRAY_SIZE(offloads); i++)
 			tap->netdev.features |= 1ull << offloads[i].feature;
-		tap->watch = (struct loop_fd){ .fd = fd, .ready = ready, .name = "tap interface" };
+		tap->watch = (struct loop_fd){ .fd = fd, .ready = ready, .name = id };
 		err = loop_fd_add(loop, &tap->watch);
 	}
 	if (err) {

@@ -19,7 +19,10 @@ int tap_open(const char *name, bool several, int *ret_fd);
 /* The same with a descriptor that this process was started with. -EBADF or -ENOTTY if it is not one of a tap. */
 int tap_adopt(int inherited_fd, int *ret_fd);
 
-/* A netdev from such a descriptor, which it owns from now on, also if it fails. */
-int tap_create(int fd, struct loop *loop, struct netdev **ret);
+/*
+ * A netdev from such a descriptor, which it owns from now on, also if it fails. `id` is the device's, for loop_report();
+ * it outlives the netdev.
+ */
+int tap_create(int fd, const char *id, struct loop *loop, struct netdev **ret);
 
 #endif

@@ -474,10 +474,13 @@ static uint64_t features_of(const struct virtio_blk_node *node)
 static int virtio_blk_init(struct device *device, const void *config, const struct device_env *env)
 {
 	const struct virtio_blk_node *node = config;
-	const struct disk_config disk = disk_config(node);
+	struct disk_config disk = disk_config(node);
 	const char *serial = node->serial ? node->serial : env->id;
 	struct virtio_blk *blk = from_device(device);
-	int err = disk_open(&disk, env->loop, &blk->disk);
+	int err;
+
+	disk.id = env->id;
+	err = disk_open(&disk, env->loop, &blk->disk);
 
 	if (err)
 		return err;
@@ -579,6 +582,7 @@ const struct device_class virtio_blk_class = {
 	.reset = virtio_quiesce,
 	.quiesce = virtio_quiesce,
 	.drain = virtio_blk_drain,
+	.busy = virtio_busy,
 	.pause = virtio_pause,
 	.values = values,
 	.state = { &blk_state, &virtio_state },

@@ -573,6 +573,7 @@ const struct device_class virtio_mem_class = {
 	.init = virtio_mem_init,
 	.reset = virtio_mem_reset,
 	.drain = virtio_mem_drain,
+	.busy = virtio_busy,
 	.quiesce = virtio_mem_quiesce,
 	.pause = virtio_pause,
 	.values = values,

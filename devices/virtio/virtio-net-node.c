@@ -118,7 +118,7 @@ int virtio_net_open(
 	if (node->passt)
 		return open_passt(node, env, ret);
 	err = open_tap(node, &fd);
-	return err ? err : tap_create(fd, env->loop, ret);
+	return err ? err : tap_create(fd, env->id, env->loop, ret);
 }
 
 /* Why a host resource cannot be opened, by errno; the last entry is for all others. */

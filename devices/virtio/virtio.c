@@ -309,6 +309,11 @@ void virtio_drain(struct virtio_device *device)
 		device->class->wait(device);
 }
 
+bool virtio_busy(struct device *base)
+{
+	return container_of(base, struct virtio_device, base)->all_in_flight;
+}
+
 void virtio_system_reset(struct virtio_device *device)
 {
 	virtio_drain(device);

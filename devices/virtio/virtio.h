@@ -112,6 +112,8 @@ void virtio_finish(struct virtio_device *device);
 void virtio_system_reset(struct virtio_device *device);
 /* A device_class.quiesce; and the reset of a model whose state is the core's alone. */
 void virtio_quiesce(struct device *device);
+/* A device_class.busy. */
+bool virtio_busy(struct device *device);
 /* On the loop's thread, without the lock: ends all that is in flight. */
 void virtio_drain(struct virtio_device *device);
 /*

@@ -84,7 +84,7 @@ int tap_adopt(int inherited_fd, int *ret_fd)
 	return tap_open("", false, ret_fd);
 }
 
-int tap_create(int fd, struct loop *loop, struct netdev **ret)
+int tap_create(int fd, const char *id, struct loop *loop, struct netdev **ret)
 {
 	network = (struct netdev){ .ops = &network_ops, .features = 1ull << 1 | 1ull << 7 };
 	full = listening = false;

@@ -249,7 +249,9 @@ static void stalls_are_explained(void **state)
 	stalled = true;
 	fake_growth.page_bytes = 64 * KiB;
 	assert_run("mem @/vmem0 256MiB --timeout 1", 1,
-		"such a Linux takes memory in steps of 512 MiB");
+		"such a Linux takes memory and gives it back in steps of 512 MiB");
+	fake_vmem[0].info.plugged_bytes = 256 * MiB;
+	assert_run("mem @/vmem0 128MiB --timeout 1", 1, "gives it back in steps of 512 MiB");
 	fake_growth.carried_bytes = 512 * MiB;
 	fake_vmem[0].info.plugged_bytes = 480 * MiB;
 	assert_run("mem @/vmem0 1GiB --force --timeout 1", 1,

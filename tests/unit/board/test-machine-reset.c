@@ -74,12 +74,12 @@ static void a_reset_takes_turns(void **state)
 {
 	start(false);
 	memset(ram, 7, RAM_BYTES);
-	turns = (struct turns){ .unplug = 2, .empty = 2, .load = 2 };
+	turns = (struct turns){ .busy = 2, .empty = 2, .load = 2 };
 	tell(machine, VCPUS_RESET, "");
 	assert_true(runs_again());
 	assert_true(load_until_ms <= loop_now_ms() + LOOP_TURN_MS);
-	/* vCPUs run until nothing is being unplugged, since one may be waiting for it. */
-	assert_called("unplugging pause unplugging pause " EMPTIED LOADED " run");
+	/* vCPUs run until nothing is in flight, since one may be waiting for it. */
+	assert_called("busy pause busy pause " EMPTIED LOADED " run");
 	assert_noticed("reset(guest-reset)");
 	machine_destroy(machine);
 }
@@ -129,7 +129,7 @@ static void ram_goes_in_pieces(void **state)
 /* What is asked of a machine in the middle of a reset, in each phase. */
 static void asked_in_each_phase(void **state)
 {
-	unsigned *const phases[] = { &turns.unplug, &turns.empty, &turns.load };
+	unsigned *const phases[] = { &turns.busy, &turns.empty, &turns.load };
 
 	for (unsigned i = 0; i < ARRAY_SIZE(phases); i++) {
 		for (unsigned what = 0; what < 5; what++) {
@@ -196,9 +196,9 @@ static void asked_in_each_phase(void **state)
 			*noticed = '\0';
 		}
 	}
-	/* A guest that powers off while its memory is being unplugged has its way. */
+	/* A guest that powers off while its requests are in flight has its way. */
 	start(false);
-	turns.unplug = FOREVER;
+	turns.busy = FOREVER;
 	tell(machine, VCPUS_RESET, "");
 	serve();
 	tell(machine, VCPUS_POWER_OFF, "");
@@ -351,7 +351,7 @@ static void a_storm_that_the_owner_ends(void **state)
 			serve();
 			assert_false(machine_resets_too_often(machine));
 		}
-		*(phase ? &turns.empty : &turns.unplug) = FOREVER;
+		*(phase ? &turns.empty : &turns.busy) = FOREVER;
 		tell(machine, VCPUS_RESET, "");
 		serve();
 		assert_true(machine_resets_too_often(machine));

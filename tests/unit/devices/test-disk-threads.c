@@ -150,7 +150,7 @@ static int setup(void **unused)
 	sync_call.err = 0;
 	hold(false);
 	threads_there_are = UINT_MAX;
-	assert_int_equal(disk_threads.create(the_loop, file, 64, &engine), 0);
+	assert_int_equal(disk_threads.create("disk0", the_loop, file, 64, &engine), 0);
 	threads = container_of(engine, struct threads, engine);
 	return 0;
 }
@@ -203,7 +203,7 @@ static void the_maker_keeps_its_signals(void **unused)
 	sigemptyset(&before);
 	sigaddset(&before, SIGUSR2);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	assert_int_equal(disk_threads.create(the_loop, file, 64, &other), 0);
+	assert_int_equal(disk_threads.create("disk0", the_loop, file, 64, &other), 0);
 	pthread_sigmask(SIG_SETMASK, &outside, &after);
 	for (int i = 1; i < NSIG; i++)
 		assert_int_equal(sigismember(&after, i), i == SIGUSR2);
@@ -368,7 +368,7 @@ static void a_task_goes_with_its_disk(void **unused)
 	struct disk_io io = { .call = DISK_CALL_FDATASYNC };
 	struct disk_engine *other;
 
-	assert_int_equal(disk_threads.create(the_loop, file, 64, &other), 0);
+	assert_int_equal(disk_threads.create("disk0", the_loop, file, 64, &other), 0);
 	disk_threads.start(other, &io);
 	disk_threads.wait(other);
 	wait_for_posts(1);
@@ -385,7 +385,7 @@ static void fewer_threads(void **unused)
 	for (unsigned count = 1; count < 4; count++) {
 		disk_threads.destroy(engine);
 		threads_there_are = count;
-		assert_int_equal(disk_threads.create(the_loop, file, 64, &engine), 0);
+		assert_int_equal(disk_threads.create("disk0", the_loop, file, 64, &engine), 0);
 		threads = container_of(engine, struct threads, engine);
 		assert_int_equal(threads->count, count);
 		assert_int_equal(result_of(&io), 0);
@@ -398,7 +398,7 @@ static void no_threads(void **unused)
 	struct disk_engine *none = NULL;
 
 	threads_there_are = 0;
-	assert_int_equal(disk_threads.create(the_loop, file, 64, &none), -EAGAIN);
+	assert_int_equal(disk_threads.create("disk0", the_loop, file, 64, &none), -EAGAIN);
 	assert_null(none);
 }
 

@@ -95,7 +95,7 @@ static int setup(void **unused)
 	ended = 0;
 	end_takes_ms = 0;
 	follows = NULL;
-	assert_int_equal(disk_uring.create(NULL, file, 8, &engine), 0);
+	assert_int_equal(disk_uring.create("disk0", NULL, file, 8, &engine), 0);
 	uring = container_of(engine, struct uring, engine);
 	return 0;
 }
@@ -182,7 +182,7 @@ static void no_ring_but_a_restricted_one(void **unused)
 		*steps[i] = -EINVAL;
 		assert_int_equal(disk_uring_probe(), -EINVAL);
 		*steps[i] = -EBADFD;
-		assert_int_equal(disk_uring.create(NULL, file, 8, &none), -EBADFD);
+		assert_int_equal(disk_uring.create("disk0", NULL, file, 8, &none), -EBADFD);
 		assert_null(none);
 		assert_int_equal(*steps[i], 0);
 	}
@@ -199,7 +199,7 @@ static void half_made(void **unused)
 
 	while (!loop_fd_add(NULL, &filler[fillers]))
 		fillers++;
-	assert_int_equal(disk_uring.create(NULL, file, 8, &none), -ENOSPC);
+	assert_int_equal(disk_uring.create("disk0", NULL, file, 8, &none), -ENOSPC);
 	while (fillers)
 		loop_fd_remove(&filler[--fillers]);
 	assert_null(none);
@@ -211,7 +211,7 @@ static void a_ring_goes_with_its_disk(void **unused)
 	unsigned fds = open_fds();
 	struct disk_engine *other;
 
-	assert_int_equal(disk_uring.create(NULL, file, 8, &other), 0);
+	assert_int_equal(disk_uring.create("disk0", NULL, file, 8, &other), 0);
 	assert_int_not_equal(open_fds(), fds);
 	loop_timer_arm(NULL, &container_of(other, struct uring, engine)->retry, 1);
 	disk_uring.destroy(other);

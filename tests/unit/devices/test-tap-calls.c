@@ -124,7 +124,7 @@ static int setup(void **unused)
 	fds_before = open_fds();
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, fds), 0);
 	outside = fds[1];
-	assert_int_equal(tap_create(fds[0], loop, &netdev), 0);
+	assert_int_equal(tap_create(fds[0], "net0", loop, &netdev), 0);
 	netdev->client = &client;
 	assert_int_equal(netdev->fd, fds[0]);
 	return 0;
@@ -310,7 +310,7 @@ static void it_cannot_be_watched(void **unused)
 	struct netdev *none = NULL;
 
 	fake_loop_refuse(1);
-	assert_int_equal(tap_create(dup(outside), loop, &none), -ENOSPC);
+	assert_int_equal(tap_create(dup(outside), "net0", loop, &none), -ENOSPC);
 	assert_null(none);
 }
 

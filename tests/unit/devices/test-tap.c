@@ -177,7 +177,7 @@ static int setup(void **state)
 	readable = writable = 0;
 	assert_int_equal(loop_create(&loop), 0);
 	assert_int_equal(tap_open(NAME, false, &fd), 0);
-	assert_int_equal(tap_create(fd, loop, &netdev), 0);
+	assert_int_equal(tap_create(fd, "net0", loop, &netdev), 0);
 	netdev->client = &client;
 	bring_up();
 	return 0;
@@ -338,7 +338,7 @@ static void a_queue_that_cannot_be_watched(void **state)
 	int fd;
 
 	assert_int_equal(tap_open("sluice1", true, &fd), 0);
-	assert_int_equal(tap_create(fd, loop, &queue), 0);
+	assert_int_equal(tap_create(fd, "net0", loop, &queue), 0);
 	assert_int_equal(queue->ops->set_active(queue, false), 0);
 	unwatchable = true;
 	assert_int_equal(queue->ops->set_active(queue, true), -ENOSPC);

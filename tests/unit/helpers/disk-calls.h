@@ -68,14 +68,14 @@ static inline int create(const struct disk_engine_ops *ops, int err, int fd, uns
 	return 0;
 }
 
-static inline int create_uring(
+static inline int create_uring(const char *id,
 	struct loop *loop, int fd, unsigned in_flight, struct disk_engine **ret)
 {
 	assert_ptr_equal(loop, &engine);
 	return create(&disk_uring, engine.uring_err, fd, in_flight, ret);
 }
 
-static inline int create_threads(
+static inline int create_threads(const char *id,
 	struct loop *loop, int fd, unsigned in_flight, struct disk_engine **ret)
 {
 	assert_ptr_equal(loop, &engine);

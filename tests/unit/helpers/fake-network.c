@@ -99,8 +99,8 @@ int __wrap_tap_adopt(int fd, int *ret_fd)
 	return __wrap_tap_open("", false, ret_fd);
 }
 
-int __wrap_tap_create(int fd, struct loop *loop, struct netdev **ret);
-int __wrap_tap_create(int fd, struct loop *loop, struct netdev **ret)
+int __wrap_tap_create(int fd, const char *id, struct loop *loop, struct netdev **ret);
+int __wrap_tap_create(int fd, const char *id, struct loop *loop, struct netdev **ret)
 {
 	close(fd);
 	*ret = made ? &others[made - 1].netdev : &network.netdev;

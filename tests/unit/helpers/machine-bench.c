@@ -59,13 +59,29 @@ static void reset(struct device *which)
 	note("reset");
 }
 
+struct turns turns;
+
+static bool takes_a_turn(unsigned *turns_left, const char *what)
+{
+	if (!*turns_left || *turns_left == FOREVER)
+		return *turns_left;
+	--*turns_left;
+	note(what);
+	return true;
+}
+
+static bool busy(struct device *which)
+{
+	return takes_a_turn(&turns.busy, "busy");
+}
+
 static void pause_device(struct device *which, bool paused)
 {
 	note(paused ? "pause" : "unpause");
 }
 
 static const struct device_class class = {
-	.drain = drain, .quiesce = quiesce, .reset = reset, .pause = pause_device
+	.drain = drain, .busy = busy, .quiesce = quiesce, .reset = reset, .pause = pause_device
 };
 struct device device = { .class = &class, .id = "device0" };
 static char window; /* nothing looks into it */
@@ -246,17 +262,6 @@ int __wrap_window_detach(struct window *of)
 	return called("no-window");
 }
 
-struct turns turns;
-
-static bool takes_a_turn(unsigned *turns_left, const char *what)
-{
-	if (!*turns_left || *turns_left == FOREVER)
-		return *turns_left;
-	--*turns_left;
-	note(what);
-	return true;
-}
-
 unsigned clock_step_ms;
 uint64_t clock_ms;
 
@@ -278,12 +283,6 @@ void __wrap_window_stop(struct window *of);
 void __wrap_window_stop(struct window *of)
 {
 	note("stop-window");
-}
-
-bool __wrap_window_is_unplugging(const struct window *of);
-bool __wrap_window_is_unplugging(const struct window *of)
-{
-	return takes_a_turn(&turns.unplug, "unplugging");
 }
 
 uint64_t __wrap_window_plugged_bytes(const struct window *of);

@@ -55,7 +55,7 @@ extern unsigned randoms; /* calls meanwhile */
  */
 #define FOREVER UINT32_MAX
 extern struct turns {
-	unsigned unplug, empty, load;
+	unsigned busy, empty, load;
 } turns;
 extern uint64_t load_until_ms; /* what loader_load() was given last */
 /* If not 0, loop_now_ms() adds it to clock_ms at each call, and returns that. */
