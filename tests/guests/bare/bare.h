@@ -34,6 +34,8 @@ void checkpoint(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 void console_init(void);
 void console_put(char c);
+/* Whether console_put() would wait. */
+bool console_full(void);
 /* The next byte, or -1 where none waits. */
 int console_get(void);
 

@@ -20,9 +20,14 @@ void console_init(void)
 	UART[UARTCR] = 0x301; /* UARTEN, TXE, RXE */
 }
 
+bool console_full(void)
+{
+	return UART[UARTFR] & FR_TXFF;
+}
+
 void console_put(char c)
 {
-	while (UART[UARTFR] & FR_TXFF)
+	while (console_full())
 		;
 	UART[UARTDR] = (uint8_t)c;
 }
