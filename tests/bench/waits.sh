@@ -81,19 +81,19 @@ measure() {
 	local asks=$seconds lives=1 p
 	! (($2 & 256)) || asks=$((5 * seconds)) lives=2
 	turn=''
-	if await 60 line $lives '^flooding' "$work/$1.seen"; then
+	if await 20 line $lives '^flooding' "$work/$1.seen"; then
 		[ "$1" != sluice ] || qmp sluice '{"execute":"x-sluice-query-loop","arguments":{"restart":true}}' >/dev/null
-		timeout -s KILL $((asks + 60)) "$BUILD/tests/bench/qmp-pause" "$(socket "$1")" "$asks" >"$work/asked" 2>"$work/unanswered"
+		timeout -s KILL $((asks + 10)) "$BUILD/tests/bench/qmp-pause" "$(socket "$1")" "$asks" >"$work/asked" 2>"$work/unanswered"
 		sed -n 's/.*median \(.*\) longest \(.*\)/\2 (\1)/p' "$work/asked" | grep . ||
-			echo "no answer in $((asks + 60)) s $(tail -n 1 "$work/unanswered")"
+			echo "no answer in $((asks + 10)) s $(tail -n 1 "$work/unanswered")"
 		[ "$1" != sluice ] || turn=$(qmp sluice '{"execute":"x-sluice-query-loop"}' |
 			jq -r '.return | "\(."longest-us" / 1000) ms, \(.longest); \(."long-turns") of \(.turns)"')
 	else
-		echo "the guest did not begin in 60 s"
+		echo "the guest did not begin in 20 s"
 		tail -n 20 "$work/$1.seen" "$work/$1.err" >&2
 	fi
-	qmp "$1" '{"execute":"quit"}' >/dev/null
-	ended "$1" 60 0 >"$work/end" || { head -n 1 "$work/end"; cat "$work/end" >&2; }
+	printf '%s\n' '{"execute":"qmp_capabilities"}' '{"execute":"quit"}' | socat -t 2 - "UNIX-CONNECT:$(socket "$1")" >/dev/null
+	ended "$1" 10 0 >"$work/end" || { head -n 1 "$work/end"; cat "$work/end" >&2; }
 	for p in "$1" "$work/$1.out" "$work/hvc.out" "$work/port.out"; do
 		[ -n "${pid[$p]:-}" ] || continue
 		{ kill -9 "${pid[$p]}"; wait "${pid[$p]}"; } 2>/dev/null

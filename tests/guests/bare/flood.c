@@ -7,7 +7,7 @@
  *    4 memory: plugged, touched and unplugged all at once, by a second CPU
  *    8 console: bytes to the UART and to two ports of a virtio-console, and a control queue full of messages
  *   16 network: echo requests of 60000 bytes in 255 parts to 10.66.0.1, the answers into parts of 4 bytes
- *   32 rng: random bytes into buffers of 16 MiB
+ *   32 rng: random bytes into buffers of 4 MiB
  *   64 vsock: connections to a port where nobody listens
  *  128 device resets: each device, as soon as it has given back a chain, with the others in flight
  *  256 system resets: each time that RAM (ram=, its bytes) and the window have been touched
@@ -172,7 +172,7 @@ static void make_tables(void)
 	while (bytes.count < SIZE - 1) {
 		add_part(&bytes, (void *)BUFFER, 256, 0);
 		add_part(&pieces, (void *)BUFFER, 4, WRITE);
-		add_part(&buffers, (void *)BUFFER, 64 * KiB, WRITE);
+		add_part(&buffers, (void *)BUFFER, 16 * KiB, WRITE);
 	}
 	add_part(&ready, device_ready, sizeof(device_ready), 0);
 	add_part(&messages, (void *)BUFFER, PAGE, WRITE);
