@@ -232,7 +232,7 @@ struct device_class {
 	void (*reset)(struct device *device);
 	/* Ends what is in flight, before the loop waits for the vCPUs. They may run. May be NULL. */
 	void (*drain)(struct device *device);
-	/* Whether something is in flight, so that `drain` would wait. NULL: never. */
+	/* Whether something is in flight, so that `drain` would wait; ends it without waiting, as far as it can. NULL: never. */
 	bool (*busy)(struct device *device);
 	/*
 	 * Before a reset or the end, which may take several turns of the loop: from here on the device does not access

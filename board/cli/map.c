@@ -72,9 +72,13 @@ static bool print_window(json_t *window)
 		printf("exposed = plugged = %s\n", SIZE(plugged));
 		return true;
 	}
-	printf("EXPOSED IS NOT PLUGGED\n  The guest can reach %s %s than it has plugged: this is a fault of Sluice's. Please report it.\n",
-		SIZE(exposed > plugged ? exposed - plugged : plugged - exposed),
-		exposed > plugged ? "more" : "less");
+	if (exposed < plugged) {
+		printf("exposed = %s of %s plugged: the rest is being unplugged, or the machine is being reset\n",
+			SIZE(exposed), SIZE(plugged));
+		return true;
+	}
+	printf("EXPOSED IS NOT PLUGGED\n  The guest can reach %s more than it has plugged: this is a fault of Sluice's. Please report it.\n",
+		SIZE(exposed - plugged));
 	return false;
 }
 

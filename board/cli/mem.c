@@ -101,10 +101,12 @@ static json_t *choose(json_t *devices, const struct client_line *line, struct er
 		list_add(&list, "%s", id);
 	}
 	if (line->node)
-		error_add(errors, line->node, NULL, "no such device; the machine has: %s", list);
+		error_add(errors, line->node, NULL, "no such device; the machine has: %s",
+			list ? list : "");
 	else
 		error_add(errors, line->path, NULL,
-			"several devices: say which, as NAME/NODE; the machine has: %s", list);
+			"several devices: say which, as NAME/NODE; the machine has: %s",
+			list ? list : "");
 	free(list);
 	return NULL;
 }

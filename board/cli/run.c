@@ -295,8 +295,8 @@ static int serve(struct run *run, const struct host_limits *host, struct machine
 	if (err)
 		goto out;
 	options.name = run->name;
-	err = console_open(
-		run->loop, spec, &callbacks, control_place(run->control), errors, &console);
+	err = console_open(run->loop, spec, "console", &callbacks, control_place(run->control),
+		errors, &console);
 	if (!err)
 		err = ports_create(run->loop, config, control_place(run->control),
 			spec->kind == CONSOLE_STDIO, &callbacks, errors, &ports);

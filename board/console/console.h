@@ -72,9 +72,9 @@ struct chardev *console_chardev(struct console *console);
 int console_listen(struct console *console, const struct host_path *path, struct errors *errors);
 /*
  * console_create(), and console_listen() beside the machine's control socket and where `spec` says. -errno after an
- * error was added; *ret may be a console that is to be destroyed then, too.
+ * error was added, of `node`, or of its "ports" if it is a port; *ret may be a console that is to be destroyed then, too.
  */
-int console_open(struct loop *loop, const struct console_spec *spec,
+int console_open(struct loop *loop, const struct console_spec *spec, const char *node,
 	const struct console_callbacks *callbacks, const char *control, struct errors *errors,
 	struct console **ret);
 /*

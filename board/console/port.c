@@ -182,16 +182,19 @@ int console_listen(struct console *console, const struct host_path *path, struct
 	return err;
 }
 
-int console_open(struct loop *loop, const struct console_spec *spec,
+int console_open(struct loop *loop, const struct console_spec *spec, const char *node,
 	const struct console_callbacks *callbacks, const char *control, struct errors *errors,
 	struct console **ret)
 {
 	char *path = console_port_path(control, spec->port);
 	int err = path ? console_create(loop, spec, callbacks, ret) : -ENOMEM;
 
-	if (err)
-		error_add(errors, spec->port ? spec->port : "console", spec->path.name, "%s",
+	if (err && spec->port)
+		error_add(errors, node, "ports", "%s: %s%s%s", spec->port,
+			spec->path.name ? spec->path.name : "", spec->path.name ? ": " : "",
 			strerror(-err));
+	else if (err)
+		error_add(errors, node, spec->path.name, "%s", strerror(-err));
 	else
 		err = console_listen(*ret, &(struct host_path){ .name = path }, errors);
 	if (!err && spec->kind == CONSOLE_SOCKET)

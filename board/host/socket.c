@@ -170,7 +170,7 @@ static void accept_ready(struct loop_fd *watch, uint32_t events)
 
 	if (fd >= 0) {
 		server->accepted(server, fd);
-	} else if (errno != ECONNABORTED) {
+	} else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) {
 		loop_fd_set_events(watch, 0);
 		loop_timer_arm(watch->loop, &server->accept_again, ACCEPT_AGAIN_MS);
 	}

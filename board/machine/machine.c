@@ -524,7 +524,7 @@ void machine_resume(struct machine *machine)
 void machine_power_button(struct machine *machine)
 {
 	notify(machine, MACHINE_POWERDOWN, NULL);
-	if (machine->reset_timer.loop)
+	if (machine->reset_timer.loop || machine->reset_posted)
 		machine->pressed = true; /* for begin_again(): the reset would undo it */
 	else
 		pl061_pulse(machine->fixed[PLATFORM_GPIO].device, GPIO_POWER_LINE);

@@ -49,8 +49,8 @@ int ports_create(struct loop *loop, const struct machine_config *config, const c
 				break;
 			}
 			stdio_taken |= stdio;
-			err = console_open(loop, &device->ports[n].backend, callbacks, control,
-				errors, console);
+			err = console_open(loop, &device->ports[n].backend, device->path, callbacks,
+				control, errors, console);
 			if (!err)
 				ports->chardevs[ports->count] = console_chardev(*console);
 			ports->count++;

@@ -324,6 +324,8 @@ static void finish(struct disk_request *request, int err)
 	struct disk *disk = request->disk;
 
 	disk->under_way -= request->weight;
+	if (!disk->under_way)
+		disk->ending = false;
 	if (request->changes_at)
 		end_change(disk, request);
 	if (request->bounced) {
@@ -439,6 +441,13 @@ void disk_wait(struct disk *disk, bool ending)
 	if (!ending || !ops->cancel || !ops->cancel(disk->engine))
 		ops->wait(disk->engine);
 	disk->ending = false;
+}
+
+void disk_end(struct disk *disk)
+{
+	disk->ending = true;
+	if (disk->engine->ops->cancel)
+		disk->engine->ops->cancel(disk->engine);
 }
 
 /* ---- Results of calls ---- */

@@ -78,5 +78,7 @@ bool disk_is_full(const struct disk *disk);
  * fdatasync at most.
  */
 void disk_wait(struct disk *disk, bool ending);
+/* Ends in this way what is in flight, without blocking: until none is, which holds for requests started meanwhile too. */
+void disk_end(struct disk *disk);
 
 #endif

@@ -530,6 +530,15 @@ static void virtio_blk_drain(struct device *device)
 	virtio_drain(&from_device(device)->virtio);
 }
 
+static bool virtio_blk_busy(struct device *device)
+{
+	bool busy = virtio_busy(device);
+
+	if (busy)
+		disk_end(from_device(device)->disk);
+	return busy;
+}
+
 static void virtio_blk_finish(struct device *device)
 {
 	struct virtio_blk *blk = from_device(device);
@@ -582,7 +591,7 @@ const struct device_class virtio_blk_class = {
 	.reset = virtio_quiesce,
 	.quiesce = virtio_quiesce,
 	.drain = virtio_blk_drain,
-	.busy = virtio_busy,
+	.busy = virtio_blk_busy,
 	.pause = virtio_pause,
 	.values = values,
 	.state = { &blk_state, &virtio_state },

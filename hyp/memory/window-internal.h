@@ -57,7 +57,7 @@ struct window {
 	struct loop_timer reclaim_timer;
 
 	/* The plug that prepare() has begun, and how far it came; prepared_size 0: none. */
-	uint64_t prepared_offset, prepared_size, prepared;
+	uint64_t prepared_offset, prepared_size, prepared, prepared_ms;
 
 	/* What is being unplugged in turns: [going_at, going_end) is still writable. Both 0: nothing. */
 	uint64_t going_from, going_at, going_end;

@@ -378,6 +378,10 @@ static bool prepare(struct window *window, uint64_t offset, uint64_t size)
 	uint64_t most = window->config.expensive_unmaps ? size : window_piece(window);
 	bool over = false;
 
+	/* Since then a guest may have read zeros there again. */
+	if (loop_now_ms() > window->prepared_ms + CLOSE_DELAY_MS)
+		window->prepared_size = 0;
+	window->prepared_ms = loop_now_ms();
 	if (window->prepared_offset != offset || window->prepared_size != size) {
 		window->prepared_offset = offset;
 		window->prepared_size = size;
@@ -403,11 +407,17 @@ int window_plug(struct window *window, uint64_t offset, uint64_t size)
 
 	check_range(window, offset, size);
 	CHECK(window_state(window, offset, size) == WINDOW_UNPLUGGED);
-	why = why_busy(window, true);
+	why = why_busy(window, false);
+	if (!why && !later && !prepare(window, offset, size)) {
+		pthread_mutex_lock(&window->lock);
+		window_keep_open(window, offset, size);
+		pthread_mutex_unlock(&window->lock);
+		return -EAGAIN;
+	}
+	if (!why && !later)
+		why = why_busy(window, true);
 	if (why)
 		return busy(window, "plug", offset, size, why);
-	if (!prepare(window, offset, size))
-		return -EAGAIN;
 	pthread_mutex_lock(&window->lock);
 	why = later ? open_ahead(window, offset, size) : plug(window, offset, size);
 	if (!why && !later) {

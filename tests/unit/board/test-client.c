@@ -324,6 +324,8 @@ static void map_shows_slots(void **state)
 	assert_run("map @", 1, "\nstray accesses: 3\n  3 of kind load, closed slot\n");
 	fake_strays.count[STRAY_LOAD][STRAY_SLOT] = 0;
 	assert_run("map @", 1, "EXPOSED IS NOT PLUGGED\n  The guest can reach 862 MiB more");
+	fake_exposed = 2 * MiB; /* in the middle of an unplug */
+	assert_run("map @/vmem0", 0, "exposed = 2 MiB of 162 MiB plugged: the rest is being unplugged, or");
 	assert_run("map @/vmem9", 1, "vmem9: no virtio-mem device of that name");
 	fake_map_unreadable = true;
 	assert_run("map @", 1, "cannot be read");

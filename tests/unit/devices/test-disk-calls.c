@@ -346,6 +346,41 @@ static void the_end_takes_what_has_begun(void **unused)
 	open_disk(false);
 }
 
+/* The same without waiting, for what is in flight and until none is. */
+static void ends_in_later_turns(void **unused)
+{
+	struct disk_config how = config(false);
+	struct asked asked[3];
+
+	teardown(NULL);
+	how.threads = true;
+	assert_int_equal(disk_open(&how, (struct loop *)&engine, &disk), 0);
+	engine.waits = engine.cancels = 0;
+	ask(&asked[0], DISK_WRITE, 0, 1024);
+	ask(&asked[1], DISK_FLUSH, 0, 0);
+	disk_end(disk);
+	assert_int_equal(engine.waits, 0);
+	assert_int_equal(engine.cancels, 1);
+	assert_int_equal(asked[0].ended, 0); /* it has begun */
+	assert_int_equal(asked[1].ended, 1);
+	assert_int_equal(asked[1].err, -ECANCELED);
+	end_call(512);
+	is_done(&asked[0], -ECANCELED);
+	assert_int_equal(engine.count, 0);
+	/* What comes then has all its calls. */
+	ask(&asked[2], DISK_WRITE, 0, 1024);
+	end_call(512);
+	assert_int_equal(asked[2].ended, 0);
+	end_call(512);
+	is_done(&asked[2], 0);
+	open_disk(false);
+	/* An engine whose calls all begin at once has none to cancel. */
+	ask(&asked[0], DISK_WRITE, 0, 1024);
+	disk_end(disk);
+	end_call(512);
+	is_done(&asked[0], -ECANCELED);
+}
+
 /* ---- How much at a time ---- */
 
 static void start_parts(struct asked *asked, unsigned count, uint64_t each)
@@ -473,6 +508,7 @@ int main(void)
 		TEST(lost_stays_lost),
 		TEST(the_end_takes_one_call),
 		TEST(the_end_takes_what_has_begun),
+		TEST(ends_in_later_turns),
 		TEST(so_much_is_under_way),
 		TEST(io_uring_or_threads),
 		TEST(nothing_stays_open),

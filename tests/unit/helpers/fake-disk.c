@@ -109,6 +109,11 @@ void disk_wait(struct disk *disk, bool ending)
 	fake_disk_end(0, 0);
 }
 
+void disk_end(struct disk *disk)
+{
+	fake_disk_ending = true;
+}
+
 unsigned fake_disk_flight(void)
 {
 	return count;
