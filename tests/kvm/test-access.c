@@ -37,7 +37,7 @@
 #define BLOCK	   (2 * MiB)
 #define SLOT	   (8 * MiB)
 #define WINDOW	   (32 * MiB)
-#define WAIT_SEC   20
+#define WAIT_SEC   120
 
 #define TABLES_GPA (RAM_GPA + MiB + 64 * KiB)
 /* What ACCESS_WALK loads: its level 2 table is where the test says. */

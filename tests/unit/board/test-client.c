@@ -348,8 +348,8 @@ static void slots_show_who_holds_them(void **state)
 /* What moves is waited for, though all of it takes longer than a stall may. */
 static void a_balloon_inflates_slowly(void **state)
 {
-	inflation_step = 2 * MiB; /* each 20 ms */
-	assert_run("balloon @ 64MiB --timeout 1", 0, "64 MiB left to the guest (256 MiB before), ");
+	inflation_step = MiB / 2; /* each 20 ms */
+	assert_run("balloon @ 64MiB --timeout 5", 0, "64 MiB left to the guest (256 MiB before), ");
 }
 
 /* What the machine gets meanwhile comes on top of what its balloon leaves. */
@@ -357,7 +357,7 @@ static void a_balloon_inflates_beside_a_window(void **state)
 {
 	inflation_step = 8 * MiB;
 	grown = 128 * MiB;
-	assert_run("balloon @ 64MiB --timeout 1", 0, "192 MiB left to the guest (256 MiB before), ");
+	assert_run("balloon @ 64MiB --timeout 5", 0, "192 MiB left to the guest (256 MiB before), ");
 }
 
 /* It is somebody else's request that ends the waiting. */

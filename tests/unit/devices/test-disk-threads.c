@@ -404,7 +404,7 @@ static void no_threads(void **unused)
 
 static int make_file(void **unused)
 {
-	alarm(20); /* nothing here waits for as long */
+	alarm(300); /* nothing here waits for as long */
 	file = mkstemp(path);
 	assert_true(file >= 0);
 	memset(memory, 0x55, BYTES);

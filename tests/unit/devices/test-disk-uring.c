@@ -552,7 +552,7 @@ static void the_loop_hears_of_completions(void **unused)
 
 static int make_file(void **unused)
 {
-	alarm(20); /* nothing here waits for as long */
+	alarm(300); /* nothing here waits for as long */
 	file = mkstemp(path);
 	assert_true(file >= 0);
 	for (size_t i = 0; i < BYTES; i++)

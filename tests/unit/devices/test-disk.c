@@ -566,7 +566,7 @@ static void refused(void **state)
 
 static int make_all(void **unused)
 {
-	alarm(100); /* nothing here waits for as long */
+	alarm(900); /* nothing here waits for as long */
 	assert_non_null(mkdtemp(folder));
 	snprintf(path, sizeof(path), "%s/disk.img", folder);
 	return posix_memalign((void **)&data, 4096, BYTES) ||

@@ -492,7 +492,7 @@ static int be_passt(int argc, char **argv)
 	char text[500] = "";
 	sigset_t mask;
 
-	alarm(60);
+	alarm(300);
 	for (int i = 1; i < argc; i++)
 		strcat(strcat(text, argv[i]), " ");
 	sigprocmask(SIG_SETMASK, NULL, &mask);

@@ -16,7 +16,7 @@
 #include "hyp/vcpu/stray.h"
 #include "tests/unit/helpers/unit.h"
 
-#define PATIENCE_MS 20000
+#define PATIENCE_MS 120000
 #define THREADS	    3
 #define ROUNDS	    2000
 

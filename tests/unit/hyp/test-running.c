@@ -49,14 +49,14 @@ static void count_entry(void)
 	pthread_mutex_unlock(&lock);
 }
 
-/* At most ten seconds; ends as soon as there are so many. */
+/* At most two minutes; ends as soon as there are so many. */
 static void wait_for(const unsigned *count, unsigned least)
 {
 	struct timespec deadline;
 	int err = 0;
 
 	clock_gettime(CLOCK_REALTIME, &deadline);
-	deadline.tv_sec += 10;
+	deadline.tv_sec += 120;
 	pthread_mutex_lock(&lock);
 	while (*count < least && !err)
 		err = pthread_cond_timedwait(&changed, &lock, &deadline);
