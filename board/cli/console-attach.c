@@ -32,6 +32,7 @@ struct attached {
 		*port; /* where the terminal's size is sent; port NULL: it is not sent */
 	bool tty;
 	bool in_ended, out_ended, detached;
+	sigset_t while_polling;		 /* the signals that are blocked then: not SIGWINCH */
 	bool hint;			 /* the hint how to detach is not printed yet */
 	uint8_t waiting[4 * READ_BYTES]; /* for the guest */
 	size_t len;
@@ -107,11 +108,15 @@ static void report_size(const struct attached *a)
 	errors_finish(&unused);
 }
 
-/* SIGWINCH interrupts poll() at each change. */
+/* SIGWINCH interrupts ppoll() at each change; between two of these it waits, so that none is lost. */
 static void watch_size(void)
 {
 	const struct sigaction action = { .sa_handler = on_resize };
+	sigset_t set;
 
+	sigemptyset(&set);
+	sigaddset(&set, SIGWINCH);
+	sigprocmask(SIG_BLOCK, &set, NULL);
 	sigaction(SIGWINCH, &action, NULL);
 	resized = true;
 }
@@ -133,11 +138,12 @@ static void relay(struct attached *a)
 			{ .fd = a->socket, .events = POLLIN | (a->len ? POLLOUT : 0) },
 		};
 
+		const struct timespec quiet = { .tv_nsec = QUIET_MS * 1000000L };
 		int ready;
 
 		if (resized)
 			report_size(a);
-		ready = poll(fds, ARRAY_SIZE(fds), a->hint ? QUIET_MS : -1);
+		ready = ppoll(fds, ARRAY_SIZE(fds), a->hint ? &quiet : NULL, &a->while_polling);
 		/* Typing brings the hint too, if the guest is never quiet. */
 		if (a->hint && (!ready || (ready > 0 && fds[0].revents)))
 			say_hint(a);
@@ -206,6 +212,8 @@ static int attach(struct client *client, const struct client_line *line, struct 
 	if (a.socket < 0)
 		return EXIT_WRONG;
 	signal(SIGPIPE, SIG_IGN);
+	sigprocmask(SIG_BLOCK, NULL, &a.while_polling);
+	sigdelset(&a.while_polling, SIGWINCH);
 	a.hint = a.tty && !terminal_raw(STDIN_FILENO);
 	if (a.tty && a.port)
 		watch_size();

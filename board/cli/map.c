@@ -40,7 +40,7 @@ static void print_slots(json_t *slots)
 	columns_print(&columns, "  ", stdout);
 }
 
-/* False if the guest can access more, or less, than is plugged. */
+/* False if the guest can access more than is plugged. */
 static bool print_window(json_t *window)
 {
 	static const char *const sizes[] = { "usable", "requested", "plugged", "exposed",

@@ -3,6 +3,7 @@
  * vhost, with the part of the kernel's that it speaks to played here: the table of memory, which may
  * be refused, and the rings. The device that it serves is the sockets'.
  */
+#include "tests/unit/helpers/fake-loop.h"
 #include "tests/unit/helpers/unit.h"
 
 #include <errno.h>
@@ -160,16 +161,6 @@ FILE *__wrap_fopen64(const char *path, const char *mode)
 	if (strcmp(path, "/sys/module/vhost/parameters/max_mem_regions"))
 		return __real_fopen64(path, mode);
 	return parameter ? fmemopen((void *)parameter, strlen(parameter), "r") : NULL;
-}
-
-/* Time passes at once. */
-static uint64_t slept_ns;
-
-int __wrap_nanosleep(const struct timespec *pause, struct timespec *rest);
-int __wrap_nanosleep(const struct timespec *pause, struct timespec *rest)
-{
-	slept_ns += (uint64_t)pause->tv_nsec;
-	return 0;
 }
 
 /* ---- The machine ---- */
@@ -591,15 +582,17 @@ static void its_cid_is_taken(void **unused)
 	line[0] = '\0';
 	kernel.cid = 0;
 	kernel.taken = 19;
-	slept_ns = 0;
 	virtio_vsock_class.reset(device);
+	fake_loop_advance(189);
+	assert_int_equal(kernel.cid, 0);
+	fake_loop_advance(1);
 	assert_int_equal(kernel.cid, cid);
-	assert_int_equal(slept_ns, 190000000);
 	assert_string_equal(line, "");
 	/* Or for good, till the reset after. */
 	kernel.cid = 0;
 	kernel.taken = 20;
 	virtio_vsock_class.reset(device);
+	fake_loop_advance(1000);
 	assert_int_equal(kernel.cid, 0);
 	assert_string_equal(line, "vsock0: cid 7 is lost to another: Address already in use");
 	run();
