@@ -86,6 +86,8 @@ measure() {
 		timeout -s KILL $((asks + 10)) "$BUILD/tests/bench/qmp-pause" "$(socket "$1")" "$asks" >"$work/asked" 2>"$work/unanswered"
 		sed -n 's/.*median \(.*\) longest \(.*\)/\2 (\1)/p' "$work/asked" | grep . ||
 			echo "no answer in $((asks + 10)) s $(tail -n 1 "$work/unanswered")"
+		# Rings that never gave back a chain: what they ask for was not measured.
+		sed -n 's/^flooding \([0-9]*\) of \([0-9]*\) .*/\1 \2/p' "$work/$1.seen" | awk 'NR == 1 && $1 < $2 { print "with " $1 " of " $2 " rings served in 2 s" }'
 		[ "$1" != sluice ] || turn=$(qmp sluice '{"execute":"x-sluice-query-loop"}' |
 			jq -r '.return | "\(."longest-us" / 1000) ms, \(.longest); \(."long-turns") of \(.turns)"')
 	else

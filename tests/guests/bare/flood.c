@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A guest that gives its monitor all the work that it can. It says "flooding" once each of its rings has given back a
- * chain; the host then measures how long others wait, and ends the machine. bootargs: what=, the attacks, added up:
+ * chain, or after two seconds, and how many have; the host then measures how long others wait, and ends the machine.
+ * bootargs: what=, the attacks, added up:
  *    1 disks: rings kept full of reads of 255 parts, small and large in turn
  *    2 balloon: told of single pages without end
  *    4 memory: plugged, touched and unplugged all at once, by a second CPU
@@ -34,6 +35,8 @@
 #define PAGES	0x42800000 /* of the balloon: each other one, 16 MiB */
 #define BEYOND	0x44000000 /* RAM that is only touched */
 #define PAGE	4096
+
+#define BEGIN_US 2000000
 
 enum {
 	DISKS = 1,
@@ -291,10 +294,10 @@ static void fill(struct device *device, struct ring *ring)
 	device->virtio.notify(&device->virtio, ring->queue);
 }
 
-/* Fills all rings. Returns whether each one has given back a chain. */
-static bool serve_devices(bool resets)
+/* Fills all rings. Returns how many have given back a chain, ever. */
+static unsigned serve_devices(bool resets)
 {
-	bool turned = true;
+	unsigned turned = 0;
 
 	for (struct device *device = devices; device < devices + device_count; device++) {
 		bool some = false;
@@ -304,7 +307,7 @@ static bool serve_devices(bool resets)
 
 			some |= ring->device.index != 0;
 			ring->turned |= ring->device.index != 0;
-			turned &= ring->turned;
+			turned += ring->turned;
 			fill(device, ring);
 		}
 		if (some && resets)
@@ -348,7 +351,7 @@ static void memory(unsigned index, void *opaque)
 
 int main(int argc, char **argv)
 {
-	uint64_t what = argument("what", DISKS | BALLOON), ram = argument("ram", BEYOND - RAM);
+	uint64_t what = argument("what", DISKS | BALLOON), begin;
 	bool flooding = false;
 
 	make_tables();
@@ -357,17 +360,18 @@ int main(int argc, char **argv)
 		result(vmem_open(&vmem), "a window");
 	if (what & MEMORY)
 		result(cpu_start(1, memory, NULL), "a second CPU");
+	begin = now_us();
 	for (;;) {
-		/* First each ring turns, so that nothing but resets keeps one from it. */
-		bool turned = serve_devices(flooding && what & DEVICE_RESETS);
+		unsigned turned = serve_devices(flooding && what & DEVICE_RESETS);
 
-		if (turned && !flooding)
-			printf("flooding %u rings\n", ring_count);
-		flooding |= turned;
+		if (!flooding && (turned == ring_count || now_us() - begin > BEGIN_US)) {
+			printf("flooding %u of %u rings\n", turned, ring_count);
+			flooding = true;
+		}
 		for (unsigned i = 0; flooding && what & CONSOLE && i < 64 && !console_full(); i++)
 			console_put('x');
 		if (flooding && what & SYSTEM_RESETS) {
-			touch(BEYOND, RAM + ram);
+			touch(BEYOND, RAM + argument("ram", BEYOND - RAM));
 			plug_and_touch();
 			psci(PSCI_SYSTEM_RESET, 0, 0, 0);
 		}
