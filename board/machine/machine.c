@@ -255,8 +255,8 @@ static void pause_busy_device(struct machine *machine, struct machine_device *de
 }
 
 /*
- * Pauses devices that have requests in flight, so that they begin no others: how long a disk's flush or a large unplug
- * takes is not ours to say. Their vCPUs cannot be parked yet, since one of them may be waiting for its device.
+ * Pauses devices that have requests in flight, so that they begin no others. A disk's flush or a large unplug may take
+ * long. The vCPUs cannot be parked yet, since one of them may be waiting for its device.
  */
 static bool is_busy(struct machine *machine)
 {

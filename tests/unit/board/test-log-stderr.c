@@ -127,7 +127,7 @@ static int setup(void **state)
 	refuse = false;
 	saved = dup(STDERR_FILENO);
 	signal(SIGPIPE, SIG_IGN);
-	alarm(300); /* whoever waits for a reader waits for ever */
+	alarm(300); /* a write that waits for a reader never returns */
 	return 0;
 }
 
