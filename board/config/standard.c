@@ -4,7 +4,7 @@
  * devices have property tables of their own (devices/device.h). A property that is in no list of its node is an error,
  * unless it has another vendor's prefix and the node reaches the guest.
  * The standard names are those of the devicetree specification, chapter 3, and of
- * Linux's bindings; tests/unit/board/test-properties.c holds dts/bindings/ to the same lists.
+ * Linux's bindings; tests/unit/board/config/test-properties.c holds dts/bindings/ to the same lists.
  */
 #include <fnmatch.h>
 #include <libfdt.h>
