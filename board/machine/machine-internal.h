@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Shared by machine.c (states, reset, pause, end), parts.c (what lasts from start to end: address space, devices and
- * their descriptors, vCPU threads) and build.c (what lasts from reset to reset).
+ * Shared by machine.c (states, events, pause, end), reset.c, parts.c (what lasts from start to end: address space,
+ * devices and their descriptors, vCPU threads) and build.c (what lasts from reset to reset).
  */
 #ifndef SLUICE_BOARD_MACHINE_MACHINE_INTERNAL_H
 #define SLUICE_BOARD_MACHINE_MACHINE_INTERNAL_H
@@ -106,5 +106,31 @@ int machine_unbuild(struct machine *machine, uint64_t until_ms);
 
 void machine_for_each_device(struct machine *machine,
 	void (*call)(struct machine *machine, struct machine_device *device));
+/* For machine_for_each_device(). */
+void machine_pause_device(struct machine *machine, struct machine_device *device);
+void machine_quiesce_device(struct machine *machine, struct machine_device *device);
+
+/* `why` is copied, and may be NULL. */
+void machine_set_state(struct machine *machine, enum machine_state state, const char *why);
+void machine_notify(struct machine *machine, enum machine_notice notice, const char *reason);
+/* Notifies MACHINE_RESUME if MACHINE_STOP was notified. */
+void machine_notify_resume(struct machine *machine);
+/* Drains devices first: a vCPU may be waiting for a request that only the loop completes. */
+void machine_park(struct machine *machine);
+/* Pauses devices and vCPUs, and remembers the guest's time. The vCPUs may be parked already, even before they first ran. */
+void machine_freeze(struct machine *machine);
+/*
+ * Parks the vCPUs and stops the loop, once. `cause` is QEMU's ShutdownCause, `why` the reason in words; NULL for
+ * MACHINE_OFF.
+ */
+void machine_end(
+	struct machine *machine, enum machine_state state, const char *cause, const char *why);
+
+/* What `reset_task` runs: begins a system reset. */
+void machine_run_reset(struct loop_task *task);
+/* What `reset_timer` runs. */
+void machine_take_reset_turn(struct loop_timer *timer);
+/* Ends RESET_DRAIN in one turn, whatever is in flight; the vCPUs are parked then. */
+void machine_end_drain(struct machine *machine);
 
 #endif

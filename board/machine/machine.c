@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A running machine: its states, its events, system reset, pause and end; see machine.h. */
+/* A running machine: its states, its events, pause and end; see machine.h. */
 #include "board/machine/machine.h"
 
 #include <errno.h>
@@ -20,13 +20,13 @@
 
 /* --- events --- */
 
-static void notify(struct machine *machine, enum machine_notice notice, const char *reason)
+void machine_notify(struct machine *machine, enum machine_notice notice, const char *reason)
 {
 	if (machine->options.notify)
 		machine->options.notify(machine->options.opaque, notice, reason);
 }
 
-static void set_state(struct machine *machine, enum machine_state state, const char *why)
+void machine_set_state(struct machine *machine, enum machine_state state, const char *why)
 {
 	machine->state = state;
 	free(machine->reason);
@@ -40,24 +40,29 @@ static void drain_device(struct machine *machine, struct machine_device *device)
 		device->device->class->drain(device->device);
 }
 
-/* Drains devices first: a vCPU may be waiting for a request that only the loop completes. */
-static void park(struct machine *machine)
+void machine_quiesce_device(struct machine *machine, struct machine_device *device)
+{
+	(void)machine;
+	if (device->device->class->quiesce)
+		device->device->class->quiesce(device->device);
+}
+
+void machine_park(struct machine *machine)
 {
 	machine_for_each_device(machine, drain_device);
 	vcpus_park(machine->vcpus);
 }
 
-/* `cause` is QEMU's ShutdownCause, `why` the reason in words; NULL for MACHINE_OFF. */
-static void end(
+void machine_end(
 	struct machine *machine, enum machine_state state, const char *cause, const char *why)
 {
 	if (machine->state == MACHINE_OFF || machine->state == MACHINE_STOPPED ||
 		machine->state == MACHINE_FAILED)
 		return;
-	set_state(machine, state, why);
+	machine_set_state(machine, state, why);
 	loop_timer_cancel(&machine->reset_timer);
-	notify(machine, MACHINE_SHUTDOWN, cause);
-	park(machine);
+	machine_notify(machine, MACHINE_SHUTDOWN, cause);
+	machine_park(machine);
 	loop_stop(machine->loop);
 }
 
@@ -78,7 +83,7 @@ static void on_vcpus_event(void *opaque, enum vcpus_event event, const char *tex
 	loop_post(machine->loop, &machine->event_task);
 }
 
-static void pause_device(struct machine *machine, struct machine_device *device)
+void machine_pause_device(struct machine *machine, struct machine_device *device)
 {
 	(void)machine;
 	if (device->device->class->pause)
@@ -92,13 +97,12 @@ static void resume_device(struct machine *machine, struct machine_device *device
 		device->device->class->pause(device->device, false);
 }
 
-/* The vCPUs may be parked already, even before they first ran. */
-static void freeze(struct machine *machine)
+void machine_freeze(struct machine *machine)
 {
 	int err;
 
-	machine_for_each_device(machine, pause_device);
-	park(machine);
+	machine_for_each_device(machine, machine_pause_device);
+	machine_park(machine);
 	err = vcpus_get_time(machine->vcpus, &machine->count);
 	machine->has_count = !err;
 	if (err)
@@ -121,20 +125,20 @@ static void thaw(struct machine *machine)
 static void notify_stop(struct machine *machine)
 {
 	machine->stop_notified = true;
-	notify(machine, MACHINE_STOP, NULL);
+	machine_notify(machine, MACHINE_STOP, NULL);
 }
 
-static void notify_resume(struct machine *machine)
+void machine_notify_resume(struct machine *machine)
 {
 	if (machine->stop_notified)
-		notify(machine, MACHINE_RESUME, NULL);
+		machine_notify(machine, MACHINE_RESUME, NULL);
 	machine->stop_notified = false;
 }
 
 static void pause_machine(struct machine *machine, const char *reason)
 {
-	freeze(machine);
-	set_state(machine, MACHINE_PAUSED, reason);
+	machine_freeze(machine);
+	machine_set_state(machine, MACHINE_PAUSED, reason);
 	notify_stop(machine);
 	log_print(LOG_WARNING, "%s; machine paused, cont, system_reset or quit ends that", reason);
 }
@@ -154,11 +158,11 @@ static void on_bite(struct device *device, enum watchdog_action action, void *op
 	if (machine->state != MACHINE_RUNNING)
 		return;
 	log_limited(&bites, LOG_WARNING, "%s: %s: %s", device->id, why, names[action]);
-	notify(machine, MACHINE_WATCHDOG, names[action]);
+	machine_notify(machine, MACHINE_WATCHDOG, names[action]);
 	if (action == WATCHDOG_RESET)
 		machine_reset(machine, "guest-reset");
 	else if (action == WATCHDOG_POWER_OFF)
-		end(machine, MACHINE_STOPPED, "guest-panic", why);
+		machine_end(machine, MACHINE_STOPPED, "guest-panic", why);
 	else if (action == WATCHDOG_PAUSE)
 		pause_machine(machine, why);
 }
@@ -186,7 +190,7 @@ static void take_event(struct loop_task *task)
 
 	switch (event) {
 	case VCPUS_POWER_OFF:
-		end(machine, MACHINE_OFF, "guest-shutdown", NULL);
+		machine_end(machine, MACHINE_OFF, "guest-shutdown", NULL);
 		break;
 	case VCPUS_RESET:
 		if (!machine->reset_posted)
@@ -196,157 +200,13 @@ static void take_event(struct loop_task *task)
 		pause_machine(machine, text);
 		break;
 	case VCPUS_STOP:
-		end(machine, MACHINE_STOPPED, "guest-panic", text);
+		machine_end(machine, MACHINE_STOPPED, "guest-panic", text);
 		break;
 	case VCPUS_HOST_FAULT:
 	case VCPUS_ERROR:
-		end(machine, MACHINE_FAILED, "host-error", text);
+		machine_end(machine, MACHINE_FAILED, "host-error", text);
 		break;
 	}
-}
-
-/* --- system reset --- */
-
-static void quiesce_device(struct machine *machine, struct machine_device *device)
-{
-	(void)machine;
-	if (device->device->class->quiesce)
-		device->device->class->quiesce(device->device);
-}
-
-static void reset_device(struct machine *machine, struct machine_device *device)
-{
-	(void)machine;
-	device->device->class->reset(device->device);
-}
-
-static void fail_reset(struct machine *machine, struct errors *errors)
-{
-	for (size_t i = 0; i < errors->count; i++)
-		log_print(LOG_ERROR, "%s", errors->lines[i]);
-	end(machine, MACHINE_FAILED, "host-error",
-		"the machine could not be built anew after a reset");
-}
-
-/* Runs the machine, which has been built anew, unless machine_pause() was called. */
-static void begin_again(struct machine *machine)
-{
-	if (machine->pressed)
-		pl061_pulse(machine->fixed[PLATFORM_GPIO].device, GPIO_POWER_LINE);
-	machine->pressed = false;
-	if (machine->held) {
-		machine->state = MACHINE_PAUSED;
-		freeze(machine);
-	} else {
-		machine->state = MACHINE_RUNNING;
-		notify_resume(machine);
-		vcpus_run(machine->vcpus);
-	}
-}
-
-static void pause_busy_device(struct machine *machine, struct machine_device *device)
-{
-	const struct device_class *class = device->device->class;
-
-	if (!class->busy || !class->busy(device->device))
-		return;
-	pause_device(machine, device);
-	machine->busy = true;
-}
-
-/*
- * Pauses devices that have requests in flight, so that they begin no others. A disk's flush or a large unplug may take
- * long. The vCPUs cannot be parked yet, since one of them may be waiting for its device.
- */
-static bool is_busy(struct machine *machine)
-{
-	machine->busy = false;
-	machine_for_each_device(machine, pause_busy_device);
-	return machine->busy;
-}
-
-static void stop_all(struct machine *machine)
-{
-	park(machine);
-	loop_task_cancel(
-		machine->loop, &machine->event_task); /* posted before; vCPUs are parked now */
-	machine->event_pending = machine->off_asked = machine->reset_asked = false;
-	machine_for_each_device(machine, quiesce_device);
-}
-
-static int unbuild(struct machine *machine, uint64_t until_ms, struct errors *errors)
-{
-	int err = machine_unbuild(machine, until_ms);
-
-	if (err > 0)
-		return err;
-	machine_for_each_device(machine, reset_device);
-	if (err)
-		error_add(errors, "reset", NULL, "the host could not empty the guest's memory: %s",
-			strerror(-err));
-	return err;
-}
-
-/* A turn of a system reset. Each phase takes one or more. */
-static void take_reset_turn(struct loop_timer *timer)
-{
-	struct machine *machine = container_of(timer, struct machine, reset_timer);
-	uint64_t until_ms = loop_now_ms() + LOOP_TURN_MS, wait_ms = 0;
-	struct errors errors = { 0 };
-	int err = 0; /* 1: the phase needs another turn */
-
-	switch (machine->reset_phase) {
-	case RESET_DRAIN:
-		err = is_busy(machine);
-		if (!err)
-			stop_all(machine);
-		wait_ms = err; /* of the turns that end it */
-		break;
-	case RESET_UNBUILD:
-		err = unbuild(machine, until_ms, &errors);
-		wait_ms = err ? 0 : machine->reset_wait_ms;
-		break;
-	case RESET_BUILD:
-		err = machine_build(machine, until_ms, &errors);
-		break;
-	}
-	if (err < 0) {
-		fail_reset(machine, &errors);
-	} else if (!err && machine->reset_phase == RESET_BUILD) {
-		begin_again(machine);
-	} else {
-		if (!err)
-			machine->reset_phase++;
-		loop_timer_arm(machine->loop, timer, wait_ms);
-	}
-	errors_finish(&errors);
-}
-
-static void run_reset(struct loop_task *task)
-{
-	struct machine *machine = container_of(task, struct machine, reset_task);
-
-	machine->reset_posted = false;
-	/* Another reset is under way. The owner's ends its delay. */
-	if (machine->reset_timer.loop) {
-		notify(machine, MACHINE_RESET, machine->reset_reason);
-		machine->reset_wait_ms = 0;
-		loop_timer_arm(machine->loop, &machine->reset_timer, 0);
-		return;
-	}
-	if (machine->state != MACHINE_RUNNING && machine->state != MACHINE_PAUSED)
-		return;
-	if (machine->options.no_reboot) {
-		end(machine, MACHINE_OFF, machine->reset_reason, NULL);
-		return;
-	}
-	machine->reset_wait_ms = strcmp(machine->reset_reason, "guest-reset")
-					 ? 0
-					 : reset_rate_wait_ms(&machine->reset_rate);
-	set_state(machine, MACHINE_RESETTING, NULL);
-	notify(machine, MACHINE_RESET, machine->reset_reason);
-	machine->reset_phase = RESET_DRAIN;
-	take_reset_turn(&machine->reset_timer);
 }
 
 /* --- making and ending --- */
@@ -397,8 +257,9 @@ int machine_create(const struct machine_config *config, const struct machine_opt
 	machine->kvm_fd = machine->vm.fd = machine->vm.its_fd = machine->vm.gic_fd = -1;
 	machine->state = MACHINE_RESETTING;
 	machine->event_task = (struct loop_task){ .run = take_event, .name = "vCPUs" };
-	machine->reset_task = (struct loop_task){ .run = run_reset, .name = "system reset" };
-	machine->reset_timer = (struct loop_timer){ .fired = take_reset_turn,
+	machine->reset_task = (struct loop_task){ .run = machine_run_reset,
+		.name = "system reset" };
+	machine->reset_timer = (struct loop_timer){ .fired = machine_take_reset_turn,
 		.name = "system reset" };
 	pthread_mutex_init(&machine->event_lock, NULL);
 	err = create_all(machine, errors);
@@ -425,8 +286,8 @@ void machine_destroy(struct machine *machine)
 	if (!machine)
 		return;
 	if (machine->vcpus) {
-		park(machine);
-		machine_for_each_device(machine, quiesce_device);
+		machine_park(machine);
+		machine_for_each_device(machine, machine_quiesce_device);
 		slots_forget(&machine->slots);
 		vcpus_teardown(machine->vcpus);
 	}
@@ -461,11 +322,6 @@ const char *machine_stop_reason(const struct machine *machine)
 	return machine->reason;
 }
 
-bool machine_resets_too_often(const struct machine *machine)
-{
-	return machine->state == MACHINE_RESETTING && machine->reset_wait_ms;
-}
-
 void machine_pause(struct machine *machine)
 {
 	bool built = machine->state == MACHINE_RUNNING;
@@ -475,13 +331,10 @@ void machine_pause(struct machine *machine)
 		return;
 	machine->held = true;
 	if (built) {
-		freeze(machine);
-		set_state(machine, MACHINE_PAUSED, NULL);
+		machine_freeze(machine);
+		machine_set_state(machine, MACHINE_PAUSED, NULL);
 	} else if (machine->reset_timer.loop && machine->reset_phase == RESET_DRAIN) {
-		/* vCPUs still run. They are not to after this call, so it ends what the reset waits for. */
-		stop_all(machine);
-		machine->reset_phase = RESET_UNBUILD;
-		loop_timer_arm(machine->loop, &machine->reset_timer, 0);
+		machine_end_drain(machine); /* vCPUs still run, and are not to after this call */
 	}
 	notify_stop(machine);
 }
@@ -497,7 +350,7 @@ static bool asked_meanwhile(struct machine *machine)
 	reset = machine->reset_asked;
 	pthread_mutex_unlock(&machine->event_lock);
 	if (off)
-		end(machine, MACHINE_OFF, "guest-shutdown", NULL);
+		machine_end(machine, MACHINE_OFF, "guest-shutdown", NULL);
 	else if (reset && !machine->reset_posted)
 		machine_reset(machine, "guest-reset");
 	else if (pending && !reset)
@@ -513,33 +366,26 @@ void machine_resume(struct machine *machine)
 		return;
 	machine->held = false;
 	if (built) {
-		set_state(machine, MACHINE_RUNNING, NULL);
+		machine_set_state(machine, MACHINE_RUNNING, NULL);
 		thaw(machine);
 	}
-	notify_resume(machine);
+	machine_notify_resume(machine);
 	if (built && !asked_meanwhile(machine))
 		vcpus_run(machine->vcpus);
 }
 
 void machine_power_button(struct machine *machine)
 {
-	notify(machine, MACHINE_POWERDOWN, NULL);
+	machine_notify(machine, MACHINE_POWERDOWN, NULL);
 	if (machine->reset_timer.loop || machine->reset_posted)
 		machine->pressed = true; /* for begin_again(): the reset would undo it */
 	else
 		pl061_pulse(machine->fixed[PLATFORM_GPIO].device, GPIO_POWER_LINE);
 }
 
-void machine_reset(struct machine *machine, const char *reason)
-{
-	machine->reset_reason = reason;
-	machine->reset_posted = true;
-	loop_post(machine->loop, &machine->reset_task);
-}
-
 void machine_quit(struct machine *machine, const char *reason)
 {
-	end(machine, MACHINE_OFF, reason, NULL);
+	machine_end(machine, MACHINE_OFF, reason, NULL);
 }
 
 size_t machine_device_count(const struct machine *machine)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A machine of board/machine/machine.c whose parts, files and KVM are played and write down who was called. It has one
- * device, one piece of RAM and a real loop. A program has machine.c and build.c with it, and wraps what is called in the
- * libraries (meson.build).
+ * device, one piece of RAM and a real loop. A program has machine.c, reset.c and build.c with it, and wraps what is
+ * called in the libraries (meson.build).
  */
 #ifndef SLUICE_TESTS_UNIT_MACHINE_BENCH_H
 #define SLUICE_TESTS_UNIT_MACHINE_BENCH_H
