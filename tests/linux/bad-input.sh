@@ -185,6 +185,12 @@ good_in_etc() { "$work/own-etc" "$1" "$SLUICE" check "${@:2}" >"$work/out" 2>"$w
 refused_in_etc() { refused_by "$2" "$work/own-etc" "$1" "$SLUICE" check "$away"; }
 check "needs-to-be-allowed" eval "! good_in_etc : $away && grep -c '$work/vmlinuz-6.12.*elsewhere' $work/err && grep -c '../initramfs-6.12.*elsewhere' $work/err"
 check "allowed" good_in_etc : "$away" --allow "$work"
+mkdir "$work/kernels" "$work/initrds"
+ln "$work/vmlinuz-6.12" "$work/kernels/"
+ln "$work/initramfs-6.12" "$work/initrds/"
+blob two "s|vmlinuz-6.12|$work/kernels/&|; s|initramfs-6.12|$work/initrds/&|"
+check "one-folder-of-two-is-allowed" eval "! good_in_etc : $work/two.dtb --allow $work/kernels && ! grep $work/kernels $work/err && grep '$work/initrds/.*elsewhere' $work/err"
+check "two-folders-are-allowed" good_in_etc : "$work/two.dtb" --allow "$work/kernels" --allow "$work/initrds"
 check "allowed-by-policy" good_in_etc "printf '# guests\n\n/nowhere\n$work\n' >/etc/sluice/policy" "$away"
 check "policy-of-a-relative-path" refused_in_etc "echo here >/etc/sluice/policy" '/etc/sluice/policy: "here" is no folder*'
 check "policy-others-can-write" refused_in_etc "echo $work >/etc/sluice/policy; chmod g+w /etc/sluice/policy" '/etc/sluice/policy: others than root can write it*'

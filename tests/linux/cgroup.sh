@@ -89,6 +89,25 @@ through() {
 	done
 }
 check "storm: runs" until_true 60 grep -q '^again' "$work/storm.out"
+# What the group cannot give is told beforehand: of the group that asks, and of the machine's.
+says_limit() {
+	local words=$1
+	shift
+	(echo "$BASHPID" >"$group/cgroup.procs"; exec "$@") >"$work/told" 2>&1
+	grep -q "$words" "$work/told" || { cat "$work/told"; false; }
+}
+echo 512M >"$group/memory.max"
+check "storm: doctor tells of its limit" says_limit 'memory cgroup, with a limit of 512 MiB' "$SLUICE" doctor
+ram='0x0 0x40000000'
+bare large again 1
+check "large: check tells of the limit" says_limit 'begins with 1 GiB, and the memory cgroup here allows 512 MiB' "$SLUICE" check "$work/large.dts"
+"$SLUICE" mem storm 3GiB --force >"$work/mem.out" 2>&1 &
+pid[mem]=$!
+check "storm: mem tells of its limit" until_line 60 'its memory cgroup has room for .* below its limit of 512 MiB' "$work/mem.out"
+kill "${pid[mem]}"
+unset "pid[mem]"
+"$SLUICE" mem storm 0 >"$work/mem.out" 2>&1
+echo max >"$group/memory.max"
 for how in signals stops freezes; do
 	check "storm: lives on through $how" through $how
 done
