@@ -56,7 +56,7 @@ for guest in "${guests[@]}"; do
 			check "$m-sees-it-$round" guest_has "$m" 3300 3584
 			check "$m-uses-it-$round" fills_and_keeps "$m" "${fill[round - 1]}" "$round"
 			check "$m-host-pays-$round" host_holds "$m" "${fill[round - 1]}" 3600
-			check "$m-shrinks-$round" "$SLUICE" mem "$m" 0
+			check "$m-shrinks-$round" shrinks "$m"
 			check "$m-sees-it-gone-$round" guest_has "$m" 380 512
 			check "$m-nothing-exposed-$round" exposed_is_plugged "$m" 0
 			check "$m-host-gets-it-back-$round" host_holds "$m" 50 560

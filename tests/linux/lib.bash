@@ -188,6 +188,18 @@ guest() {
 	return $rc
 }
 
+# shrinks NAME[/DEVICE]: its guest gives back all of the window. If not: what the window looks like, and what the guest does.
+# Linux tries for ever to take a page away that somebody in its kernel holds.
+shrinks() {
+	local name=${1%/*}
+	! "$SLUICE" mem "$1" 0 || return 0
+	"$SLUICE" map "$name"
+	tail -n 20 "$work/$name.err"
+	guest "$name" 60 'head -n 5 /proc/meminfo; grep -e compact -e migrate -e isolated /proc/vmstat; echo w >/proc/sysrq-trigger; echo l >/proc/sysrq-trigger
+		for p in $(grep -l "(kworker.*) [DR]" /proc/[0-9]*/stat); do cat ${p%stat}comm ${p%stat}stack; done; dmesg | tail -n 150'
+	return 1
+}
+
 # send NAME LINE: a line to the guest's shell that gives no answer.
 send() {
 	local fd=input_$1

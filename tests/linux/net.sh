@@ -54,7 +54,7 @@ check "no-such-card" eval "qmp net '{\"execute\": \"set_link\", \"arguments\": {
 # While memory comes and goes.
 send net "while :; do nc 10.9.0.1 7003 </tmp/data && break; sleep 0.2; done; sha256sum </tmp/data"
 check "grows" "$SLUICE" mem net 512MiB
-check "shrinks" "$SLUICE" mem net 0
+check "shrinks" shrinks net
 server TCP-LISTEN:7003,reuseaddr "OPEN:$work/back2,creat"
 arrives() { wait "${pid[server]}"; [ "$(sha256sum <"$work/back2")" = "$sum" ]; }
 check "arrives-whole" arrives

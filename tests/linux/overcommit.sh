@@ -45,7 +45,7 @@ before=$(committed)
 check "grows-to-what-there-is" refused
 check "no-hole-after-refusals" no_hole
 check "guest-lives" guest tight 60 'guest-tool fill 64 3 && guest-tool verify && guest-tool release'
-check "shrinks" "$SLUICE" mem tight 0
+check "shrinks" shrinks tight
 check "charge-comes-back" eval "[ $(committed) -le $((before + 32)) ] || { echo $before, then $(committed) MiB; false; }"
 check "grows-again" "$SLUICE" mem tight 128MiB
 send tight 'reboot -f'

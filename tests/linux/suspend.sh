@@ -20,7 +20,7 @@ check "slept-deeply" guest sleepy 60 'dmesg | grep -q "suspend entry (deep)" && 
 check "kept-its-memory" guest sleepy 300 'guest-tool verify && guest-tool release'
 check "still-plugged" eval "map_json sleepy | jq -e '.[0].plugged == 1073741824'"
 check "both-vcpus" eval '[ "$(guest sleepy 60 nproc)" = 2 ]'
-check "shrinks" "$SLUICE" mem sleepy 0
+check "shrinks" shrinks sleepy
 send sleepy 'poweroff -f'
 check "powers-off" ended sleepy 60 0
 

@@ -38,12 +38,12 @@ check "only-0" holds 512 128
 check "grows-1" "$SLUICE" mem two/vmem1 256MiB
 check "both" holds 512 256
 check "guest-uses-both" eval "[ \$(guest two 60 'guest-tool memtotal') -gt 1150 ] && guest two 60 'guest-tool fill 900 7 && guest-tool verify && guest-tool release'"
-check "shrinks-0" "$SLUICE" mem two/vmem0 0
+check "shrinks-0" shrinks two/vmem0
 check "only-1" holds 0 256
 # Both at once: neither waits for the other.
 "$SLUICE" mem two/vmem0 256MiB >"$work/mem0" 2>&1 &
 mem0=$!
-check "shrinks-1-meanwhile" "$SLUICE" mem two/vmem1 0
+check "shrinks-1-meanwhile" shrinks two/vmem1
 check "grows-0-meanwhile" wait $mem0
 check "crossed" holds 256 0
 
