@@ -48,6 +48,7 @@ static bool print_window(json_t *window)
 	uint64_t plugged = client_number(window, "plugged");
 	uint64_t exposed = client_number(window, "exposed");
 	json_t *slots = json_object_get(window, "open-slots");
+	uint64_t open = client_number(window, "open"), shown = json_array_size(slots);
 	struct columns columns = { .align = "ll" };
 	char range[64];
 
@@ -62,12 +63,13 @@ static bool print_window(json_t *window)
 		columns_add(&columns, "%s\t%s", sizes[i], SIZE_OF(window, sizes[i]));
 	columns_print(&columns, "  ", stdout);
 	putchar('\n');
-	if (json_array_size(slots)) {
+	if (shown) {
 		print_slots(slots);
 		putchar('\n');
 	}
-	printf("  %zu of %" PRIu64 " slots open; ", json_array_size(slots),
-		client_number(window, "slots"));
+	if (open > shown)
+		printf("  %" PRIu64 " more are open: too many to describe\n\n", open - shown);
+	printf("  %" PRIu64 " of %" PRIu64 " slots open; ", open, client_number(window, "slots"));
 	if (exposed == plugged) {
 		printf("exposed = plugged = %s\n", SIZE(plugged));
 		return true;

@@ -35,6 +35,7 @@ unsigned fake_buttons, fake_resets, fake_quits;
 void (*fake_notify)(enum machine_notice notice, const char *reason);
 bool fake_map_unreadable;
 uint64_t fake_exposed, fake_slot_blocks;
+unsigned fake_slots;
 int fake_request_error;
 
 void fake_machine_init(void)
@@ -63,6 +64,7 @@ void fake_machine_init(void)
 	fake_exposed = 162 * MiB;
 	fake_disk_size = GiB;
 	fake_slot_blocks = 64;
+	fake_slots = 8;
 	fake_request_error = 0;
 }
 
@@ -187,21 +189,21 @@ const struct window_config *window_config(const struct window *window)
 
 unsigned window_slot_count(const struct window *window)
 {
-	return 8;
+	return fake_slots;
 }
 
 unsigned window_open_slots(const struct window *window)
 {
-	return 2;
+	return 2 + fake_slots - 8;
 }
 
-/* Slots 1 and 2 are open; 2 holds its first quarter and one block more. */
+/* Slots 1 and 2 are open, and those from 8 on; 2 holds its first quarter and one block more. */
 void window_slot(const struct window *window, unsigned index, struct window_slot *ret)
 {
 	*ret = (struct window_slot){ .index = index,
 		.offset = index * 128 * MiB,
 		.size = fake_slot_blocks * 2 * MiB,
-		.open = index == 1 || index == 2,
+		.open = index == 1 || index == 2 || index >= 8,
 		.plugged_bytes = index == 1   ? 128 * MiB
 				 : index == 2 ? 34 * MiB
 					      : 0 };

@@ -38,6 +38,7 @@ extern uint64_t fake_exposed;
 /* Turns that a walk of the mappings takes beyond the first, and how many walks are under way. */
 extern unsigned fake_map_turns, fake_map_walks;
 extern uint64_t fake_slot_blocks; /* of each slot */
+extern unsigned fake_slots; /* of each window; of the first eight two are open, and all others */
 extern int fake_request_error;	  /* of setting requested-size; 0: none */
 
 /* Of the balloon, in bytes; the fake has 256 MiB of RAM besides its windows. */

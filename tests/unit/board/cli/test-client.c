@@ -26,7 +26,7 @@
 #include "hyp/base/util.h"
 #include "tests/unit/helpers/fake-machine.h"
 
-static char folder[64], path[128], output[16384];
+static char folder[64], path[128], output[512 * KiB];
 static struct loop *loop;
 static struct control *control;
 static pthread_t thread;
@@ -324,6 +324,10 @@ static void map_shows_slots(void **state)
 	assert_run("map @", 1, "\nstray accesses: 3\n  3 of kind load, closed slot\n");
 	fake_strays.count[STRAY_LOAD][STRAY_SLOT] = 0;
 	assert_run("map @", 1, "EXPOSED IS NOT PLUGGED\n  The guest can reach 862 MiB more");
+	fake_slots = 8 + 2000;
+	assert_run("map @", 1, "  978 more are open: too many to describe\n\n  2002 of 2008 slots open; ");
+	assert_non_null(strstr(output, "  2002 more are open: too many to describe\n\n  2002 of 2008"));
+	fake_slots = 8;
 	fake_exposed = 2 * MiB; /* in the middle of an unplug */
 	assert_run("map @/vmem0", 0, "exposed = 2 MiB of 162 MiB plugged: the rest is being unplugged, or");
 	assert_run("map @/vmem9", 1, "vmem9: no virtio-mem device of that name");

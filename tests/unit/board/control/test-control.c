@@ -386,6 +386,17 @@ static void map_shows_open_slots(void **state)
 			blocks == 16 ? "################" : "##############..................");
 		json_decref(line);
 	}
+	/* So many are described; the others are counted. */
+	fake_slots = 8 + 700;
+	peer_send(peer, "{\"execute\":\"x-sluice-query-map\"}");
+	line = peer_line(peer, 1000, NULL);
+	for (size_t i = 0; i < 2; i++) {
+		map = json_array_get(json_object_get(line, "return"), i);
+		assert_int_equal(json_integer_value(json_object_get(map, "open")), 702);
+		assert_int_equal(json_array_size(json_object_get(map, "open-slots")),
+			i ? 1024 - 702 : 702);
+	}
+	json_decref(line);
 	fake_map_unreadable = true;
 	assert_answer(peer, "{'execute':'x-sluice-query-map'}",
 		"{'error':{'class':'GenericError','desc':'The mappings of the process "
