@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A balloon on a host with pages of 16K: what goes back of pages of 4K that the guest names one by one, and how much
+ * A balloon on a host with pages of 16K, and of 64K: what goes back of pages of 4K that the guest names one by one, and how much
  * of it is counted. sysconf() is wrapped: this host's own pages are of 4K, whose kernel takes larger ones as well.
  */
 #include "tests/unit/helpers/unit.h"
@@ -16,13 +16,14 @@
 #include "tests/unit/helpers/fake-window.h"
 
 #define PAGE	   4096
-#define HOST_PAGE  (16 * KiB)
+#define HOST_PAGE  host_page
 #define PAGES	   64
 #define RAM_GPA	   UINT64_C(0x40000000)
 #define WINDOW_GPA UINT64_C(0x100000000)
 #define BLOCK	   (2 * MiB)
 
-static _Alignas(16384) uint8_t ram[PAGES * PAGE];
+static size_t host_page = 16 * KiB;
+static _Alignas(65536) uint8_t ram[PAGES * PAGE];
 static struct guestmem memory;
 static struct window window = {
 	.config = { .gpa = WINDOW_GPA, .size = 64 * BLOCK, .block_bytes = BLOCK },
@@ -91,7 +92,7 @@ static void assert_given(const char *expected)
 {
 	uint64_t given = 0;
 
-	for (unsigned i = 0; i < PAGES / 4; i++) {
+	for (unsigned i = 0; i < sizeof(ram) / HOST_PAGE; i++) {
 		bool back = i < strlen(expected) && expected[i] == '.';
 
 		given += back ? HOST_PAGE : 0;
@@ -194,6 +195,36 @@ static void hostile_places(void **state)
 	assert_int_equal(pages.given_bytes, HOST_PAGE + BLOCK);
 }
 
+static int setup_64k(void **state)
+{
+	host_page = 64 * KiB;
+	return setup(state);
+}
+
+static int teardown_64k(void **state)
+{
+	host_page = 16 * KiB;
+	return teardown(state);
+}
+
+static void sixteen_parts_of_a_page(void **state)
+{
+	for (unsigned i = 0; i < 16; i++) {
+		assert_given("");
+		put(16 + (i * 5 + 3) % 16, 1, true);
+	}
+	assert_given("x.");
+	put(15, 2, true); /* the end of a page, and a part that is in already */
+	put(1, 14, true);
+	assert_given("x.");
+	put(0, 1, true);
+	assert_given("..");
+	take(31, 1);
+	assert_int_equal(pages.given_bytes, HOST_PAGE);
+	put(31, 1, true);
+	assert_int_equal(pages.given_bytes, 2 * HOST_PAGE);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -203,6 +234,7 @@ int main(void)
 		T(a_driver_that_tells_late),
 		T(what_stays_is_not_counted),
 		T(hostile_places),
+		cmocka_unit_test_setup_teardown(sixteen_parts_of_a_page, setup_64k, teardown_64k),
 	};
 
 	if (__real_sysconf(_SC_PAGESIZE) > (long)HOST_PAGE) {
