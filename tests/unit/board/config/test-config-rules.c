@@ -123,6 +123,8 @@ static const struct rule {
 	{ "interrupts-of-another's-own", NODE(PIC "interrupts = <0 48 4>; };"), NODE(PIC "interrupts = <0 47 4>; };"), "/pic: interrupts: SPI 47 is Sluice's" },
 	{ "interrupts-by-parent", NODE(PIC "}; dev { interrupt-parent = <&pic>; interrupts = <16>; };"), NODE(PIC "}; dev { interrupts = <16>; };"), "/dev: interrupts: the machine's interrupts have three cells" },
 	{ "interrupts-by-parent-below", NODE(PIC "}; bus { interrupt-parent = <&pic>; dev { interrupts = <16>; }; };"), NULL, NULL },
+	{ "interrupts-by-a-nexus", NODE("nexus: nexus { #interrupt-cells = <1>; interrupt-map = <1 &pic 7>; }; " PIC "}; dev { interrupt-parent = <&nexus>; interrupts = <16>; };"),
+		NODE("nexus: nexus { #interrupt-cells = <1>; }; dev { interrupt-parent = <&nexus>; interrupts = <16>; };"), "/dev: interrupt-parent: 0x" },
 	{ "interrupts-of-a-bus", NULL, NODE("a { b { c { interrupts = <0 1 4>; }; }; };"), "/a/b/c: interrupts: SPI 1 is Sluice's" },
 	{ "interrupts-several", NODE("dev { interrupts = <0 48 4 1 8 4>; };"), NODE("dev { interrupts = <0 48 4 0 7 4>; };"), "/dev: interrupts: SPI 7 is Sluice's" },
 	{ "interrupts-cells", NULL, NODE("dev { interrupts = <0 48 4 0>; };"), "/dev: interrupts: the machine's interrupts have three cells" },
