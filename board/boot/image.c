@@ -11,8 +11,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
+#include "board/boot/unpack.h"
 #include "board/text/errors.h"
 #include "hyp/base/host-path.h"
 #include "hyp/base/util.h"
@@ -107,81 +107,87 @@ static int read_bytes(const struct image *image, uint64_t offset, void *ret_buf,
 	return 0;
 }
 
-/* ---- gzip ---- */
+/* ---- Compressed data ---- */
 
-/* A gzip member in a file. */
-struct unpack {
+/* What a part of a file holds, compressed. */
+struct packed {
 	const struct image *image;
 	uint64_t offset, left; /* what is still to be read of the file */
 	bool ended;
-	z_stream z;
+	struct unpack *unpack;
+	struct unpack_piece piece;
 	uint8_t in[CHUNK_BYTES];
 };
 
-static int unpack_begin(const struct image *image, uint64_t offset, uint64_t size,
-	struct errors *errors, struct unpack **ret)
+static int packed_begin(const struct image *image, uint64_t offset, uint64_t size,
+	struct errors *errors, struct packed **ret)
 {
-	struct unpack *unpack = calloc(1, sizeof(*unpack));
-	int status = unpack ? inflateInit2(&unpack->z, 15 + 16) : Z_MEM_ERROR;
+	struct packed *packed = calloc(1, sizeof(*packed));
+	int err = packed ? unpack_begin(&packed->unpack) : -ENOMEM;
 
-	if (status != Z_OK) {
-		free(unpack);
+	if (err) {
+		free(packed);
 		return refuse(image, errors,
-			status == Z_VERSION_ERROR
+			err == -ENOENT
 				? "is compressed with gzip, which needs zlib (libz.so.1): install it"
 				: "out of memory");
 	}
-	unpack->image = image;
-	unpack->offset = offset;
-	unpack->left = size;
-	*ret = unpack;
+	packed->image = image;
+	packed->offset = offset;
+	packed->left = size;
+	*ret = packed;
+	return 0;
+}
+
+static int packed_refill(struct packed *packed, struct errors *errors)
+{
+	unsigned n = packed->left < CHUNK_BYTES ? packed->left : CHUNK_BYTES;
+
+	if (!n)
+		return refuse(packed->image, errors, "is truncated: its gzip data has no end");
+	if (read_bytes(packed->image, packed->offset, packed->in, n, errors))
+		return -EINVAL;
+	packed->offset += n;
+	packed->left -= n;
+	packed->piece.in = packed->in;
+	packed->piece.in_len = n;
 	return 0;
 }
 
 /* Unpacks at most `room` bytes, from at most CHUNK_BYTES of the file: such data may hold nothing. */
-static int unpack_step(struct unpack *unpack, uint8_t *out, unsigned room, uint64_t *ret_size,
+static int packed_step(struct packed *packed, uint8_t *out, unsigned room, uint64_t *ret_size,
 	struct errors *errors)
 {
-	z_stream *z = &unpack->z;
+	struct unpack_piece *piece = &packed->piece;
+	bool filled = false;
+	const char *why;
+	int got = 0;
 
-	z->next_out = out;
-	z->avail_out = room;
-	for (bool filled = false; !unpack->ended && z->avail_out;) {
-		int status;
-
-		if (!z->avail_in && filled)
+	piece->out = out;
+	piece->out_len = room;
+	while (!packed->ended && piece->out_len) {
+		if (!piece->in_len && filled)
 			break;
-		if (!z->avail_in) {
-			filled = true;
-			unsigned n = unpack->left < CHUNK_BYTES ? unpack->left : CHUNK_BYTES;
-
-			if (!n)
-				return refuse(unpack->image, errors,
-					"is truncated: its gzip data has no end");
-			if (read_bytes(unpack->image, unpack->offset, unpack->in, n, errors))
-				return -EINVAL;
-			unpack->offset += n;
-			unpack->left -= n;
-			z->next_in = unpack->in;
-			z->avail_in = n;
-		}
-		status = inflate(z, Z_NO_FLUSH);
-		if (status != Z_OK && status != Z_STREAM_END && status != Z_BUF_ERROR) {
-			error_add(errors, unpack->image->path, NULL, "has damaged gzip data: %s",
-				z->msg ? z->msg : "not gzip");
+		if (!piece->in_len && packed_refill(packed, errors))
 			return -EINVAL;
+		filled = true;
+		got = unpack_some(packed->unpack, piece, &why);
+		if (got < 0) {
+			error_add(errors, packed->image->path, NULL, "has damaged gzip data: %s",
+				why);
+			return got;
 		}
-		unpack->ended = status == Z_STREAM_END;
+		packed->ended = got;
 	}
-	*ret_size = room - z->avail_out;
+	*ret_size = room - piece->out_len;
 	return 0;
 }
 
-static void unpack_end(struct unpack *unpack)
+static void packed_end(struct packed *packed)
 {
-	if (unpack)
-		inflateEnd(&unpack->z);
-	free(unpack);
+	if (packed)
+		unpack_end(packed->unpack);
+	free(packed);
 }
 
 /* ---- Formats ---- */
@@ -311,21 +317,21 @@ static bool is_image(const uint8_t *head, size_t len)
 static int describe_gzip(struct image *image, uint64_t offset, uint64_t size, struct errors *errors)
 {
 	uint8_t head[HEADER_BYTES];
-	struct unpack *unpack;
+	struct packed *packed;
 	uint64_t len = 0, more;
 	bool ended = false;
 	int err;
 
 	image->compressed = true;
-	err = unpack_begin(image, offset, size, errors, &unpack);
+	err = packed_begin(image, offset, size, errors, &packed);
 	if (err)
 		return err;
 	for (unsigned i = 0; i < HEAD_CHUNKS && len < sizeof(head) && !ended && !err; i++) {
-		err = unpack_step(unpack, head + len, sizeof(head) - len, &more, errors);
+		err = packed_step(packed, head + len, sizeof(head) - len, &more, errors);
 		len += err ? 0 : more;
-		ended = unpack->ended;
+		ended = packed->ended;
 	}
-	unpack_end(unpack);
+	packed_end(packed);
 	if (err)
 		return err;
 	if (len < sizeof(head) && !ended)
@@ -496,7 +502,7 @@ struct image_load {
 	const struct guestmem *mem;
 	unsigned segment;
 	uint64_t done; /* bytes of it */
-	struct unpack *unpack;
+	struct packed *packed;
 	uint8_t nowhere[CHUNK_BYTES]; /* for what is only checked */
 };
 
@@ -515,7 +521,7 @@ int image_load_begin(const struct image *image, const struct guestmem *mem, stru
 void image_load_end(struct image_load *load)
 {
 	if (load)
-		unpack_end(load->unpack);
+		packed_end(load->packed);
 	free(load);
 }
 
@@ -539,12 +545,12 @@ static int unpack_chunk(struct image_load *load, bool *ret_ended, struct errors 
 	uint8_t *out = place(load, segment->mem_size, &room);
 	int err = 0;
 
-	if (!load->unpack)
-		err = unpack_begin(load->image, segment->file_offset, segment->file_size, errors,
-			&load->unpack);
+	if (!load->packed)
+		err = packed_begin(load->image, segment->file_offset, segment->file_size, errors,
+			&load->packed);
 	/* A byte more than there is room for: there is none if the data ends here. */
 	if (!err)
-		err = unpack_step(load->unpack, out, room ? room : 1, &size, errors);
+		err = packed_step(load->packed, out, room ? room : 1, &size, errors);
 	if (err)
 		return err;
 	if (!room && size) {
@@ -554,7 +560,7 @@ static int unpack_chunk(struct image_load *load, bool *ret_ended, struct errors 
 		return -EINVAL;
 	}
 	load->done += size;
-	*ret_ended = load->unpack->ended;
+	*ret_ended = load->packed->ended;
 	return 0;
 }
 
@@ -593,8 +599,8 @@ int image_load_step(struct image_load *load, struct errors *errors)
 	if (err)
 		return err;
 	if (ended) {
-		unpack_end(load->unpack);
-		load->unpack = NULL;
+		packed_end(load->packed);
+		load->packed = NULL;
 		load->segment++;
 		load->done = 0;
 	}
