@@ -19,7 +19,6 @@
 #include "hyp/memory/guestmem.h"
 
 #define HEADER_BYTES 1024 /* of a file, or of data compressed in it, that identify its format */
-#define HEAD_CHUNKS  16	  /* of compressed data, in which the header of what it holds must be */
 #define CHUNK_BYTES  (64 * KiB) /* that are read or unpacked at once */
 
 struct image_header {
@@ -123,14 +122,16 @@ static int packed_begin(const struct image *image, uint64_t offset, uint64_t siz
 	struct errors *errors, struct packed **ret)
 {
 	struct packed *packed = calloc(1, sizeof(*packed));
-	int err = packed ? unpack_begin(&packed->unpack) : -ENOMEM;
+	int err = packed ? unpack_begin(image->packing, &packed->unpack) : -ENOMEM;
 
 	if (err) {
 		free(packed);
-		return refuse(image, errors,
-			err == -ENOENT
-				? "is compressed with gzip, which needs zlib (libz.so.1): install it"
-				: "out of memory");
+		if (err != -ENOENT)
+			return refuse(image, errors, "out of memory");
+		error_add(errors, image->path, NULL,
+			"is compressed with %s, which needs %s: install it",
+			unpack_name(image->packing), unpack_library(image->packing));
+		return -EINVAL;
 	}
 	packed->image = image;
 	packed->offset = offset;
@@ -143,41 +144,50 @@ static int packed_refill(struct packed *packed, struct errors *errors)
 {
 	unsigned n = packed->left < CHUNK_BYTES ? packed->left : CHUNK_BYTES;
 
-	if (!n)
-		return refuse(packed->image, errors, "is truncated: its gzip data has no end");
 	if (read_bytes(packed->image, packed->offset, packed->in, n, errors))
 		return -EINVAL;
 	packed->offset += n;
 	packed->left -= n;
 	packed->piece.in = packed->in;
 	packed->piece.in_len = n;
+	packed->piece.last = !packed->left;
 	return 0;
 }
 
-/* Unpacks at most `room` bytes, from at most CHUNK_BYTES of the file: such data may hold nothing. */
+/* Unpacks at most `room` bytes, from at most CHUNK_BYTES more of the file: such data may hold nothing. */
 static int packed_step(struct packed *packed, uint8_t *out, unsigned room, uint64_t *ret_size,
 	struct errors *errors)
 {
+	const char *name = unpack_name(packed->image->packing), *why;
 	struct unpack_piece *piece = &packed->piece;
 	bool filled = false;
-	const char *why;
-	int got = 0;
 
 	piece->out = out;
 	piece->out_len = room;
 	while (!packed->ended && piece->out_len) {
-		if (!piece->in_len && filled)
-			break;
-		if (!piece->in_len && packed_refill(packed, errors))
-			return -EINVAL;
-		filled = true;
+		size_t in_len, out_len = piece->out_len;
+		int got;
+
+		if (!piece->in_len && packed->left) {
+			if (filled)
+				break;
+			filled = true;
+			if (packed_refill(packed, errors))
+				return -EINVAL;
+		}
+		in_len = piece->in_len;
 		got = unpack_some(packed->unpack, piece, &why);
 		if (got < 0) {
-			error_add(errors, packed->image->path, NULL, "has damaged gzip data: %s",
-				why);
+			error_add(errors, packed->image->path, NULL, "has damaged %s data: %s",
+				name, why);
 			return got;
 		}
 		packed->ended = got;
+		if (!got && piece->in_len == in_len && piece->out_len == out_len) {
+			error_add(errors, packed->image->path, NULL,
+				"is truncated: its %s data has no end", name);
+			return -EINVAL;
+		}
 	}
 	*ret_size = room - piece->out_len;
 	return 0;
@@ -216,15 +226,8 @@ static int refuse_foreign(
 		KNOWN(0, "\x27\x05\x19\x56",
 			"is a U-Boot legacy image (uImage): take the kernel in it"),
 		KNOWN(0, "\xd0\x0d\xfe\xed", "is a device tree or FIT image, not a kernel"),
-		KNOWN(0, "\x28\xb5\x2f\xfd", "is compressed with zstd: unpack it first"),
-		KNOWN(0,
-			"\xfd"
-			"7zXZ",
-			"is compressed with xz: unpack it first"),
 		KNOWN(0, "BZh", "is compressed with bzip2: unpack it first"),
 		KNOWN(0, "\x89LZO", "is compressed with lzop: unpack it first"),
-		KNOWN(0, "\x02\x21\x4c\x18", "is compressed with lz4: unpack it first"),
-		KNOWN(0, "\x04\x22\x4d\x18", "is compressed with lz4: unpack it first"),
 		KNOWN(0, "070701", "is an initramfs (cpio), not a kernel"),
 		KNOWN(0, "#!", "is a script, not a kernel"),
 		KNOWN(0, "MZ", "is an EFI program, but not an arm64 Linux kernel"),
@@ -238,8 +241,10 @@ static int refuse_foreign(
 		}
 	}
 	error_add(errors, image->path, NULL,
-		"%s%s; needed is an arm64 kernel: Image, Image.gz, EFI zboot with gzip, or a 64-bit AArch64 ELF",
-		image->compressed ? "what it holds in gzip " : "", what);
+		"%s%s%s%s; needed is an arm64 kernel: an Image, also compressed or in an EFI zboot, or a 64-bit AArch64 ELF",
+		image->compressed ? "what it holds in " : "",
+		image->compressed ? unpack_name(image->packing) : "", image->compressed ? " " : "",
+		what);
 	return -EINVAL;
 }
 
@@ -314,8 +319,11 @@ static bool is_image(const uint8_t *head, size_t len)
 	return le32toh(header.magic) == IMAGE_MAGIC;
 }
 
-static int describe_gzip(struct image *image, uint64_t offset, uint64_t size, struct errors *errors)
+/* Compressed data at [offset, offset+size) of the file. */
+static int describe_packed(struct image *image, enum unpack_kind kind, uint64_t offset,
+	uint64_t size, struct errors *errors)
 {
+	unsigned chunks = unpack_lead(kind) / CHUNK_BYTES;
 	uint8_t head[HEADER_BYTES];
 	struct packed *packed;
 	uint64_t len = 0, more;
@@ -323,10 +331,11 @@ static int describe_gzip(struct image *image, uint64_t offset, uint64_t size, st
 	int err;
 
 	image->compressed = true;
+	image->packing = kind;
 	err = packed_begin(image, offset, size, errors, &packed);
 	if (err)
 		return err;
-	for (unsigned i = 0; i < HEAD_CHUNKS && len < sizeof(head) && !ended && !err; i++) {
+	for (unsigned i = 0; i < chunks && len < sizeof(head) && !ended && !err; i++) {
 		err = packed_step(packed, head + len, sizeof(head) - len, &more, errors);
 		len += err ? 0 : more;
 		ended = packed->ended;
@@ -334,9 +343,12 @@ static int describe_gzip(struct image *image, uint64_t offset, uint64_t size, st
 	packed_end(packed);
 	if (err)
 		return err;
-	if (len < sizeof(head) && !ended)
-		return refuse(image, errors,
-			"has damaged gzip data: its first MiB unpacks to less than a header");
+	if (len < sizeof(head) && !ended) {
+		error_add(errors, image->path, NULL,
+			"has damaged %s data: its first %u MiB unpack to less than a header",
+			unpack_name(kind), (unsigned)(unpack_lead(kind) / MiB));
+		return -EINVAL;
+	}
 	if (!is_image(head, len))
 		return refuse_foreign(image, head, len, errors);
 	return describe_image(image, head, len, offset, size, errors);
@@ -346,24 +358,32 @@ static int describe_zboot(struct image *image, const uint8_t *head, struct error
 {
 	struct zboot_header zboot;
 	uint64_t offset, size;
+	uint8_t begin[16];
+	enum unpack_kind kind;
 
 	memcpy(&zboot, head, sizeof(zboot));
 	zboot.compression[sizeof(zboot.compression) - 1] = 0;
 	offset = le32toh(zboot.offset);
 	size = le32toh(zboot.size);
-	if (strcmp(zboot.compression, "gzip")) {
-		error_add(errors, image->path, NULL,
-			"is an EFI zboot kernel compressed with %.8s; needed is one with gzip, or the Image in it: %llu bytes from %llu on, unpacked",
-			zboot.compression, (unsigned long long)size, (unsigned long long)offset);
-		return -EINVAL;
-	}
 	if (offset > image->file_size || size > image->file_size - offset) {
 		error_add(errors, image->path, NULL,
 			"is truncated: its header tells of %llu bytes, the file has %llu",
 			(unsigned long long)(offset + size), (unsigned long long)image->file_size);
 		return -EINVAL;
 	}
-	return describe_gzip(image, offset, size, errors);
+	if (size < sizeof(begin))
+		return refuse(image, errors, "is an EFI zboot kernel that holds nothing");
+	if (read_bytes(image, offset, begin, sizeof(begin), errors))
+		return -EINVAL;
+	/* The header's word for it is the name of a recipe of Linux's build, such as "zstd22". */
+	kind = unpack_kind(begin, sizeof(begin));
+	if (kind == UNPACK_KINDS) {
+		error_add(errors, image->path, NULL,
+			"is an EFI zboot kernel compressed with %.8s; needed is one with gzip, zstd, xz, lzma or lz4",
+			zboot.compression);
+		return -EINVAL;
+	}
+	return describe_packed(image, kind, offset, size, errors);
 }
 
 static const char *elf_machine(unsigned machine)
@@ -468,6 +488,7 @@ int image_describe(struct image *image, struct errors *errors)
 	uint8_t head[HEADER_BYTES] = { 0 };
 	size_t len = image->file_size < sizeof(head) ? image->file_size : sizeof(head);
 	int err = read_bytes(image, 0, head, len, errors);
+	enum unpack_kind kind;
 
 	if (err < 0)
 		return err;
@@ -479,9 +500,10 @@ int image_describe(struct image *image, struct errors *errors)
 		image->kind = "EFI zboot kernel";
 		return describe_zboot(image, head, errors);
 	}
-	if (HAS(0, "\x1f\x8b")) {
-		image->kind = "gzip-compressed arm64 Image";
-		return describe_gzip(image, 0, image->file_size, errors);
+	kind = unpack_kind(head, len);
+	if (kind != UNPACK_KINDS) {
+		image->kind = "compressed arm64 Image";
+		return describe_packed(image, kind, 0, image->file_size, errors);
 	}
 	if (HAS(0, "\x7f"
 		   "ELF")) {

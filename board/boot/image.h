@@ -5,8 +5,8 @@
  * the loader. The file stays open and is read again at each reset, all checks included.
  *
  *   arm64 Image                  Documentation/arch/arm64/booting.rst in Linux
- *   the same in gzip             Image.gz
- *   EFI zboot with gzip          drivers/firmware/efi/libstub/zboot-header.S
+ *   the same, compressed         Image.gz, .zst, .xz, .lzma, .lz4
+ *   EFI zboot of one of these    drivers/firmware/efi/libstub/zboot-header.S
  *   AArch64 ELF                  bare-metal guests; loaded at its physical addresses
  */
 #ifndef SLUICE_BOARD_BOOT_IMAGE_H
@@ -14,6 +14,8 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "board/boot/unpack.h"
 
 struct errors;
 struct guestmem;
@@ -34,10 +36,11 @@ struct image {
 	int fd;		  /* -1: none */
 	uint64_t file_size;
 
-	const char *kind;    /* "arm64 Image"; for messages */
-	bool compressed;     /* the one segment is gzip, and grows to at most mem_size */
-	uint64_t page_bytes; /* of an arm64 Image: the size of its pages; 0: not given */
-	bool placed;	     /* ELF: segments have their addresses */
+	const char *kind;	  /* "arm64 Image"; for messages */
+	bool compressed;	  /* the one segment, which grows to at most mem_size ... */
+	enum unpack_kind packing; /* ... of this */
+	uint64_t page_bytes;	  /* of an arm64 Image: the size of its pages; 0: not given */
+	bool placed;		  /* ELF: segments have their addresses */
 	uint64_t text_offset;
 	struct image_segment segments[IMAGE_SEGMENTS];
 	unsigned segment_count;

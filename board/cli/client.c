@@ -268,7 +268,7 @@ int client_open(const char *path, struct errors *errors, struct client **ret)
 	json_t *message = NULL;
 	int fd;
 
-	if (!libraries_have_json()) {
+	if (!library_load(LIBRARY_JANSSON)) {
 		error_add(errors, path, NULL, "QMP needs jansson (libjansson.so.4): install it");
 		return -ENOTSUP;
 	}

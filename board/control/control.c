@@ -235,7 +235,7 @@ static void accept_client(struct server_socket *server, int fd)
 
 	while (client < control->clients + CONTROL_CLIENTS && client->watch.fd >= 0)
 		client++;
-	if (!libraries_have_json()) {
+	if (!library_load(LIBRARY_JANSSON)) {
 		close(fd);
 		return;
 	}

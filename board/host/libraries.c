@@ -6,24 +6,33 @@
 #include "board/host/libraries.h"
 
 #include <dlfcn.h>
+#include <lz4.h>
+#include <lz4frame.h>
+#include <lzma.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <zlib.h>
+#include <zstd.h>
 
 #include "hyp/base/log.h"
 
-struct library {
+struct loaded {
 	const char *file, *use;
 	struct log_limit messages;
 	void *handle;
 };
 
-static struct library jansson = { "libjansson.so.4", "QMP", LOG_LIMIT(1) };
-static struct library zlib = { "libz.so.1", "gzip", LOG_LIMIT(1) };
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of both libraries */
+static struct loaded libraries[] = {
+	[LIBRARY_JANSSON] = { "libjansson.so.4", "QMP", LOG_LIMIT(1) },
+	[LIBRARY_ZLIB] = { "libz.so.1", "gzip", LOG_LIMIT(1) },
+	[LIBRARY_ZSTD] = { "libzstd.so.1", "zstd", LOG_LIMIT(1) },
+	[LIBRARY_LZMA] = { "liblzma.so.5", "xz", LOG_LIMIT(1) },
+	[LIBRARY_LZ4] = { "liblz4.so.1", "lz4", LOG_LIMIT(1) },
+};
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of all libraries */
 
-static void *load(struct library *library)
+static void *load(struct loaded *library)
 {
 	void *handle;
 
@@ -40,19 +49,19 @@ static void *load(struct library *library)
 	return handle;
 }
 
-bool libraries_have_json(void)
+bool library_load(enum library library)
 {
-	return load(&jansson);
+	return load(&libraries[library]);
 }
 
 /* The library's function, looked up once and stored in `at`. NULL if it cannot be found. */
-static void *find(struct library *library, const char *name, void **at)
+static void *find(enum library library, const char *name, void **at)
 {
 	void *function = __atomic_load_n(at, __ATOMIC_ACQUIRE), *handle;
 
 	if (function)
 		return function;
-	handle = load(library);
+	handle = load(&libraries[library]);
 	function = handle ? dlsym(handle, name) : NULL;
 	__atomic_store_n(at, function, __ATOMIC_RELEASE);
 	return function;
@@ -68,41 +77,45 @@ static void *find(struct library *library, const char *name, void **at)
 		return call ? call arguments : (failed);                                           \
 	}
 
-FUNCTION(&jansson, json_t *, json_object, (void), (), NULL)
-FUNCTION(&jansson, json_t *, json_array, (void), (), NULL)
-FUNCTION(&jansson, json_t *, json_integer, (json_int_t value), (value), NULL)
-FUNCTION(&jansson, json_t *, json_true, (void), (), NULL)
-FUNCTION(&jansson, json_t *, json_false, (void), (), NULL)
-FUNCTION(&jansson, json_t *, json_object_get, (const json_t *object, const char *key),
+FUNCTION(LIBRARY_JANSSON, json_t *, json_object, (void), (), NULL)
+FUNCTION(LIBRARY_JANSSON, json_t *, json_array, (void), (), NULL)
+FUNCTION(LIBRARY_JANSSON, json_t *, json_integer, (json_int_t value), (value), NULL)
+FUNCTION(LIBRARY_JANSSON, json_t *, json_true, (void), (), NULL)
+FUNCTION(LIBRARY_JANSSON, json_t *, json_false, (void), (), NULL)
+FUNCTION(LIBRARY_JANSSON, json_t *, json_object_get, (const json_t *object, const char *key),
 	(object, key), NULL)
-FUNCTION(&jansson, int, json_object_set_new, (json_t * object, const char *key, json_t *value),
-	(object, key, value), -1)
-FUNCTION(&jansson, void *, json_object_iter, (json_t * object), (object), NULL)
-FUNCTION(&jansson, void *, json_object_iter_next, (json_t * object, void *at), (object, at), NULL)
-FUNCTION(&jansson, void *, json_object_key_to_iter, (const char *key), (key), NULL)
-FUNCTION(&jansson, const char *, json_object_iter_key, (void *at), (at), NULL)
-FUNCTION(&jansson, json_t *, json_object_iter_value, (void *at), (at), NULL)
-FUNCTION(&jansson, size_t, json_array_size, (const json_t *array), (array), 0)
-FUNCTION(&jansson, json_t *, json_array_get, (const json_t *array, size_t index), (array, index),
+FUNCTION(LIBRARY_JANSSON, int, json_object_set_new,
+	(json_t * object, const char *key, json_t *value), (object, key, value), -1)
+FUNCTION(LIBRARY_JANSSON, void *, json_object_iter, (json_t * object), (object), NULL)
+FUNCTION(LIBRARY_JANSSON, void *, json_object_iter_next, (json_t * object, void *at), (object, at),
 	NULL)
-FUNCTION(&jansson, int, json_array_append_new, (json_t * array, json_t *value), (array, value), -1)
-FUNCTION(&jansson, const char *, json_string_value, (const json_t *string), (string), NULL)
-FUNCTION(&jansson, json_int_t, json_integer_value, (const json_t *integer), (integer), 0)
-FUNCTION(&jansson, char *, json_dumps, (const json_t *json, size_t flags), (json, flags), NULL)
-FUNCTION(&jansson, json_t *, json_loadb,
+FUNCTION(LIBRARY_JANSSON, void *, json_object_key_to_iter, (const char *key), (key), NULL)
+FUNCTION(LIBRARY_JANSSON, const char *, json_object_iter_key, (void *at), (at), NULL)
+FUNCTION(LIBRARY_JANSSON, json_t *, json_object_iter_value, (void *at), (at), NULL)
+FUNCTION(LIBRARY_JANSSON, size_t, json_array_size, (const json_t *array), (array), 0)
+FUNCTION(LIBRARY_JANSSON, json_t *, json_array_get, (const json_t *array, size_t index),
+	(array, index), NULL)
+FUNCTION(LIBRARY_JANSSON, int, json_array_append_new, (json_t * array, json_t *value),
+	(array, value), -1)
+FUNCTION(LIBRARY_JANSSON, const char *, json_string_value, (const json_t *string), (string), NULL)
+FUNCTION(LIBRARY_JANSSON, json_int_t, json_integer_value, (const json_t *integer), (integer), 0)
+FUNCTION(LIBRARY_JANSSON, char *, json_dumps, (const json_t *json, size_t flags), (json, flags),
+	NULL)
+FUNCTION(LIBRARY_JANSSON, json_t *, json_loadb,
 	(const char *buffer, size_t len, size_t flags, json_error_t *error),
 	(buffer, len, flags, error), NULL)
-FUNCTION(&jansson, json_t *, json_vpack_ex,
+FUNCTION(LIBRARY_JANSSON, json_t *, json_vpack_ex,
 	(json_error_t * error, size_t flags, const char *format, va_list args),
 	(error, flags, format, args), NULL)
-FUNCTION(
-	&jansson, json_t *, json_vsprintf, (const char *format, va_list args), (format, args), NULL)
+FUNCTION(LIBRARY_JANSSON, json_t *, json_vsprintf, (const char *format, va_list args),
+	(format, args), NULL)
 
 /* The library is loaded: it made `json`. */
 void json_delete(json_t *json)
 {
 	static void *found;
-	void (*call)(json_t * json) = (void (*)(json_t *))find(&jansson, "json_delete", &found);
+	void (*call)(json_t * json) = (void (*)(json_t *))find(
+		LIBRARY_JANSSON, "json_delete", &found);
 
 	if (call)
 		call(json);
@@ -119,8 +132,51 @@ json_t *json_pack(const char *format, ...)
 	return json;
 }
 
-FUNCTION(&zlib, int, inflateInit2_,
+FUNCTION(LIBRARY_ZLIB, int, inflateInit2_,
 	(z_streamp stream, int bits, const char *version, int stream_size),
 	(stream, bits, version, stream_size), Z_VERSION_ERROR)
-FUNCTION(&zlib, int, inflate, (z_streamp stream, int flush), (stream, flush), Z_STREAM_ERROR)
-FUNCTION(&zlib, int, inflateEnd, (z_streamp stream), (stream), Z_STREAM_ERROR)
+FUNCTION(LIBRARY_ZLIB, int, inflate, (z_streamp stream, int flush), (stream, flush), Z_STREAM_ERROR)
+FUNCTION(LIBRARY_ZLIB, int, inflateEnd, (z_streamp stream), (stream), Z_STREAM_ERROR)
+
+FUNCTION(LIBRARY_ZSTD, ZSTD_DCtx *, ZSTD_createDCtx, (void), (), NULL)
+FUNCTION(LIBRARY_ZSTD, size_t, ZSTD_freeDCtx, (ZSTD_DCtx * context), (context), 0)
+FUNCTION(LIBRARY_ZSTD, size_t, ZSTD_DCtx_setParameter,
+	(ZSTD_DCtx * context, ZSTD_dParameter parameter, int value), (context, parameter, value), 0)
+FUNCTION(LIBRARY_ZSTD, size_t, ZSTD_decompressStream,
+	(ZSTD_DStream * context, ZSTD_outBuffer *out, ZSTD_inBuffer *in), (context, out, in),
+	(size_t)-1)
+FUNCTION(LIBRARY_ZSTD, unsigned, ZSTD_isError, (size_t code), (code), 1)
+FUNCTION(LIBRARY_ZSTD, const char *, ZSTD_getErrorName, (size_t code), (code), "no library")
+
+FUNCTION(LIBRARY_LZMA, lzma_ret, lzma_stream_decoder,
+	(lzma_stream * stream, uint64_t most, uint32_t flags), (stream, most, flags),
+	LZMA_MEM_ERROR)
+FUNCTION(LIBRARY_LZMA, lzma_ret, lzma_alone_decoder, (lzma_stream * stream, uint64_t most),
+	(stream, most), LZMA_MEM_ERROR)
+FUNCTION(LIBRARY_LZMA, lzma_ret, lzma_code, (lzma_stream * stream, lzma_action action),
+	(stream, action), LZMA_PROG_ERROR)
+
+/* The library is loaded: it made `stream`. */
+void lzma_end(lzma_stream *stream)
+{
+	static void *found;
+	void (*call)(lzma_stream * stream) = (void (*)(lzma_stream *))find(
+		LIBRARY_LZMA, "lzma_end", &found);
+
+	if (call)
+		call(stream);
+}
+
+FUNCTION(LIBRARY_LZ4, int, LZ4_decompress_safe, (const char *from, char *to, int size, int room),
+	(from, to, size, room), -1)
+FUNCTION(LIBRARY_LZ4, LZ4F_errorCode_t, LZ4F_createDecompressionContext,
+	(LZ4F_dctx * *ret, unsigned version), (ret, version), (size_t)-1)
+FUNCTION(LIBRARY_LZ4, LZ4F_errorCode_t, LZ4F_freeDecompressionContext, (LZ4F_dctx * context),
+	(context), 0)
+FUNCTION(LIBRARY_LZ4, size_t, LZ4F_decompress,
+	(LZ4F_dctx * context, void *out, size_t *out_len, const void *in, size_t *in_len,
+		const LZ4F_decompressOptions_t *options),
+	(context, out, out_len, in, in_len, options), (size_t)-1)
+FUNCTION(LIBRARY_LZ4, unsigned, LZ4F_isError, (LZ4F_errorCode_t code), (code), 1)
+FUNCTION(
+	LIBRARY_LZ4, const char *, LZ4F_getErrorName, (LZ4F_errorCode_t code), (code), "no library")

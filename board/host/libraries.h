@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Libraries that few machines need are loaded when first used: jansson by the first client of a control socket, zlib
- * by a compressed kernel. Callers include the libraries' own headers. If one cannot be loaded, the log says so, and
+ * Libraries that few machines need are loaded when first used: jansson by the first client of a control socket, the
+ * others by a compressed kernel. Callers include the libraries' own headers. If one cannot be loaded, the log says so, and
  * its functions fail as if out of memory. Any thread.
  */
 #ifndef SLUICE_BOARD_HOST_LIBRARIES_H
@@ -10,7 +10,9 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-/* Whether JSON can be read and written; true in a static program. */
-bool libraries_have_json(void);
+enum library { LIBRARY_JANSSON, LIBRARY_ZLIB, LIBRARY_ZSTD, LIBRARY_LZMA, LIBRARY_LZ4 };
+
+/* Loads it, if it is not yet. False if it cannot be used; true in a static program. */
+bool library_load(enum library library);
 
 #endif

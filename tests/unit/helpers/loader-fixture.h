@@ -13,6 +13,7 @@
 #include "board/config/map.h"
 #include "board/text/errors.h"
 #include "hyp/memory/guestmem.h"
+#include "tests/unit/helpers/packing.h"
 
 #define RAM_SIZE   (64 * MiB)
 #define KERNEL_GPA (RAM_BASE + 2 * MiB)
@@ -47,8 +48,11 @@ void make_image(size_t len, uint64_t text_offset, uint64_t image_size);
 /* Of 4000 bytes, with the header of an EFI program, whose second section ends with the file. */
 void make_efi(void);
 /* Packs `file` and puts it at `at`. */
+void pack_file(enum packing packing, size_t at);
 void gzip(size_t at);
-void make_zboot(const char *compression);
+/* `compression`: what the header calls it. */
+void make_zboot_of(enum packing packing, const char *compression);
+void make_zboot(const char *compression); /* of gzip */
 void elf_start(void);
 void elf_write(void);
 

@@ -224,7 +224,7 @@ static void zboot_bounds(void **state)
 	make_zboot("gzip");
 	put32(8, (uint32_t)file_len);
 	put32(12, 0);
-	assert_refused("is truncated: its gzip data has no end");
+	assert_refused("is an EFI zboot kernel that holds nothing");
 	put32(8, (uint32_t)file_len + 1);
 	assert_refused("is truncated: its header tells of");
 }
@@ -273,7 +273,7 @@ static void hollow_gzip(void **state)
 	write_hollow(2, 0);
 	assert_true(loader_open(&config, &errors, &loader) < 0);
 	assert_non_null(strstr(errors.lines[0],
-		"has damaged gzip data: its first MiB unpacks to less than a header"));
+		"has damaged gzip data: its first 1 MiB unpack to less than a header"));
 }
 
 #define REFUSED(change, words)                                                                     \
@@ -371,15 +371,8 @@ static void kinds(void **state)
 		{ 0x38, 4, "RSC\x05", "is a RISC-V kernel" },
 		{ 0, 4, "\x27\x05\x19\x56", "is a U-Boot legacy image" },
 		{ 0, 4, "\xd0\x0d\xfe\xed", "is a device tree or FIT image" },
-		{ 0, 4, "\x28\xb5\x2f\xfd", "is compressed with zstd" },
-		{ 0, 5,
-			"\xfd"
-			"7zXZ",
-			"is compressed with xz" },
 		{ 0, 3, "BZh", "is compressed with bzip2" },
 		{ 0, 4, "\x89LZO", "is compressed with lzop" },
-		{ 0, 4, "\x02\x21\x4c\x18", "is compressed with lz4" },
-		{ 0, 4, "\x04\x22\x4d\x18", "is compressed with lz4" },
 		{ 0, 6, "070701", "is an initramfs (cpio)" },
 		{ 0, 2, "#!", "is a script" },
 		{ 0, 2, "MZ", "is an EFI program" },

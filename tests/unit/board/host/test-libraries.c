@@ -38,7 +38,7 @@ static void none_can_be_loaded(void **state)
 
 	missing = true;
 	log_set_sink(keep);
-	assert_false(libraries_have_json());
+	assert_false(library_load(LIBRARY_JANSSON));
 	assert_non_null(
 		strstr(logged, "QMP needs libjansson.so.4, which cannot be loaded: /nonexistent"));
 	assert_null(json_object());
