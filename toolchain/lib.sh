@@ -14,7 +14,7 @@ cache=$(cd "$cache" && pwd)
 me=$(basename "$0")
 kernel_versions=(6.1 6.12 6.12-16k 7.3)
 export LC_ALL=C.UTF-8
-# The distribution's own tools, whatever else this machine has; depmod and others stand in sbin.
+# The distribution's own tools, whatever else this machine has; depmod and others are in sbin.
 export PATH=/usr/bin:/usr/sbin:/bin:/sbin:$PATH
 
 # However a script ends, what it started ends with it: busy's command, its temporary folder, and what its own finish()
@@ -100,7 +100,7 @@ busy() {
 # megabytes BYTES
 megabytes() { echo "$((($1 + 500000) / 1000000)) MB"; }
 
-# unpack DEB FOLDER [TAR-ARGUMENT...]: the files of a package, links in FOLDER that stand for folders kept.
+# unpack DEB FOLDER [TAR-ARGUMENT...]: the files of a package, links in FOLDER that replace folders left as they are.
 unpack() {
 	local deb=$1 to=$2
 	shift 2

@@ -26,7 +26,7 @@ for name in sluice qemu; do
 done
 
 fio="$io/fio --minimal --thread --name=x --filename=/dev/vda --direct=1 --ioengine=libaio --iodepth=16 --gtod_reduce=1"
-# The running time in ms, of reads and of writes, stands in the fields 9 and 50.
+# The running time in ms, of reads and of writes, is in the fields 9 and 50.
 ran_ms() { cut -d ';' -f 9,50 <<<"$1" | awk -F ';' '{ print $1 + $2 }'; }
 per_second() { echo $((now * 1000 / $(ran_ms "$1"))); }
 for name in sluice qemu; do must spend $name "$fio --bs=4k --rw=read --io_size=4k"; done # its pages are there from now on

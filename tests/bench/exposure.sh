@@ -15,7 +15,7 @@ held() { awk '/^(VmRSS|VmPTE|HugetlbPages):/ { n += $2 } END { print n }' "/proc
 counted() { sed -n "s/^after the accesses:.* $2 \([0-9]*\).*/\1/p" <(tr -d '\r' <"$work/$1.out"); }
 size() { if (($1 && $1 % (1 << 30) == 0)); then echo $(($1 >> 30)) GiB; else echo $((($1 + (1 << 19)) >> 20)) MiB; fi; }
 
-# How a window is cut, in bytes. QEMU tells it by its map: a slot that is not there has nothing plugged.
+# How a window is cut, in bytes. QEMU's map shows it: a slot that is not there has nothing plugged.
 slot_sluice() { map_json "$1" | jq '.[0]."slot-size"'; }
 slot_qemu() {
 	local range

@@ -311,7 +311,7 @@ struct wait {
 	unsigned open;
 };
 
-static void look_whether_closed(struct loop_timer *timer)
+static void stop_once_closed(struct loop_timer *timer)
 {
 	struct wait *wait = container_of(timer, struct wait, timer);
 
@@ -325,7 +325,7 @@ static void look_whether_closed(struct loop_timer *timer)
 static void let_close(struct machine *m)
 {
 	struct wait wait = {
-		.timer.fired = look_whether_closed, .m = m, .open = window_open_slots(m->window)
+		.timer.fired = stop_once_closed, .m = m, .open = window_open_slots(m->window)
 	};
 
 	loop_timer_arm(m->loop, &wait.timer, 10);

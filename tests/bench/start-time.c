@@ -3,7 +3,7 @@
  * start-time ROUNDS NAME COMMAND... [-- NAME COMMAND...]...: starts each command ROUNDS times, in turn,
  * and prints for each a line "NAME FIRST END", medians in milliseconds: from before the process is made to
  * the first byte that it writes to its standard output (its end, where it writes nothing), and to its end.
- * Words NAME=VALUE before a command stand in its environment.
+ * Words NAME=VALUE before a command go into its environment.
  */
 #include <errno.h>
 #include <fcntl.h>

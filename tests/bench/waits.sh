@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # How long a QMP client waits for an answer while a guest gives its monitor all the work that it can
 # (tests/guests/bare/flood.c): the same guest on Sluice and on QEMU, in turn, attack by attack. Prints the longest wait
-# and, of Sluice, the longest turn of its loop and who took it. The client asks for $SECONDS_EACH (2, a whole number) in
+# and, of Sluice, the longest turn of its loop and what took it. A client asks for $SECONDS_EACH (2, a whole number) in
 # each row, and for five times as long in that of system resets. ATTACKS="none disks" runs some rows only: their names or
 # numbers are in the list at the end.
 
@@ -10,7 +10,7 @@
 
 disks=2 queues=8 seconds=${SECONDS_EACH:-2} window=$((512 << 20))
 for ((i = 0; i < disks; i++)); do truncate -s 256M "$work/disk$i.img"; done
-echo never >/sys/kernel/mm/transparent_hugepage/enabled # so unplugging is dearest
+echo never >/sys/kernel/mm/transparent_hugepage/enabled # so unplugging costs the most
 
 # The card's other end, which answers; nobody else speaks on it. The frames of the guest are in one piece.
 card=02:00:00:00:00:01
@@ -86,7 +86,7 @@ measure() {
 		timeout -s KILL $((asks + 10)) "$BUILD/tests/bench/qmp-pause" "$(socket "$1")" "$asks" >"$work/asked" 2>"$work/unanswered"
 		sed -n 's/.*median \(.*\) longest \(.*\)/\2 (\1)/p' "$work/asked" | grep . ||
 			echo "no answer in $((asks + 10)) s $(tail -n 1 "$work/unanswered")"
-		# Rings that never gave back a chain: what they ask for was not measured.
+		# Rings that never returned a chain: what they ask for was not measured.
 		sed -n 's/^flooding \([0-9]*\) of \([0-9]*\) .*/\1 \2/p' "$work/$1.seen" | awk 'NR == 1 && $1 < $2 { print "with " $1 " of " $2 " rings served in 2 s" }'
 		[ "$1" != sluice ] || turn=$(qmp sluice '{"execute":"x-sluice-query-loop"}' |
 			jq -r '.return | "\(."longest-us" / 1000) ms, \(.longest); \(."long-turns") of \(.turns)"')

@@ -32,7 +32,7 @@ struct fuzz_target {
 	void (*node)(void *node, uint8_t how);
 	/* Something that the host does. */
 	void (*host)(struct device *device, struct input *input);
-	/* After each step; where all has to be given back, at_rest. */
+	/* After each step; where all has to be returned, at_rest. */
 	void (*check)(struct device *device, bool at_rest);
 	struct chardev *const *ports;	  /* of a class that has them */
 	const struct fuzz_driver *driver; /* NULL: that of device.c */

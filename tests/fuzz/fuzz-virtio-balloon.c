@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Fuzzes a balloon's pages and reports, on a host that may be slow to take them. What is given back has to be
+ * Fuzzes a balloon's pages and reports, on a host that may be slow to take them. What is freed has to be
  * the guest's, whole pages, and in the window plugged (tests/unit/helpers/fake-window.c).
  */
 #include <sanitizer/asan_interface.h>

@@ -16,7 +16,7 @@ static struct end {
 
 static volatile uint8_t sum;
 
-/* Looks at each byte: all of it is the guest's. */
+/* Reads each byte: all of it is the guest's. */
 static size_t end_write(struct chardev *chardev, const uint8_t *buf, size_t len)
 {
 	struct end *end = container_of(chardev, struct end, chardev);

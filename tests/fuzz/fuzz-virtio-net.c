@@ -17,7 +17,7 @@ static unsigned waiting; /* frames for the guest, all of one length */
 static size_t length;
 static volatile uint8_t sum;
 
-/* Looks at each byte: all of it is the guest's. */
+/* Reads each byte: all of it is the guest's. */
 static int network_send(struct netdev *netdev, const struct iovec *iov, unsigned count)
 {
 	size_t total = 0;

@@ -24,7 +24,7 @@ uint64_t input_take(struct input *input, unsigned bytes)
 	return value;
 }
 
-/* An unplugged block keeps nothing, and nobody may look. */
+/* An unplugged block holds nothing, and nobody may read it. */
 static void set_plugged(struct window *window, uint64_t offset, uint64_t size, bool plugged)
 {
 	ASAN_UNPOISON_MEMORY_REGION(window_ram + offset, size);

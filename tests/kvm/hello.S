@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A small bare-metal guest: an ELF that looks for its tree, says a line on the PL011 and powers off. MMU off. */
+/* A small bare-metal guest: an ELF that finds its tree, says a line on the PL011 and powers off. MMU off. */
 	.arch armv8-a
 	.text
 	.global _start

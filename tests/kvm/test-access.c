@@ -83,7 +83,7 @@ struct machine {
 	struct window *window;
 	struct vcpus *vcpus;
 	uint8_t *ram;
-	sem_t told;
+	sem_t reported;
 	enum vcpus_event event;
 	char text[256];
 };
@@ -109,7 +109,7 @@ static void on_event(void *opaque, enum vcpus_event event, const char *text)
 
 	m->event = event;
 	snprintf(m->text, sizeof(m->text), "%s", text);
-	sem_post(&m->told);
+	sem_post(&m->reported);
 }
 
 static struct access *access_of(struct machine *m)
@@ -154,7 +154,7 @@ static void build(struct machine *m, enum stray_reads reads, enum stray_policy p
 		.opaque = m };
 
 	memset(m, 0, sizeof(*m));
-	sem_init(&m->told, 0, 0);
+	sem_init(&m->reported, 0, 0);
 	CHECK(loop_create(&m->loop) == 0);
 	strays_init(&m->strays, policy, m->loop);
 	slots_init(&m->slots);
@@ -193,20 +193,20 @@ static void unbuild(struct machine *m)
 	strays_finish(&m->strays);
 	slots_finish(&m->slots);
 	loop_destroy(m->loop);
-	sem_destroy(&m->told);
+	sem_destroy(&m->reported);
 }
 
-/* Runs until the vCPU tells an event; false when it tells none. */
-static bool wait_told(struct machine *m)
+/* Runs until the vCPU reports an event; false when it reports none. */
+static bool wait_event(struct machine *m)
 {
 	struct timespec until;
 
 	clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += WAIT_SEC;
-	return sem_timedwait(&m->told, &until) == 0;
+	return sem_timedwait(&m->reported, &until) == 0;
 }
 
-/* Makes one access at `at`, through tables that lie there if it is a walk. False: nothing was told. */
+/* Makes one access at `at`, through tables that lie there if it is a walk. False: nothing was reported. */
 static bool run_access(struct machine *m, unsigned what, uint64_t at)
 {
 	*access_of(m) = (struct access){ .address = what == ACCESS_WALK ? WALK_VA : at,
@@ -215,7 +215,7 @@ static bool run_access(struct machine *m, unsigned what, uint64_t at)
 		.tables = TABLES_GPA };
 	make_tables(m, at & ~UINT64_C(0xfff));
 	vcpus_run(m->vcpus);
-	return wait_told(m);
+	return wait_event(m);
 }
 
 /* Besides what the table knows, memory that the guest has. */
@@ -294,13 +294,13 @@ static enum stray_outcome to_memory(unsigned what)
 
 static void try_access(unsigned what, unsigned place, enum stray_policy policy)
 {
-	static const enum vcpus_event told_event[] = {
+	static const enum vcpus_event reported_event[] = {
 		[STRAY_ABORT] = VCPUS_POWER_OFF, /* by the guest's handler of the abort */
 		[STRAY_PAUSE] = VCPUS_PAUSE,
 		[STRAY_STOP] = VCPUS_STOP,
 	};
 	enum stray_outcome outcome = place == PLUGGED ? to_memory(what) : stray_table[what][place];
-	bool told = outcome == STRAY_REPORTED, ok;
+	bool reported = outcome == STRAY_REPORTED, ok;
 	uint64_t at = address_of(what, place), resident = 0, count;
 	struct access *access;
 	struct machine m;
@@ -310,14 +310,14 @@ static void try_access(unsigned what, unsigned place, enum stray_policy policy)
 	plug_around(&m);
 	ok = run_access(&m, what, at);
 	count = counted(&m, place);
-	/* An emulated CPU does no cache maintenance; a real one may fault for it, and be told of. */
-	if (what == ACCESS_CLEAN && told && !count)
-		told = false;
-	ok = ok && m.event == (told ? told_event[policy] : VCPUS_POWER_OFF);
-	ok = ok && count == told;
+	/* An emulated CPU does no cache maintenance; a real one may fault for it, and have it reported. */
+	if (what == ACCESS_CLEAN && reported && !count)
+		reported = false;
+	ok = ok && m.event == (reported ? reported_event[policy] : VCPUS_POWER_OFF);
+	ok = ok && count == reported;
 	if (m.event == VCPUS_POWER_OFF)
-		ok = ok &&
-		     saw(access, what, what == ACCESS_CLEAN && !told ? STRAY_NOTHING : outcome, at);
+		ok = ok && saw(access, what,
+				   what == ACCESS_CLEAN && !reported ? STRAY_NOTHING : outcome, at);
 	window_resident_bytes(m.window, &resident);
 	ok = ok && (place == PLUGGED ? resident <= BLOCK : resident == 0);
 	result(ok, "%s-%s-%s", access_names[what], place_names[place], stray_policy_names[policy]);
@@ -374,7 +374,7 @@ static void host_fault(unsigned what, unsigned fault)
 	uint64_t at = WINDOW_GPA + (what == ACCESS_ACROSS_OUT ? BLOCK - 4 : 0x1000);
 	struct access *access;
 	struct machine m;
-	bool told, after;
+	bool reported, after;
 	uint8_t *hva;
 	char text[80];
 
@@ -385,19 +385,20 @@ static void host_fault(unsigned what, unsigned fault)
 	hva = window_hva(m.window);
 	CHECK(window_plug(m.window, 0, 2 * BLOCK) == 0);
 	CHECK(host_faults[fault].take(hva));
-	told = run_access(&m, what, at) && m.event == VCPUS_HOST_FAULT && strstr(m.text, text) &&
-	       !access->esr && !access->done && !strays_total(&m.strays);
+	reported = run_access(&m, what, at) && m.event == VCPUS_HOST_FAULT &&
+		   strstr(m.text, text) && !access->esr && !access->done &&
+		   !strays_total(&m.strays);
 	vcpus_park(m.vcpus);
 	CHECK(mmap(hva, BLOCK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
 		      0) == hva);
 	vcpus_run(m.vcpus);
-	after = wait_told(&m) && m.event == VCPUS_POWER_OFF &&
+	after = wait_event(&m) && m.event == VCPUS_POWER_OFF &&
 		saw(access, what, to_memory(what), at);
-	result(told && after, "host-fault-%s-%s", host_faults[fault].name, access_names[what]);
-	if (!told || !after)
+	result(reported && after, "host-fault-%s-%s", host_faults[fault].name, access_names[what]);
+	if (!reported || !after)
 		printf("# %s: event %d (%s) done %" PRIu64 " esr %" PRIx64 " far %" PRIx64 "\n",
-			told ? "told, and then" : "not told", m.event, m.text, access->done,
-			access->esr, access->far);
+			reported ? "reported, and then" : "not reported", m.event, m.text,
+			access->done, access->esr, access->far);
 	unbuild(&m);
 }
 
@@ -447,7 +448,7 @@ static void hammer_while_unplugging(void)
 	make_tables(&m, 0);
 	CHECK(window_plug(m.window, 0, BLOCK) == 0);
 	vcpus_run(m.vcpus);
-	for (; rounds < ROUNDS && sem_trywait(&m.told) != 0; rounds++) {
+	for (; rounds < ROUNDS && sem_trywait(&m.reported) != 0; rounds++) {
 		CHECK(window_unplug(m.window, 0, BLOCK) == 0);
 		usleep(500);
 		window_resident_bytes(m.window, &resident);

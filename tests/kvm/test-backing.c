@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What is behind a window's blocks, on the real kernel, with each backing: an unplug gives back
+ * What is behind a window's blocks, on the real kernel, with each backing: an unplug frees
  * memory, commit charge, locked memory and page tables, and a host that refuses leaves no hole and
  * nothing exposed. It needs no guest: the kernel is asked what it has mapped. Prints TAP.
  */
@@ -270,7 +270,7 @@ static void gives_back(struct bench *b)
 	run_for(b, 1300);
 	result(!resident(b) && !charged_bytes(b) && !file_bytes(b) &&
 			huge_pages_free() == free_pages && huge_pages_reserved() == reserved,
-		"%s: an unplug gives back memory, charge and reservation", kinds[b->kind]);
+		"%s: an unplug frees memory, charge and reservation", kinds[b->kind]);
 	result(locked_kib() == 0, "%s: locked memory too", kinds[b->kind]);
 	/* A page of tables may be the process's own, for what it allocates meanwhile. */
 	result(tables_kib() <= tables + (uint64_t)getpagesize() / KiB,
@@ -302,7 +302,7 @@ static void failures_in_turn(enum backing_kind kind)
 		ok &= exposed(&b) == (unplugged ? 0 : BLOCK) + (plugged ? SLOT : 0);
 		fake_kvm.fail_at = 0;
 		busy += !plugged + !unplugged;
-		run_for(&b, 1300); /* what is owed is paid */
+		run_for(&b, 1300); /* what is pending is done */
 		ok &= !b.window->reclaim_size;
 		ok &= plugged || window_plug(b.window, 2 * BLOCK, SLOT) == 0;
 		ok &= unplugged || window_unplug(b.window, 0, BLOCK) == 0;
@@ -317,7 +317,7 @@ static void failures_in_turn(enum backing_kind kind)
 }
 
 /* The host takes nothing back for a while: everything waits, nothing is exposed, and then it goes on. */
-static void owes(enum backing_kind kind)
+static void pending(enum backing_kind kind)
 {
 	uint8_t *hva;
 	struct bench b;
@@ -339,7 +339,7 @@ static void owes(enum backing_kind kind)
 	run_for(&b, 1300);
 	ok &= file_bytes(&b) == BLOCK && window_plug(b.window, 0, BLOCK) == 0 &&
 	      is_filled(hva, 0, BLOCK) && is_filled(hva + BLOCK, 0x44, BLOCK);
-	result(ok, "%s: what the host does not take back at once is asked for again", kinds[kind]);
+	result(ok, "%s: what the host does not reclaim at once is asked for again", kinds[kind]);
 	end(&b);
 }
 
@@ -354,7 +354,7 @@ static void is_sealed(void)
 	fd = open(path, O_RDWR | O_CLOEXEC);
 	result(fd >= 0 && ftruncate(fd, 0) < 0 && errno == EPERM && ftruncate(fd, 2 * WINDOW) < 0 &&
 			fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE) < 0,
-		"memfd: nobody who is given the file can cut it short");
+		"memfd: no process that is given the file can cut it short");
 	close(fd);
 	end(&b);
 }
@@ -385,7 +385,7 @@ static void pool_used_up(void)
 	end(&b);
 }
 
-/* --- RAM: filled, emptied as at a reset, and given back in the end --- */
+/* --- RAM: filled, emptied as at a reset, and freed in the end --- */
 
 #define RAM (32 * MiB)
 
@@ -411,10 +411,10 @@ static void ram(enum backing_kind kind)
 		result(is_filled(backing.hva, 0, RAM), "%s: and again after a reset", kinds[kind]);
 	}
 	if (kind == BACKING_FILE)
-		unlink(path); /* so that its memory goes with the last who has it */
+		unlink(path); /* so that its memory goes with the last descriptor */
 	backing_destroy(&backing);
 	result(huge_pages_free() == pages && shmem_kib() < shared + RAM / KiB / 2,
-		"%s: RAM is given back", kinds[kind]);
+		"%s: RAM is freed", kinds[kind]);
 }
 
 int main(void)
@@ -438,7 +438,7 @@ int main(void)
 		end(&b);
 		failures_in_turn(kind);
 		if (kind == BACKING_MEMFD) {
-			owes(kind);
+			pending(kind);
 			is_sealed();
 		} else if (kind == BACKING_HUGETLB) {
 			pool_used_up();

@@ -5,7 +5,7 @@
 # more-hosts: 6.12
 # cpus: 1
 # seconds: 15
-# What one access of a guest does, wherever it goes, on the host's own KVM; and what the host gives and takes back.
+# What one access of a guest does, wherever it goes, on the host's own KVM; and what the host provides and reclaims.
 "$BUILD/tests/kvm/test-access"
 access=$?
 echo 40 >/proc/sys/vm/nr_hugepages

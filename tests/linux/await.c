@@ -35,7 +35,7 @@ struct text {
 	int fd;
 	char *bytes;
 	size_t count, room;
-	size_t line; /* where the first line begins that has not been looked at to its end */
+	size_t line; /* where the first line begins that has not been searched to its end */
 };
 
 /* Reads what has come since; false where nothing has. */
@@ -85,7 +85,7 @@ static char *next_line(struct text *text, bool *ret_whole)
 	return begin;
 }
 
-/* What is waited for, looked at again and again until it is there; then *ret_status is what to end with. */
+/* What is waited for, checked again and again until it is there; then *ret_status is what to end with. */
 struct wait {
 	bool (*is_there)(struct wait *wait, int *ret_status);
 	struct text text;

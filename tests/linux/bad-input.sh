@@ -234,11 +234,11 @@ by_name() {
 }
 check "shown-by-name" by_name
 
-# A warning is told when the machine starts, which is before it has a socket.
+# A warning is printed when the machine starts, which is before it has a socket.
 { sed 's/memory@40000000/memory@50000000/' "$work/good.dts"; echo '/ { aliases { net0 = "/net0"; }; };'; } >"$work/warned.dts"
 run warned
 until_socket 60 warned
-check "warning-is-told-at-the-start" grep "^sluice: warning: $work/warned.dts: /memory@50000000: reg: begins with 0x40000000" "$work/warned.err"
+check "warning-is-printed-at-the-start" grep "^sluice: warning: $work/warned.dts: /memory@50000000: reg: begins with 0x40000000" "$work/warned.err"
 # What its guest's tree lacks is known when that is made.
 check "alias-that-is-lost" until_line 60 "^sluice: warning: $work/warned.dts: /aliases: net0: the guest gets no such alias: there is no /net0 in its tree" "$work/warned.err"
 qmp warned '{"execute":"quit"}' >"$work/verdict"

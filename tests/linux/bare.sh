@@ -42,7 +42,7 @@ send misuse begin
 check "misuse-ends-well" ended misuse 400 0
 points misuse
 says_registers() { head -n 5 "$work/misuse.err"; grep -q 'stray store at 0x9010000, arm,pl031: a device.s registers, by other than a plain load or store' "$work/misuse.err"; }
-check "misuse-of-registers-is-told" says_registers
+check "misuse-of-registers-is-logged" says_registers
 
 # Three lives in one process: nothing of one is left in the next. All pages that a guest marks are equal, in RAM and in a
 # block, and the host merges them: 48 MiB and 2.
@@ -52,7 +52,7 @@ ksm=/sys/kernel/mm/ksm
 ksm_was=("$(cat $ksm/run)" "$(cat $ksm/pages_to_scan)")
 echo 0 >$ksm/run
 check "merging-is-off" eval "$SLUICE check $work/again.dts 2>&1 | grep 'sluice,mergeable: this host does not look for equal pages'"
-# The kernel looks at each page twice before it merges it.
+# The kernel reads each page twice before it merges it.
 merged() { qmp again '{"execute":"x-sluice-query-memory"}' | jq -e '.return.merged | . >= 45 * 1048576'; }
 run again
 lives() { [ "$(grep -c 'off or again' "$work/again.out")" -eq "$1" ]; }

@@ -5,7 +5,7 @@
 # timeout: 300
 # with: qemu-arm64
 # One file as a disk of Sluice and of QEMU, either first, each as reader and as writer: readers share it, a writer is
-# alone. QEMU runs no guest here: its machine stands still, and holds its drive.
+# alone. QEMU runs no guest here: its machine is stopped, and holds its drive.
 
 . "$(dirname "$0")/lib.bash"
 . "$(dirname "$0")/blk.bash"

@@ -43,8 +43,8 @@ used() {
 	check "$machine: all as it was written" in_guest 'wait; cat /tmp/a /tmp/b; [ $(cat /tmp/a /tmp/b | grep -cx 0) = 2 ]'
 }
 
-# A file system, which outlives a reboot, and gives back what is discarded.
-kept() {
+# A file system, which outlives a reboot, and frees what is discarded.
+outlived() {
 	check "$machine: makes a file system" in_guest 'mke2fs -F -b 4096 /dev/vda && mkdir -p /mnt && mount -t ext4 /dev/vda /mnt'
 	check "$machine: fills it" in_guest 'dd if=/dev/urandom of=/mnt/file bs=1M count=24 && md5sum </mnt/file >/mnt/sum && umount /mnt'
 	full=$(kib root.img)
@@ -90,7 +90,7 @@ machine() {
 # O_DIRECT where the host's file system of these files has it (tmpfs since 6.6).
 direct='direct;'
 dd if=/dev/zero of="$work/try" bs=4k count=1 oflag=direct 2>"$work/direct" || direct=''
-machine uring found used kept grown
+machine uring found used outlived grown
 if [ -e /proc/sys/kernel/io_uring_disabled ]; then
 	check "not by threads" eval "! grep 'by threads' $work/uring.err"
 	check "the doctor says by io_uring" eval "'$SLUICE' doctor | grep 'io_uring'"

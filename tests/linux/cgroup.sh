@@ -45,7 +45,7 @@ echo 100 >/proc/sys/vm/nr_hugepages
 limited used 'backing = "hugetlb";' hugetlb.2MB.max=64M
 check "used: the machine ends" ended used 90 1
 check "used: the guest saw no abort, up to the limit" came_to used 64
-check "used: the cause is told, with the place" grep -q "failed: vCPU 0: the host has no memory for a plugged block of the guest's at $(printf '0x%x' $(((4 << 30) + 32 * apart * block))) in vmem0 (.*a cgroup's limit" "$work/used.err"
+check "used: the error names the cause, with the place" grep -q "failed: vCPU 0: the host has no memory for a plugged block of the guest's at $(printf '0x%x' $(((4 << 30) + 32 * apart * block))) in vmem0 (.*a cgroup's limit" "$work/used.err"
 check "used: it is no stray access" no_stray used
 rmdir "$group"
 
@@ -53,7 +53,7 @@ limited reserved 'backing = "hugetlb";' hugetlb.2MB.rsvd.max=64M
 check "reserved: comes to the limit" until_said 90 reserved 'at the limit'
 check "reserved: the plug is BUSY" grep -q "at the limit: plugged $((64 << 20)) (2)" "$work/reserved.out"
 check "reserved: exposed is plugged, no page elsewhere" exactly_plugged reserved 'at the limit'
-check "reserved: the log says what stands against it" grep -q 'vmem0: plug of .* refused: .*a cgroup' "$work/reserved.err"
+check "reserved: the log says why" grep -q 'vmem0: plug of .* refused: .*a cgroup' "$work/reserved.err"
 send reserved ''
 check "reserved: ends well" ended reserved 60 0
 points reserved
@@ -65,7 +65,7 @@ limited memory '' memory.swap.max=0 memory.max=128M
 killed=${pid[memory]}
 check "memory: the kernel ends the process" ended memory 90 137
 check "memory: the cgroup counts it" grep -qx 'oom_kill 1' "$group/memory.events"
-check "memory: the kernel's log tells" eval "dmesg | grep -q 'Memory cgroup out of memory: Killed process $killed (sluice)'"
+check "memory: the kernel's log says so" eval "dmesg | grep -q 'Memory cgroup out of memory: Killed process $killed (sluice)'"
 check "memory: the guest saw no abort before" eval '! grep -aq "Bail out\|^not ok" $work/memory.out && grep -aq "^has 64 MiB" $work/memory.out'
 rmdir "$group"
 
@@ -89,21 +89,21 @@ through() {
 	done
 }
 check "storm: runs" until_true 60 grep -q '^again' "$work/storm.out"
-# What the group cannot give is told beforehand: of the group that asks, and of the machine's.
+# What the group cannot give is said beforehand: of the group that asks, and of the machine's.
 says_limit() {
 	local words=$1
 	shift
-	(echo "$BASHPID" >"$group/cgroup.procs"; exec "$@") >"$work/told" 2>&1
-	grep -q "$words" "$work/told" || { cat "$work/told"; false; }
+	(echo "$BASHPID" >"$group/cgroup.procs"; exec "$@") >"$work/limit" 2>&1
+	grep -q "$words" "$work/limit" || { cat "$work/limit"; false; }
 }
 echo 512M >"$group/memory.max"
-check "storm: doctor tells of its limit" says_limit 'memory cgroup, with a limit of 512 MiB' "$SLUICE" doctor
+check "storm: doctor names its limit" says_limit 'memory cgroup, with a limit of 512 MiB' "$SLUICE" doctor
 ram='0x0 0x40000000'
 bare large again 1
-check "large: check tells of the limit" says_limit 'begins with 1 GiB, and the memory cgroup here allows 512 MiB' "$SLUICE" check "$work/large.dts"
+check "large: check names the limit" says_limit 'begins with 1 GiB, and the memory cgroup here allows 512 MiB' "$SLUICE" check "$work/large.dts"
 "$SLUICE" mem storm 3GiB --force >"$work/mem.out" 2>&1 &
 pid[mem]=$!
-check "storm: mem tells of its limit" until_line 60 'its memory cgroup has room for .* below its limit of 512 MiB' "$work/mem.out"
+check "storm: mem names its limit" until_line 60 'its memory cgroup has room for .* below its limit of 512 MiB' "$work/mem.out"
 kill "${pid[mem]}"
 unset "pid[mem]"
 "$SLUICE" mem storm 0 >"$work/mem.out" 2>&1

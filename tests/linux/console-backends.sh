@@ -4,7 +4,7 @@
 # cpus: 1
 # seconds: 35
 # A console on each back end, and `sluice console`: attached to a Linux guest from a terminal and from pipes, detached,
-# taken over, and by somebody who never reads.
+# taken over, and by a client that never reads.
 
 . "$(dirname "$0")/lib.bash"
 
@@ -31,13 +31,13 @@ tree guest 1 6.12
 run guest --console pty
 until_socket 60 guest
 attach first "$SLUICE" console guest
-check "boots-before-the-eyes-of-who-attached" booted first
+check "the-client-sees-the-boot" booted first
 check "the-guest-answers" guest first 60 'echo answer'
 check "nothing-on-standard-output" eval "[ ! -s $work/guest.out ]"
 
 # The newest takes over.
 attach second "$SLUICE" console --control "$(socket guest)"
-check "the-first-is-told" until_line 60 'taken over by process' "$work/first.out"
+check "the-first-is-notified" until_line 60 'taken over by process' "$work/first.out"
 check "and-ends" ended first 60 0
 check "the-second-sees-what-was" booted second
 check "and-is-answered" guest second 60 'echo answer'
@@ -47,7 +47,7 @@ check "detaches" ended second 60 0
 attach third "$SLUICE" console guest
 check "is-attached-again" guest third 60 true
 check "pty-that-nobody-reads" guest third 200 'yes "one line of very much that is said" | head -n 160; echo all'
-check "pty-is-told" until_line 60 '^sluice: the console is /dev/pts/' "$work/guest.err"
+check "pty-is-named" until_line 60 '^sluice: the console is /dev/pts/' "$work/guest.err"
 exec {opened}<>"$(sed -n 's/^sluice: the console is //p' "$work/guest.err")"
 echo 'echo $((6 * 7)) typed at the terminal' >&$opened
 check "pty-has-the-guest" until_line 60 '42 typed at the terminal' "$work/third.out"
@@ -76,7 +76,7 @@ exec {opened}>&-
 console=$(socket guest | sed 's/sock$/console/')
 check "no-socket-left" eval "[ ! -e $console ]"
 
-# A socket of one's own; whoever leaves is replaced by the next.
+# A socket at a path of its own: a client that leaves is replaced by the next.
 ram='0x0 0x4000000'
 bare again again 1 "$(usual_window 'block-size = /bits/ 64 <0x200000>; requested-size = /bits/ 64 <0x800000>;')"
 run again --console "socket:$work/own"
@@ -90,6 +90,6 @@ for life in 1 2; do
 	unset "pid[own]"
 done
 check "own-socket-by-the-way" eval "echo off | $SLUICE console again >$work/way"
-check "who-is-attached-ends-with-it" ended again 60 0
+check "an-attached-client-ends-with-it" ended again 60 0
 check "no-own-socket-left" eval "[ ! -e $work/own ]"
 done_testing

@@ -51,7 +51,7 @@ check "stdin-pipe" booted guest
 check "goes-deaf" guest guest 60 'for p in $(pidof guest-tool); do [ "$p" = 1 ] || kill "$p"; done'
 watch guest
 kill -TERM "${pid[guest]}"
-check "TERM-is-told" until_true 60 seen guest '.event == "POWERDOWN"'
+check "TERM-is-reported" until_true 60 seen guest '.event == "POWERDOWN"'
 check "deaf-to-the-first" guest guest 60 true
 kill -TERM "${pid[guest]}"
 check "second-TERM-ends" ended guest 60 124
@@ -63,7 +63,7 @@ until_socket 60 guest
 kill -TERM "${pid[guest]}"
 check "shutdown-timeout-ends" ended guest 60 124
 check "no-socket-left-either" eval "[ ! -e $(socket guest) ]"
-check "button-is-told" grep -x 'sluice: power button pressed: the guest is to power off within --shutdown-timeout; .*' "$work/guest.err"
+check "button-is-logged" grep -x 'sluice: power button pressed: the guest is to power off within --shutdown-timeout; .*' "$work/guest.err"
 check "says-why" grep -x 'sluice: the guest did not power off within --shutdown-timeout: ended' "$work/guest.err"
 
 # A terminal. `terminal OPTION...` runs the machine on one; what it was before and after, and the exit status, are in

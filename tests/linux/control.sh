@@ -54,7 +54,7 @@ check "nothing-has-changed" answers query-memory-devices '.return[0].data | ."re
 
 # Growth and its events.
 check "set" answers qom-set '.return == {}' "$(property requested-size $((256 * MiB)))"
-check "size-is-told" until_true 60 seen control ".event == \"MEMORY_DEVICE_SIZE_CHANGE\" and .data == {id: \"vmem0\", size: (256 * $MiB), \"qom-path\": \"/machine/peripheral/vmem0\"} and .timestamp.seconds > 0"
+check "size-is-reported" until_true 60 seen control ".event == \"MEMORY_DEVICE_SIZE_CHANGE\" and .data == {id: \"vmem0\", size: (256 * $MiB), \"qom-path\": \"/machine/peripheral/vmem0\"} and .timestamp.seconds > 0"
 check "get-size" answers qom-get ".return == 256 * $MiB" "$(property size)"
 check "mem-waits" mem 0 '^vmem0: 512 MiB plugged (256 MiB before), [0-9.]* s$' 512MiB
 check "mem-shows-progress" grep -q '^vmem0: [0-9.]* [MG]iB plugged, 512 MiB requested$' "$work/mem"
@@ -90,10 +90,10 @@ check "shrinks-when-it-can" until_true 45 answers qom-get ".return <= $stalled_a
 
 # Resets; a second machine of that tree, which takes a name of its own.
 check "system-reset" answers system_reset '.return == {}'
-check "reset-is-told" until_true 60 seen control '.event == "RESET" and .data == {guest: false, reason: "host-qmp-system-reset"}'
+check "reset-is-reported" until_true 60 seen control '.event == "RESET" and .data == {guest: false, reason: "host-qmp-system-reset"}'
 check "boots-again" booted control 2
 send control 'reboot -f'
-check "guests-reset-is-told" until_true 60 seen control '.event == "RESET" and .data == {guest: true, reason: "guest-reset"}'
+check "guests-reset-is-reported" until_true 60 seen control '.event == "RESET" and .data == {guest: true, reason: "guest-reset"}'
 taken() {
 	local rc=0
 	timeout 60 "$SLUICE" run "$work/control.dts" </dev/null >"$work/taken.out" 2>&1 || rc=$?
@@ -111,7 +111,7 @@ check "second-watched" watch "$second"
 check "both-are-named" eval "$SLUICE map nobody 2>&1 | grep 'no machine runs there; running: $second, control$'"
 qmp "$second" '{"execute":"quit"}' >"$work/answer"
 check "quit-ends-it" ended second 60 0
-check "quit-is-told" until_true 60 seen "$second" '.event == "SHUTDOWN" and .data == {guest: false, reason: "host-qmp-quit"}'
+check "quit-is-reported" until_true 60 seen "$second" '.event == "SHUTDOWN" and .data == {guest: false, reason: "host-qmp-quit"}'
 unwatch "$second"
 check "its-socket-is-gone" eval "[ ! -e $(socket "$second") ] && [ -S $(socket control) ]"
 
@@ -119,8 +119,8 @@ check "its-socket-is-gone" eval "[ ! -e $(socket "$second") ] && [ -S $(socket c
 check "boots-a-third-time" booted control 3
 check "powerdown" answers system_powerdown '.return == {}'
 check "powers-off" ended control 60 0
-check "powerdown-is-told" until_true 60 seen control '.event == "POWERDOWN"'
-check "shutdown-is-told" until_true 60 seen control '.event == "SHUTDOWN" and .data == {guest: true, reason: "guest-shutdown"}'
+check "powerdown-is-reported" until_true 60 seen control '.event == "POWERDOWN"'
+check "shutdown-is-reported" until_true 60 seen control '.event == "SHUTDOWN" and .data == {guest: true, reason: "guest-shutdown"}'
 unwatch control
 check "no-socket-left" eval "[ ! -e $(socket control) ]"
 check "mem-finds-none" mem 1 'no machine runs there, nor any other' 1GiB

@@ -65,7 +65,7 @@ if ! grep -q kvm-arm.mode=nested /proc/cmdline; then
 	sed -i 's/cpus { /&sluice,nested; /' "$work/nested.dts"
 	check "nested-is-refused" eval '! "$SLUICE" check "$work/nested.dts" >"$work/nested.out" 2>&1'
 	check "nested-refusal-names-the-cure" grep -A 1 'this host gives guests no EL2' "$work/nested.out"
-	check "nested-needs-the-kernel-to-be-told" grep 'kvm-arm.mode=nested' "$work/nested.out"
+	check "nested-needs-a-kernel-argument" grep 'kvm-arm.mode=nested' "$work/nested.out"
 fi
 
 # None of it.

@@ -15,7 +15,7 @@ quits() {
 	check "$1-ends" ended "$1" 60 0
 	unwatch "$1"
 }
-# dog NAME ACTION BOOTARGS [NODES]: a guest that will be bitten, and what its control socket tells of it.
+# dog NAME ACTION BOOTARGS [NODES]: a guest that will be bitten, and what its control socket reports.
 dog() {
 	bare "$1" watchdog 1 "watchdog { compatible = \"sluice,watchdog\"; action = \"$2\"; }; ${4:-}" "$3"
 	run "$1"
@@ -28,21 +28,21 @@ dog still event 'stage=500 stray=0x80000000' 'options { sluice { compatible = "s
 check "still-is-paused" until_true 60 seen still '.event == "STOP"'
 paused_at=$SECONDS
 dog reset reset stage=300
-check "reset-is-told" bitten reset reset
+check "reset-is-reported" bitten reset reset
 check "reset-happens" await 60 line 2 'arm it?' "$work/reset.out"
 quits reset
 dog poweroff power-off stage=300
-check "power-off-is-told" bitten poweroff poweroff
+check "power-off-is-reported" bitten poweroff poweroff
 check "power-off-happens" ended poweroff 60 3
 unwatch poweroff
 check "power-off-says-why" grep -x 'sluice: stopped: the guest did not feed its watchdog' "$work/poweroff.err"
 dog pause pause stage=300
-check "pause-is-told" bitten pause pause
+check "pause-is-reported" bitten pause pause
 check "pause-happens" eval "qmp pause '{\"execute\":\"query-status\"}' | jq -e '.return.status == \"paused\"'"
 quits pause
 # Fed for longer than it waits.
 dog event event 'stage=500 feeds=12'
-check "event-is-told" bitten event none
+check "event-is-reported" bitten event none
 check "event-not-while-it-is-fed" grep -q 'fed 12 times' "$work/event.out"
 send event go
 check "event-is-all" ended event 60 0
@@ -86,14 +86,14 @@ check "port-to-a-file" eval "guest linux 60 'cat /bytes >/dev/log' && until_true
 check "port-of-another-console" eval "guest linux 60 'echo by the other >/dev/other' && until_line 60 '^by the other' $work/other && ! grep 'by the other' $work/said"
 check "port-of-nobody-is-at-its-end" eval "[ \"\$(guest linux 60 'cat /dev/agent | wc -c')\" = 0 ]"
 check "no-such-port" eval "! $SLUICE console linux agnet 2>$work/err && grep -q 'the machine has: agent, log, other, term' $work/err"
-# Opened by a guest that waits for somebody; then somebody who is slow, and somebody who is not.
+# Opened by a guest that waits for a client; then a slow client, and one that is not.
 port() { until_true 60 seen linux ".event == \"VSERPORT_CHANGE\" and .data == {\"id\": \"agent\", \"open\": $1}"; }
 send linux 'head -c 5000000 /dev/zero >/dev/agent &'
 check "port-opens" port true
 attach deaf socat -u - "UNIX-CONNECT:$(socket linux | sed "s/.sock$/+agent.port/")"
 check "nobody-else-waits" eval "guest linux 60 'sleep 2; pidof head' && $SLUICE slots linux"
 attach reader "$SLUICE" console linux agent
-check "who-replaces-the-slow-one-gets-the-rest" guest linux 60 'until ! pidof head; do sleep 0.1; done'
+check "the-next-client-gets-the-rest" guest linux 60 'until ! pidof head; do sleep 0.1; done'
 check "port-closes" port false
 kill "${pid[deaf]}"
 unset "pid[deaf]"
@@ -102,23 +102,23 @@ send linux 'cat /dev/agent'
 send reader 'there'
 check "port-takes" until_line 60 "there\$" "$work/linux.out"
 send reader $'\035'
-check "who-detaches-ends-its-input" eval "ended reader 60 0 && guest linux 60 true"
+check "detaching-ends-its-input" eval "ended reader 60 0 && guest linux 60 true"
 attach term "$SLUICE" console linux term
 send term 'typed here'
 check "terminal-takes" eval "guest linux 60 'head -n 1 </dev/hvc0' | grep -x 'typed here'"
-# Its size is that of the terminal, by a message here, and as who attaches there tells it.
+# Its size is that of the terminal, by a message here, and as a client that attaches there sends it.
 size() { guest linux 60 "until stty size </dev/hvc0 | grep -x '$1'; do sleep 0.1; done"; }
-tell_size() { qmp linux "{\"execute\": \"x-sluice-console-size\", \"arguments\": {\"port\": \"term\", \"columns\": $1, \"rows\": $2}}" >/dev/null; }
-check "terminal-has-a-size" eval "tell_size 132 50 && size '50 132'"
+send_size() { qmp linux "{\"execute\": \"x-sluice-console-size\", \"arguments\": {\"port\": \"term\", \"columns\": $1, \"rows\": $2}}" >/dev/null; }
+check "terminal-has-a-size" eval "send_size 132 50 && size '50 132'"
 printf '#!/bin/bash\nstty rows 40 cols 90\nexec %q console linux term\n' "$SLUICE" >"$work/on-terminal"
 chmod +x "$work/on-terminal"
 attach sized socat - "EXEC:$work/on-terminal,pty,setsid,ctty,stderr"
-check "terminal-has-the-size-of-who-attaches" size '40 90'
+check "terminal-has-the-size-of-its-client" size '40 90'
 send sized $'\035'
 check "terminal-detaches" ended sized 60 0
 attach term "$SLUICE" console linux term
 check "terminal-gives" eval "guest linux 60 'echo said here >/dev/hvc0' && until_line 60 'said here' $work/term.out"
-# What a guest frees goes back by itself; what the balloon takes of its page cache at once.
+# Pages that a guest frees are freed here a while later; those that the balloon takes of its page cache, at once.
 below() { [ "$(resident linux)" -lt "$1" ]; }
 check "memory-is-used" guest linux 120 'guest-tool fill 256 7 && guest-tool verify'
 used=$(resident linux)
@@ -126,7 +126,7 @@ check "freed-is-reported" eval "guest linux 60 'guest-tool release' && until_tru
 check "page-cache-is-used" eval "guest linux 120 'cat /dev/vda >/dev/null' && ! below 330"
 check "balloon-inflates" eval "$SLUICE balloon linux 256MiB && until_true 60 seen linux '.event == \"BALLOON_CHANGE\" and .data.actual == 268435456'"
 check "balloon-is-the-hosts" below 300
-# All of it went back, but for what the guest gave meanwhile, and the guest says what it has left.
+# All of it was freed, but for what the guest gave meanwhile, and the guest says what it has left.
 check "what-went-back-is-counted" eval 'qmp linux "{\"execute\":\"query-balloon\"}" | jq -e ".return | .\"x-sluice-memory\" - .actual - .\"x-sluice-given-back\" | . >= 0 and . < 1048576"'
 available() { qmp linux '{"execute":"qom-get","arguments":{"path":"balloon0","property":"guest-stats"}}' | jq -e ".return.stats.\"stat-available-memory\" | . > 1048576 and . < $1 * 1048576"; }
 check "statistics-come" until_true 60 available 256

@@ -38,7 +38,7 @@ finish() {
 }
 
 machine uring
-# What was written is there for another look, which one wrong byte spoils.
+# What was written is there to be read again, and one wrong byte is found.
 check "all is there" verified vda --verify_only
 printf '\xff' | dd of="$work/cached.img" bs=1 seek=$((4 << 20 | 100)) conv=notrunc 2>"$work/dd"
 check "finds a wrong byte" eval '! verified vda --verify_only'

@@ -5,7 +5,7 @@
 # timeout: 7200
 # fresh
 # all
-# The commands of dts/raspberry-pi/README.md, as they stand there, by a user with sudo on a machine of four CPUs and 1 GiB.
+# The commands of dts/raspberry-pi/README.md, word for word, by a user with sudo on a machine of four CPUs and 1 GiB.
 # Emulated, it takes half an hour: the compiler runs here.
 
 . "$(dirname "$0")/lib.bash"
@@ -19,7 +19,7 @@ check "build" as_user "$(step 1)"
 check "let-in" as_user "$(step 2 | sed '/^ *sluice/d')"
 check "doctor" as_user "$(step 2 | sed '/usermod/d')" # logged in again
 check "kernel-and-initramfs" as_user "$(step 3)"
-# The console is a pipe, and all the rest as it stands there.
+# The console is a pipe, and all the rest is as in the README.
 check "run-grow-shrink" as_user "cd ~/machines/raspberry-pi
 	$(step 4 | sed '/sluice run/d')
 	mkfifo console

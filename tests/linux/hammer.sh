@@ -17,7 +17,7 @@ for backing in anonymous memfd hugetlb; do
 		slot-size = $(cell64 $((16 << 20))); backing = \"$backing\";")" "cpus=4 rounds=1000 seed=$RANDOM"
 	run "$name"
 	check "$name: hammers" until_said 90 "$name" 'after the hammering'
-	# The CPUs go on storing while the host looks.
+	# The CPUs go on storing while the host checks.
 	check "$name: exposed is plugged, no page elsewhere" exactly_plugged "$name" 'after the hammering'
 	send "$name" ''
 	check "$name: ends well" ended "$name" 60 0

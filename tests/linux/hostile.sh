@@ -6,7 +6,7 @@
 # seconds: 65
 # A guest that attacks: every kind of access on every block that it was not given, a random half of a window of 4 GiB,
 # with few slots, many, and one for each block, reads that see zeros and reads that abort, and each backing. The host
-# looks meanwhile at what the kernel says is there. $HOSTILE_ALL=1, as in hostile-all, takes every combination (on 6.12 too).
+# checks meanwhile what the kernel says is there. $HOSTILE_ALL=1, as in hostile-all, takes all combinations (6.12 too).
 
 . "$(dirname "$0")/lib.bash"
 . "$(dirname "$0")/window.bash"

@@ -60,7 +60,7 @@ main_job() {
 }
 
 # strays NAME CPUS GUEST-KERNEL: half a slot is plugged, and its driver taken away, so that /dev/mem lets one at the rest.
-# The address that Sluice tells is found in the guest's own tables, which are of its pages.
+# The address that Sluice logs is found in the guest's own tables, which are of its pages.
 half=0x4000000 stray=0x10400c008
 strays() {
 	tree "$1" "$2" "$3" "$(usual_window "requested-size = $(cell64 $half);")" 'iomem=relaxed memhp_default_state=offline maxcpus=1'
@@ -72,7 +72,7 @@ strays() {
 	check "$1: half a slot is plugged" until_true 60 exactly "$1" $((half))
 	check "$1: its driver goes" guest "$1" 300 'cd /sys/bus/virtio/drivers/virtio_mem && echo virtio0 >unbind'
 	check "$1: a process that stores beyond dies" guest "$1" 300 "devmem $stray 32 1; [ \$? -eq 135 ]"
-	check "$1: its address is told" until_line 60 "stray .* at $stray, vmem0: unplugged block of an open slot" "$work/$1.err"
+	check "$1: the log names its address" until_line 60 "stray .* at $stray, vmem0: unplugged block of an open slot" "$work/$1.err"
 	send "$1" 'poweroff -f'
 	check "$1: powers off" ended "$1" 60 0
 }

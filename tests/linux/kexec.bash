@@ -17,22 +17,22 @@ loaded() {
 
 # is NAME BYTES: that much is plugged, and exactly that exposed.
 is() { map_json "$1" | jq -e --argjson n "$2" '.[0] | .plugged == $n and .exposed == $n'; }
-# From watch_exposed to was_exact it is looked again and again whether all that is exposed is plugged, the first time at once.
-look() {
-	map_json "$1" >"$work/$1.look" || return
-	! jq -e 'any(.[]; .plugged != .exposed)' "$work/$1.look" || cp "$work/$1.look" "$work/$1.inexact"
+# From watch_exposed to was_exact it checks again and again whether all that is exposed is plugged, first at once.
+probe() {
+	map_json "$1" >"$work/$1.probe" || return
+	! jq -e 'any(.[]; .plugged != .exposed)' "$work/$1.probe" || cp "$work/$1.probe" "$work/$1.inexact"
 }
 watch_exposed() {
-	rm -f "$work/$1".{look,inexact}
-	look "$1"
-	(while :; do look "$1"; sleep 1; done) >/dev/null 2>&1 &
+	rm -f "$work/$1".{probe,inexact}
+	probe "$1"
+	(while :; do probe "$1"; sleep 1; done) >/dev/null 2>&1 &
 	pid[$1-exposed]=$!
 }
 was_exact() {
 	kill "${pid[$1-exposed]}"
 	wait "${pid[$1-exposed]}"
 	unset "pid[$1-exposed]"
-	look "$1"
-	[ -s "$work/$1.look" ] && [ ! -e "$work/$1.inexact" ] || { cat "$work/$1.inexact"; false; }
+	probe "$1"
+	[ -s "$work/$1.probe" ] && [ ! -e "$work/$1.inexact" ] || { cat "$work/$1.inexact"; false; }
 }
 no_strays() { qmp "$1" '{"execute":"x-sluice-query-strays"}' | jq -e '.return.total == 0'; }

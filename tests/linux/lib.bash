@@ -78,11 +78,11 @@ until_true() {
 	done
 }
 
-# Half of what a kernel executes as it boots, and no test looks at: it tests its ciphers and how random its jitter is, and
+# Half of what a kernel executes as it boots, and no test needs: it tests its ciphers and how random its jitter is, and
 # reads certificates and the types of its BPF functions.
 quick='cryptomgr.notests initcall_blacklist=jent_mod_init,load_system_certificate_list,bpf_tcp_ca_kfunc_init,bpf_dummy_struct_ops_init'
 # tree NAME CPUS KERNEL [NODES [BOOTARGS]]: a machine of $ram (512 MiB) in $work/NAME.dts, its folder holding kernel
-# and initramfs. NODES stand in the root.
+# and initramfs. NODES go into the root.
 ram='0x0 0x20000000'
 tree() {
 	local i reg cpus='' name=$1 guest=$3
@@ -116,7 +116,7 @@ with_files() {
 	(cat "$work/initramfs-$2" && cd "$3" && find . | cpio -o -H newc 2>"$work/cpio.log") >"$work/initramfs-$1"
 	sed -i "s/initramfs-$2/initramfs-$1/" "$work/$1.dts"
 }
-# copy_program PROGRAM FOLDER: into FOLDER/bin, with its libraries where it looks for them.
+# copy_program PROGRAM FOLDER: into FOLDER/bin, with its libraries where it searches for them.
 copy_program() {
 	mkdir -p "$2/bin"
 	cp "$1" "$2/bin/"
@@ -188,7 +188,7 @@ guest() {
 	return $rc
 }
 
-# shrinks NAME[/DEVICE]: its guest gives back all of the window. If not: what the window looks like, and what the guest does.
+# shrinks NAME[/DEVICE]: its guest gives back all of the window. If not: the window's map, and what the guest does.
 # Linux tries for ever to take a page away that somebody in its kernel holds.
 shrinks() {
 	local name=${1%/*}

@@ -4,28 +4,28 @@
 # memory: 3072
 # seconds: 105
 # A guest whose CPUs have EL2 is a host itself. A bare-metal one has a guest of its own that strays, behind both stages of
-# tables, and is told by its address. A Linux has /dev/kvm, and Sluice runs in it; what strays there, in a process and in
-# the kernel, is told too; the host forgets its shadow tables once for each slot that goes; it is reset and powers off.
+# tables, and is logged with its address. A Linux has /dev/kvm, and Sluice runs in it; what strays there, in a process
+# or the kernel, is logged too; the host forgets its shadow tables once per closed slot; it is reset and powers off.
 # nested-all.sh, with $NESTED_ALL=1, has a Linux guest in it too, whose window grows and shrinks.
 
 . "$(dirname "$0")/lib.bash"
 
 outer=7.3 inner=6.12 MiB=$((1 << 20))
 nested() { sed -i 's/cpus { /&sluice,nested; /' "$work/$1.dts"; }
-told() { grep -q "^sluice: warning: vCPU [01]: stray .* at $2, vmem0: .*; external abort injected$" "$work/$1.err" || { cat "$work/$1.err"; false; }; }
+logged() { grep -q "^sluice: warning: vCPU [01]: stray .* at $2, vmem0: .*; external abort injected$" "$work/$1.err" || { cat "$work/$1.err"; false; }; }
 
-# Its guest strays twice at each place: into EL1, and into EL2. A walk is told where its descriptor is.
+# Its guest strays twice at each place: into EL1, and into EL2. A walk is logged with its descriptor's address.
 ram='0x0 0x4000000'
 bare below below 1 "$(usual_window 'block-size = /bits/ 64 <0x200000>; requested-size = /bits/ 64 <0x200000>; stray-reads = "abort"; slot-size = /bits/ 64 <0x8000000>;')" slot=0x8000000
 nested below
 forward below 120
 check "below: powers off" [ "$status" -eq 0 ]
 for at in 0x100200000 0x100200010 0x108000020 0x100200100 0x100200110 0x108000120; do
-	check "below: told at $at" told below "$at"
+	check "below: the log names $at" logged below "$at"
 done
 check "below: these eight" eval "[ \$(grep -c stray $work/below.err) -eq 8 ]"
 
-# What the guest has in /inner: machines for its own guests; and sluice, with its libraries where it looks for them.
+# What the guest has in /inner: machines for its own guests; and sluice, with its libraries where it searches for them.
 files=$work/files
 mkdir -p "$files/inner" "$files/bin"
 bare basics basics 2 "$(usual_window 'block-size = /bits/ 64 <0x200000>; requested-size = /bits/ 64 <0x800000>;')" cpus=2
@@ -106,7 +106,7 @@ check "shrinking-forgets-once-a-slot" forgot 3 4
 echo 0 >"$trace/events/kprobes/flush/enable"
 
 # strays STATUS ADDRESS COMMAND: the command ends so, and the log has the address and what is there.
-strays() { guest host 120 "$3; [ \$? -eq $1 ]" && until_true 60 told host "$2" || { cat "$work/host.err"; return 1; }; }
+strays() { guest host 120 "$3; [ \$? -eq $1 ]" && until_true 60 logged host "$2" || { cat "$work/host.err"; return 1; }; }
 driver=/sys/bus/virtio/drivers/virtio_mem
 check "driver-goes" guest host 120 "echo virtio0 >$driver/unbind"
 check "kernel-stores-where-plugged" guest host 120 'guest-tool kernel-store 0x103fffff8'

@@ -24,11 +24,11 @@ check "has-its-mac" guest net 60 'grep -x 02:53:4c:55:00:01 /sys/class/net/eth0/
 check "has-its-mtu" guest net 60 'grep -x 1400 /sys/class/net/eth0/mtu'
 check "comes-up" guest net 60 'ip addr add 10.9.0.2/24 dev eth0 && ip link set eth0 up && until ping -c 1 -W 1 10.9.0.1; do :; done'
 
-# The host's file comes to the guest, and goes back; both say what it is.
+# The host's file comes to the guest, and the guest sends it back; both say what it is.
 head -c 16M /dev/urandom >"$work/data"
 sum=$(sha256sum <"$work/data")
-# receives NAME ADDRESS, sends NAME ADDRESS: of a guest, and where the host is for it. Who receives does not end its own
-# way first: passt before 2024 gives such a connection up.
+# receives NAME ADDRESS, sends NAME ADDRESS: of a guest, and where the host is for it. The receiver does not close its
+# own direction first: passt before 2024 drops such a connection.
 receives() {
 	server "OPEN:$work/data" TCP-LISTEN:7001,reuseaddr
 	[ "$(guest "$1" 200 "[ -p /tmp/open ] || mkfifo /tmp/open; until nc $2 7001 <>/tmp/open >/tmp/data 2>/dev/null && [ -s /tmp/data ]; do sleep 0.2; done; sha256sum </tmp/data")" = "$sum" ]
@@ -95,7 +95,7 @@ send passt 'reboot -f'
 check "passt-boots-again" booted passt 2
 check "passt-gives-an-address-again" eval 'guest passt 60 "$dhcp" | grep "inet 10.7.0.2/24"'
 child && kill -9 "$passt"
-check "passt-gone-is-told" until_line 60 'net0: passt has ended (signal 9): the cable is out' "$work/passt.err"
+check "passt-gone-is-logged" until_line 60 'net0: passt has ended (signal 9): the cable is out' "$work/passt.err"
 check "passt-comes-again" until_line 60 'net0: passt runs again: the cable is in' "$work/passt.err"
 check "passt-cable-is-in" guest passt 60 'until [ "$(cat /sys/class/net/eth0/carrier)" = 1 ]; do sleep 0.1; done'
 check "passt-gives-an-address-once-more" eval 'guest passt 60 "ip addr flush dev eth0; $dhcp" | grep "inet 10.7.0.2/24"'

@@ -17,7 +17,7 @@ network_for_passt() {
 # server FROM TO: of the host, one of socat's addresses to another.
 server() { socat -u "$1" "$2" & pid[server]=$!; }
 
-# The host's port 2222 is forwarded to where a guest gives back what it gets. The host speaks first: passt before 2024
+# The host's port 2222 is forwarded to where a guest echoes what it gets. The host speaks first: passt before 2024
 # waits for that. forwarded [ADDRESS PORT]
 forwarded() {
 	local line=''

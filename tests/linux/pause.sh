@@ -3,7 +3,7 @@
 # hosts: 6.1 6.12
 # seconds: 60
 # A machine that its owner stops and continues, hundreds of times while it writes a disk and three cards bring a file (one on
-# a tap, one served by the host's kernel, one on passt): nothing is lost. Its clock and its watchdog stand still meanwhile, and what begins in
+# a tap, one served by the host's kernel, one on passt): nothing is lost. Its clock and its watchdog stop meanwhile, and what begins in
 # its memory waits. A reset in a pause, and a stray access and a watchdog that paused it and are continued.
 
 [ -n "${own_network:-}" ] || exec env own_network=yes unshare -n "$0"
@@ -49,9 +49,9 @@ stopped_for() {
 	echo "the host's $since ms, the guest's $((after - before))"
 	[ $((since - (after - before))) -ge $(($1 * 900)) ]
 }
-check "its-clock-stands-still" stopped_for 10
-check "stop-is-told" until_true 60 seen pause '.event == "STOP"'
-check "resume-is-told" until_true 60 seen pause '.event == "RESUME"'
+check "its-clock-stops" stopped_for 10
+check "stop-is-reported" until_true 60 seen pause '.event == "STOP"'
+check "resume-is-reported" until_true 60 seen pause '.event == "RESUME"'
 check "no-stall-is-seen" guest pause 60 '! dmesg | grep -i -e "stall" -e "lockup" -e "clocksource.*unstable"'
 # Fed each second, it bites when it was not for three.
 check "watchdog-is-armed" guest pause 60 'watchdog -F -T 3 -t 1 /dev/watchdog >/dev/null 2>&1 & feeder=$!; sleep 1; kill -0 $feeder'
@@ -105,7 +105,7 @@ done
 
 check "stops-again" commands stop
 check "resets" commands system_reset
-check "reset-is-told" until_true 60 seen pause '.event == "RESET"'
+check "reset-is-reported" until_true 60 seen pause '.event == "RESET"'
 check "stays-paused" eval "sleep 1; status_is paused && [ \"\$(grep -c 'guest: Linux' $work/pause.out)\" = 1 ]"
 check "boots-when-continued" eval "commands cont && booted pause 2"
 check "strays" eval "send pause 'devmem 0x80000000 32; echo died \$?'; until_line 60 'stray load at 0x80000000.*' '$work/pause.err'"

@@ -28,7 +28,7 @@ for i in $(seq "${REBOOTS:-4}"); do
 	bases+=("$(guest again 60 'grep -m 1 " _text$" /proc/kallsyms')")
 	check "asks-again-$i" "$SLUICE" mem again 512MiB
 done
-# Linux wipes the seeds from its tree once it has read them; where it went tells that they were fresh. Each place is
+# Linux wipes the seeds from its tree once it has read them; its address shows that they were fresh. Each place is
 # one of thousands: that six boots share three or fewer does not happen.
 check "fresh-seeds" eval "[ $(printf '%s\n' "${bases[@]}" | sort -u | wc -l) -gt 3 ] || { printf '%s\n' ${bases[*]@Q}; false; }"
 check "no-growth-of-its-own" eval "[ $(own_kib) -le $((first + 256)) ] || { echo $first, then $(own_kib) KiB; false; }"

@@ -24,7 +24,7 @@ check "shrinks" shrinks sleepy
 send sleepy 'poweroff -f'
 check "powers-off" ended sleepy 60 0
 
-# By the book: who may, and from another CPU than the first; KVM of 6.1 takes no other features than at first.
+# By the book: what is refused, and from another CPU than the first; KVM of 6.1 takes no other features than at first.
 bare book suspend 2 "$(usual_window)"
 forward book 120
 check "book-powers-off" eval "[ $status -eq 0 ]"

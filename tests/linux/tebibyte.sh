@@ -6,7 +6,7 @@
 # cpus: 1
 # seconds: 15
 # Windows of 1 TiB on a host of 2 GiB that commits no more than it has, and one whose process may not split its mappings
-# further: a guest that plugs blocks far apart is told BUSY, and everything goes on.
+# further: a guest that plugs blocks far apart is answered BUSY, and everything goes on.
 
 . "$(dirname "$0")/lib.bash"
 . "$(dirname "$0")/window.bash"
@@ -22,7 +22,7 @@ limit() {
 	run "$1"
 	check "$1: comes to the limit" until_said 90 "$1" 'at the limit'
 	check "$1: exposed is plugged there, no page elsewhere" exactly_plugged "$1" 'at the limit'
-	check "$1: the log says what stands against it" grep -q "vmem0: plug of .* refused: $3" "$work/$1.err"
+	check "$1: the log says why" grep -q "vmem0: plug of .* refused: $3" "$work/$1.err"
 	send "$1" ''
 	check "$1: ends well" ended "$1" 60 0
 	points "$1"
@@ -30,7 +30,7 @@ limit() {
 
 # What a program writes to a tmpfs counts against the commit limit as well; to a ramfs it does not.
 mount -t ramfs ramfs "$work"
-# A process that is large leaves so much to others: to the programs that look.
+# A process that is large leaves so much to others: to the programs that check.
 echo 300000 >/proc/sys/vm/user_reserve_kbytes
 echo 2 >/proc/sys/vm/overcommit_memory
 limit overcommit 100 'the host does not commit the memory (vm.overcommit_memory)'

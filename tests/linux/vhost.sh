@@ -4,7 +4,7 @@
 # seconds: 130
 # What the host's kernel serves: a network card (vhost-net) with two pairs of queues, and sockets (vhost-vsock). Their
 # tables of memory within the budget of slots, TCP both ways while memory comes and goes with every byte compared, the
-# cable, a reset, a reboot, a vsock both ways, and who else may have the machine's context id.
+# cable, a reset, a reboot, a vsock both ways, and what else may have the machine's context id.
 
 . "$(dirname "$0")/lib.bash"
 . "$(dirname "$0")/network.bash"
@@ -99,7 +99,7 @@ check "receives-again" receives
 
 # ---- Sockets ----
 
-# The guest's end goes with the machine. Who only listens, on the host, hears of it then, or never.
+# The guest's end goes with the machine. A peer that only listens, on the host, hears of it then, or never.
 connects() {
 	[ -n "${pid[peer]:-}" ] && ! gone peer || { socat -u VSOCK-CONNECT:7:10 - >"$work/heard" 2>"$work/heard.err" & pid[peer]=$!; }
 	grep here "$work/heard"
@@ -155,7 +155,7 @@ reach() {
 	rm -f "$work/went"
 	socat -u INTERFACE:tap0 "OPEN:$work/went,creat,trunc" & pid[went]=$!
 	noise 2>/dev/null & pid[noise]=$!
-	check "$name: who listens hears" until_true 60 [ -s "$work/went" ]
+	check "$name: the host's tap gets frames" until_true 60 [ -s "$work/went" ]
 	send "$name" ''
 	check "$name: tries all" until_said 120 "$name" "after all"
 	check "$name: exposed is plugged, no page elsewhere" exactly_plugged "$name" "after all"

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # shellcheck shell=bash
-# How a host looks at a window while a bare-metal guest waits at a checkpoint ("WORDS: plugged BYTES ..."), and the
+# How a host examines a window while a bare-metal guest waits at a checkpoint ("WORDS: plugged BYTES ..."), and the
 # hostile guest whose window it is.
 
 cell64() { printf '/bits/ 64 <0x%x>' "$1"; }
@@ -32,10 +32,10 @@ exactly_plugged() {
 }
 
 counted() {
-	local told
-	told=$(sed -n 's/^after the accesses: .* told \([0-9]*\).*/\1/p' <(tr -d '\r' <"$work/$1.out"))
-	qmp "$1" '{"execute":"x-sluice-query-strays"}' | jq -e ".return.total == $told" ||
-		{ qmp "$1" '{"execute":"x-sluice-query-strays"}'; echo "the guest made $told"; false; }
+	local reported
+	reported=$(sed -n 's/^after the accesses: .* reported \([0-9]*\).*/\1/p' <(tr -d '\r' <"$work/$1.out"))
+	qmp "$1" '{"execute":"x-sluice-query-strays"}' | jq -e ".return.total == $reported" ||
+		{ qmp "$1" '{"execute":"x-sluice-query-strays"}'; echo "the guest made $reported"; false; }
 }
 
 # attack NAME SLOT-BYTES READS PROPERTIES: the hostile guest, in a window of $window_bytes in blocks of $block.

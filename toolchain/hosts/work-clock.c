@@ -24,7 +24,7 @@ static int (*real_wait)(pthread_cond_t *, pthread_mutex_t *);
 static int64_t divisor;
 static _Atomic int running; /* CPUs that execute */
 
-/* The last sample: real, CPU and emulated time. Its one writer has the lock, readers look at the count. */
+/* The last sample: real, CPU and emulated time. Its one writer has the lock, readers check the count. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic unsigned writes;
 static _Atomic int64_t real_ns, cpu_ns, emulated_ns, rate_divisor;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A guest that looks whether anything is left of the one before it: in RAM and in a block of the window.
- * It leaves a mark everywhere, and resets the machine until it is told "off". With storm=1 it only resets, at once.
+ * A guest that checks whether anything is left of the one before it: in RAM and in a block of the window.
+ * It leaves a mark everywhere, and resets the machine until the host sends "off". With storm=1 it only resets, at once.
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -51,8 +51,8 @@ int main(int argc, char **argv)
 		refused += vmem_request(&vmem, VMEM_UNPLUG, vmem.addr + 2 * i * vmem.block, 1,
 				   NULL) != 0;
 	result(!refused && vmem_plugged(&vmem) == (count - count / 4) * vmem.block,
-		"a quarter goes back, block by block (%" PRIu64 " refused)", refused);
-	result(vmem_request(&vmem, VMEM_UNPLUG_ALL, 0, 0, NULL) == 0, "all of it goes back");
+		"a quarter is unplugged, block by block (%" PRIu64 " refused)", refused);
+	result(vmem_request(&vmem, VMEM_UNPLUG_ALL, 0, 0, NULL) == 0, "all of it is unplugged");
 	/* Mappings are counted anew at most once a second. */
 	wait_us(1500000);
 	result(plug_on(0, 16, &answer) == 16, "and there is room again");

@@ -27,7 +27,7 @@
 void result(bool ok, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* The value of `name=VALUE` in bootargs, a number in C's notation, or `otherwise`. */
 uint64_t argument(const char *name, uint64_t otherwise);
-/* Prints a line and waits until the other side sends one: so that the host can look. */
+/* Prints a line and waits until the other side sends one: so that the host can examine the machine. */
 void checkpoint(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* ---- Console (console.c) ---- */
@@ -170,12 +170,12 @@ bool virtio_open(struct virtio *virtio, unsigned device_id);
 
 /* Empties the rings, of `size` each. */
 void virtq_init(struct virtq *queues, unsigned count, unsigned size);
-/* Puts a chain on the ring, and tells the device. */
+/* Puts a chain on the ring, and notifies the device. */
 void virtq_offer(struct virtio *virtio, struct virtq *queue, unsigned index,
 	const struct virtq_part *parts, unsigned count);
-/* Waits until all has been given back; false after `us`, or where the device needs a reset. */
+/* Waits until all has been returned; false after `us`, or where the device needs a reset. */
 bool virtq_wait(struct virtio *virtio, struct virtq *queue, uint64_t us);
-/* How many bytes the device says that it wrote to the chain given back last. */
+/* How many bytes the device says that it wrote to the chain returned last. */
 uint32_t virtq_used_len(const struct virtq *queue);
 
 /* ---- virtio-blk (virtio-blk.c) ---- */
@@ -195,14 +195,14 @@ struct vblk {
 bool vblk_open(struct vblk *vblk);
 /* Resets it and starts its queue 0; `flushes`: takes the feature to flush. */
 void vblk_start(struct vblk *vblk, bool flushes);
-/* Puts a chain on the ring, and tells the device. */
+/* Puts a chain on the ring, and notifies the device. */
 void vblk_offer(struct vblk *vblk, const struct virtq_part *parts, unsigned count);
-/* How many chains were offered, and given back, since the start. */
+/* How many chains were offered, and returned, since the start. */
 uint16_t vblk_offered(void);
 uint16_t vblk_given_back(void);
 /* Waits until all have been; false after 10 s, or where the device needs a reset. */
 bool vblk_wait(struct vblk *vblk);
-/* One request, waited for; its status, VBLK_NONE where there is none, or -1 where it was not given back. */
+/* One request, waited for; its status, VBLK_NONE where there is none, or -1 where it was not returned. */
 int vblk_request(struct vblk *vblk, uint32_t type, uint64_t sector, void *data, uint32_t len);
 bool vblk_needs_reset(struct vblk *vblk);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The library's own guest: each part of it once, and so the machine that it stands on. */
+/* The library's own guest: each part of it once, and so the machine that it runs on. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,25 +97,25 @@ static void memory(void)
 
 /*
  * What Linux's ptp_kvm sets a guest's clock by (Documentation/virt/kvm/arm/ptp_kvm.rst): the host's time, and the
- * counter then. A call of KVM's own, which it tells of by an id and a set of bits.
+ * counter then. A call of KVM's own, which it offers by an id and a set of bits.
  */
 static void host_time(void)
 {
 	register uint64_t x0 __asm__("x0") = 0x86000000, x1 __asm__("x1") = 0, x2 __asm__("x2"),
 			     x3 __asm__("x3");
 	uint64_t ns, counter, now;
-	bool told;
+	bool offered;
 
 	__asm__ volatile("hvc #0" : "+r"(x0), "+r"(x1), "=r"(x2), "=r"(x3) : : "memory");
-	told = x0 >> 1 & 1;
+	offered = x0 >> 1 & 1;
 	x0 = 0x86000001;
 	x1 = 0; /* the virtual counter */
 	__asm__ volatile("hvc #0" : "+r"(x0), "+r"(x1), "=r"(x2), "=r"(x3) : : "memory");
 	ns = x0 << 32 | (uint32_t)x1;
 	counter = x2 << 32 | (uint32_t)x3;
 	__asm__ volatile("isb; mrs %0, cntvct_el0" : "=r"(now));
-	result(told && (int64_t)x0 >= 0 && ns && counter && counter <= now,
-		"KVM tells the host's time: %u s", (unsigned)(ns / 1000000000));
+	result(offered && (int64_t)x0 >= 0 && ns && counter && counter <= now,
+		"KVM gives the host's time: %u s", (unsigned)(ns / 1000000000));
 }
 
 int main(int argc, char **argv)

@@ -3,7 +3,7 @@
  * What a guest does to a disk that no driver would; after each the disk has to serve as before. With
  * bootargs flush=1 instead: writes numbered blocks for ever, and says each number once the disk has it
  * (through=1: as the answer to the write alone says). With lives=N: resets the machine in the middle of
- * requests so often, and looks for what came too late; a second CPU resets the device meanwhile.
+ * requests so often, and checks for what came too late; a second CPU resets the device meanwhile.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -22,7 +22,7 @@ enum { OK, IOERR, UNSUPP };
 enum {
 	DROPPED = VBLK_NONE,
 	BROKEN = -1
-}; /* given back without a status; not given back, needs a reset */
+}; /* returned without a status; not returned, needs a reset */
 
 static struct vblk disk;
 static struct vmem vmem;
@@ -63,7 +63,7 @@ static bool works(void)
 		BUFFERS, 1, true                                                                   \
 	}
 #define AT(offset) (BUFFERS + (offset))
-#define UNPLUGGED  1 /* stands for an address in a block that is not plugged */
+#define UNPLUGGED  1 /* means an address in a block that is not plugged */
 #define STRADDLES  2 /* half in a block that is, half in one that is not */
 
 static const struct {

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A guest that gives its monitor all the work that it can. It says "flooding" once each of its rings has given back a
+ * A guest that gives its monitor all the work that it can. It says "flooding" once each of its rings has returned a
  * chain, or after two seconds, and how many have; the host then measures how long others wait, and ends the machine.
  * bootargs: what=, the attacks, added up:
  *    1 disks: rings kept full of reads of 255 parts, small and large in turn
- *    2 balloon: told of single pages without end
+ *    2 balloon: single pages put into it without end
  *    4 memory: plugged, touched and unplugged all at once, by a second CPU
  *    8 console: bytes to the UART and to two ports of a virtio-console, and a control queue full of messages
  *   16 network: echo requests of 60000 bytes in 255 parts to 10.66.0.1, the answers into parts of 4 bytes
  *   32 rng: random bytes into buffers of 4 MiB
  *   64 vsock: connections to a port where nobody listens
- *  128 device resets: each device, as soon as it has given back a chain, with the others in flight
+ *  128 device resets: each device, as soon as it has returned a chain, with the others in flight
  *  256 system resets: each time that RAM (ram=, its bytes) and the window have been touched
  */
 #include <stdio.h>
@@ -77,7 +77,7 @@ static struct ring {
 		} ring[SIZE];
 	} device __attribute__((aligned(4)));
 	unsigned queue, size;
-	bool turned; /* has given back a chain, ever */
+	bool turned; /* has returned a chain, ever */
 } rings[RINGS] __attribute__((aligned(4096)));
 static unsigned ring_count;
 
@@ -281,7 +281,7 @@ static void find_devices(uint64_t what)
 					add_device(&virtio, kind);
 }
 
-/* A ring is full again: as many as the device has given back. */
+/* A ring is full again: as many as the device has returned. */
 static void fill(struct device *device, struct ring *ring)
 {
 	uint16_t full = (uint16_t)(ring->device.index + ring->size);
@@ -294,7 +294,7 @@ static void fill(struct device *device, struct ring *ring)
 	device->virtio.notify(&device->virtio, ring->queue);
 }
 
-/* Fills all rings. Returns how many have given back a chain, ever. */
+/* Fills all rings. Returns how many have returned a chain, ever. */
 static unsigned serve_devices(bool resets)
 {
 	unsigned turned = 0;

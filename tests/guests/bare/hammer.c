@@ -2,7 +2,7 @@
 /*
  * A guest whose CPUs store without pause to blocks that CPU 0 plugs and unplugs meanwhile: no store
  * may take effect after an unplug was answered. Reads of unplugged blocks see zeros here, so each
- * block can be looked at. bootargs: cpus=, rounds=, seed=.
+ * block can be checked. bootargs: cpus=, rounds=, seed=.
  */
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A guest that tries every kind of access on every block that it was not given, half of a window at
- * random, and looks whether it gets exactly what hyp/vcpu/stray-table.h says, and whether what it was
+ * random, and checks whether it gets exactly what hyp/vcpu/stray-table.h says, and whether what it was
  * given stays as it was. bootargs: seed=, slot= (bytes), abort= (1: stray reads abort).
  *
  * With measure=1 it expects nothing, and counts what is exposed: on any monitor. first= takes so many
@@ -33,7 +33,7 @@ static const char *const names[ACCESS_KINDS] = {
 
 static struct vmem vmem;
 static bool plugged[BLOCKS_MAX];
-static unsigned blocks, slot_blocks, told;
+static unsigned blocks, slot_blocks, reported;
 static enum stray_place open_place;
 
 static uint64_t address_of(unsigned block)
@@ -53,7 +53,7 @@ static uint64_t next_random(void)
 	return state ^= state << 17;
 }
 
-/* Words of a plugged block that are written and looked at: its ends, and some in between. */
+/* Words of a plugged block that are written and checked: its ends, and some in between. */
 static uint64_t *word_of(unsigned block, unsigned i)
 {
 	static const unsigned eighths[] = { 0, 1, 3, 4, 6, 8 };
@@ -143,14 +143,14 @@ static void try_kind(enum access_kind kind)
 		if (kind == ACCESS_WALK)
 			va = mmu_walk_through(at);
 		seen.value = access_make(kind, va, 0x5555, &fault);
-		/* An emulated CPU does no cache maintenance; a real one may fault for it, and be told of. */
+		/* An emulated CPU does no cache maintenance; a real one may fault for it, and have it reported. */
 		if (kind == ACCESS_CLEAN && fault.esr && open_place == PLACE_OPEN_ABORT)
 			outcome = STRAY_REPORTED;
 		seen.esr = fault.esr;
 		seen.far = fault.far;
 		forget_memory(kind, &seen);
 		tried++;
-		told += outcome == STRAY_REPORTED;
+		reported += outcome == STRAY_REPORTED;
 		if (outcome_is(outcome, kind, va, &seen))
 			continue;
 		if (!wrong++) {
@@ -231,6 +231,7 @@ int main(int argc, char **argv)
 	}
 	through_the_device();
 	result(is_intact(), "what was given is as it was");
-	checkpoint("after the accesses: plugged %" PRIu64 " told %u", vmem_plugged(&vmem), told);
+	checkpoint("after the accesses: plugged %" PRIu64 " reported %u", vmem_plugged(&vmem),
+		reported);
 	return 0;
 }

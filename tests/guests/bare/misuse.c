@@ -107,7 +107,7 @@ static bool works(void)
 	       kind->good(virtq_used_len(queue));
 }
 
-/* Whatever was offered is given back, or the device says that it needs a reset; and then it works. */
+/* Whatever was offered is returned, or the device says that it needs a reset; and then it works. */
 static void tried_it(bool answers)
 {
 	const bool may_keep = in_kernel && kind->ask.len;
@@ -126,7 +126,7 @@ static void tried_it(bool answers)
 	}
 }
 
-static void tell(const char *what)
+static void report(const char *what)
 {
 	result(!unanswered && !broken, "%s: %s (%u tried, %u without an answer, %u broke it)",
 		kind->name, what, tried, unanswered, broken);
@@ -175,7 +175,7 @@ static void misuse_rings(void)
 		publish(rings[i].head, rings[i].by);
 		tried_it(true);
 	}
-	/* All of it in one place; parts over parts, and over the rings that they stand in. */
+	/* All of it in one place; parts over parts, and over the rings that they are in. */
 	for (unsigned i = 0; i < 4; i++) {
 		uint64_t at[] = { PART(0), (uint64_t)queue->desc, (uint64_t)&queue->driver,
 			(uint64_t)&queue->device };
@@ -186,7 +186,7 @@ static void misuse_rings(void)
 		offer();
 		tried_it(i < 2); /* what the device writes over the rings may hide its answer */
 	}
-	tell("rings");
+	report("rings");
 }
 
 /* ---- Addresses and lengths ---- */
@@ -241,7 +241,7 @@ static void misuse_addresses(void)
 		offer();
 		tried_it(true);
 	}
-	tell("parts that are nowhere, or lie about their length");
+	report("parts that are nowhere, or lie about their length");
 }
 
 static void misuse_indirect(void)
@@ -268,7 +268,7 @@ static void misuse_indirect(void)
 			publish(0, 1);
 			tried_it(true);
 		}
-	tell("indirect tables");
+	report("indirect tables");
 }
 
 /* ---- Queues that are somewhere else, of another size, or change ---- */
@@ -337,7 +337,7 @@ static void misuse_queues(void)
 		offer();
 		tried_it(true);
 	}
-	tell("queues elsewhere, resized, or not there");
+	report("queues elsewhere, resized, or not there");
 }
 
 /* ---- The status, and resets ---- */
@@ -358,7 +358,7 @@ static void misuse_status(void)
 		}
 		tried_it(false);
 	}
-	tell("a status in any order");
+	report("a status in any order");
 }
 
 /* 2.4.1: after the status reads 0 nothing of it touches memory. */
@@ -394,7 +394,7 @@ static void reset_in_the_middle(void)
 	unanswered = late + running;
 	printf("# %s: %u of 10 resets came while requests were in flight\n", kind->name,
 		unfinished);
-	tell("reset in the middle");
+	report("reset in the middle");
 }
 
 /* ---- Registers ---- */
@@ -480,7 +480,7 @@ static void misuse_machine(void)
 	}
 }
 
-/* Of these KVM tells no more than the address. The first that the host hears of. */
+/* Of these KVM gives no more than the address. The first that the host hears of. */
 static void registers_by_pairs(void)
 {
 	static const unsigned ways[] = { ACCESS_STORE_WRITEBACK, ACCESS_LOAD_PAIR,
@@ -496,7 +496,7 @@ static void registers_by_pairs(void)
 	result(aborts == COUNT(ways), "pl031: pairs and writeback abort (%u)", aborts);
 }
 
-/* As guests without a tree look for devices: each place answers, those without one by its number 0. */
+/* As guests without a tree search for devices: each place answers, those without one by its number 0. */
 static void all_places(void)
 {
 	unsigned answer = 0, empty = 0;

@@ -133,7 +133,7 @@ int main(int argc, char **argv)
 	goes_on("all of these");
 	checkpoint("after all: plugged %" PRIu64, vmem_plugged(&vmem));
 
-	/* What was there before an unplug: the host looks whether any of it went. */
+	/* What was there before an unplug: the host checks whether any of it went. */
 	start();
 	memset((void *)plugged, OLD, 4096);
 	result(vmem_request(&vmem, VMEM_UNPLUG, plugged, 1, NULL) == 0, "unplugged while it runs");

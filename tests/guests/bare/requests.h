@@ -26,7 +26,7 @@ struct kind {
 	struct virtq_part ask;	  /* makes the host fill a request; of no bytes: nothing has to */
 	unsigned asks;		  /* the queue that takes that */
 	uint32_t large;		  /* bytes that part 1 may have as well, to take a while; 0: none */
-	bool frees;		  /* what it is told to write to is memory that it takes away */
+	bool frees;		  /* what it is to write to is memory that it takes away */
 	void (*fill)(const struct virtio *device); /* what the device reads; may be NULL */
 	bool (*good)(uint32_t used_len);
 };

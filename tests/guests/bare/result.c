@@ -100,7 +100,7 @@ void bare_main(const uint8_t *tree)
 	mmu_enable();
 	gic_init();
 	console_init();
-	/* QEMU leaves it at the start of RAM, and tells an ELF nothing. */
+	/* QEMU leaves it at the start of RAM, and passes an ELF nothing. */
 	bootargs = find_property(tree ? tree : (const uint8_t *)RAM_BASE, "bootargs");
 	snprintf(line, sizeof(line), "%s", bootargs ? bootargs : "");
 	for (char *word = strtok(line, " "); word && argument_count < ARGUMENTS;

@@ -2,7 +2,7 @@
 /*
  * virtio over PCI (virtio 1.3, 4.1) on QEMU's virt, which has virtio-mem there only. Nobody has given
  * the devices addresses: the one that is found gets the start of the 32-bit window. On a machine
- * without PCI, the first look for a device aborts.
+ * without PCI, the first read for a device aborts.
  */
 #include "bare.h"
 

@@ -35,7 +35,7 @@ bool virtq_wait(struct virtio *virtio, struct virtq *queue, uint64_t us)
 {
 	uint64_t end = now_us() + us;
 
-	/* The status is a register, and costs an exit: memory is looked at more often. */
+	/* The status is a register, and costs an exit: memory is read more often. */
 	for (unsigned spins = 1; queue->device.index != queue->driver.index; spins++)
 		if (spins % 1024 == 0 && (virtio->needs_reset(virtio) || now_us() > end))
 			return false;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A guest with an SP805: told to, it arms it with stage=MS and feeds it feeds=N times, at a quarter of that; then it
- * stops, with stray=ADDRESS after a store to what it was not given. It looks at what the first stage raises,
+ * A guest with an SP805: when asked, it arms it with stage=MS and feeds it feeds=N times, at a quarter of that; then it
+ * stops, with stray=ADDRESS after a store to what it was not given. It checks what the first stage raises,
  * waits for the bite, and where it lives on after that feeds again and ends.
  */
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A guest that reads zeros everywhere: it plugs the first block of each slot, reads a word of every
- * page of all others, and unplugs, block by block, then once more with all at once. The host looks
+ * page of all others, and unplugs, block by block, then once more with all at once. The host checks
  * at each checkpoint. A second CPU reads on without end meanwhile, while slots close and open too.
  * bootargs: slot= (bytes), cpus=.
  */
@@ -47,7 +47,7 @@ static bool each_slot(unsigned type)
 	return ok;
 }
 
-static void look(const char *when, uint64_t read)
+static void let_the_host_check(const char *when, uint64_t read)
 {
 	checkpoint("%s: plugged %" PRIu64 " read %" PRIu64, when, vmem_plugged(&vmem), read);
 }
@@ -57,7 +57,7 @@ static void read_zeros(bool at_once)
 	uint64_t words = 0, read = 0;
 
 	result(each_slot(VMEM_PLUG), "a block of each slot");
-	look(at_once ? "plugged again" : "plugged", 0);
+	let_the_host_check(at_once ? "plugged again" : "plugged", 0);
 	for (uint64_t at = vmem.addr; at < vmem.addr + vmem.region; at += PAGE) {
 		if ((at - vmem.addr) % slot < vmem.block)
 			continue;
@@ -65,11 +65,11 @@ static void read_zeros(bool at_once)
 		read += PAGE;
 	}
 	result(read && !words, "zeros");
-	look(at_once ? "read again" : "read", read);
+	let_the_host_check(at_once ? "read again" : "read", read);
 	result(at_once ? vmem_request(&vmem, VMEM_UNPLUG_ALL, 0, 0, NULL) == 0
 		       : each_slot(VMEM_UNPLUG),
 		"unplugged");
-	look(at_once ? "unplugged again" : "unplugged", read);
+	let_the_host_check(at_once ? "unplugged again" : "unplugged", read);
 }
 
 int main(int argc, char **argv)

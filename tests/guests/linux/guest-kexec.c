@@ -92,7 +92,7 @@ static size_t ranges_read(const char *name, struct range *ret)
 	return count;
 }
 
-/* Where `bytes` will stand: after all before them, with room for `room` bytes. */
+/* Where `bytes` will go: after all before them, with room for `room` bytes. */
 static uint64_t place(
 	struct plan *plan, const void *bytes, size_t size, size_t room, uint64_t align)
 {
@@ -172,7 +172,7 @@ int kexec_prepare(const char *when, const char *kernel, const char *initrd, cons
 		return 1;
 	}
 	plan.next = own->first;
-	/* An Image says in words 1 and 2 where it wants to stand, and its size in memory. */
+	/* An Image says in words 1 and 2 where it has to be, and its size in memory. */
 	at = place(&plan, image, kernel_size, image[2], 2 * MIB) + image[1];
 	entry.kernel = at;
 	tree = realloc(tree, tree_size + TREE_MORE);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What the tests ask of a Linux guest beyond a shell: to use its memory and tell later whether it kept its contents,
+ * What the tests ask of a Linux guest beyond a shell: to use its memory and say later whether it kept its contents,
  * to say how much it has, and to switch off when its power button is pressed. Static, the guest has no libraries.
  *
  * fill MIB SEED   fills MIB MiB, every page with a pattern of its own, and leaves a process behind that holds them
@@ -22,7 +22,7 @@
  * shell           as the first process: a shell on the console, again and again, and what poweroff, reboot and halt
  *                 ask of such a process
  * gaps start      leaves a process behind on each CPU that reads the clock all the time
- * gaps stop       ends them: the longest time, in microseconds, that each CPU stood still
+ * gaps stop       ends them: the longest time, in microseconds, that each CPU was stopped
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -207,7 +207,7 @@ static int ask(char command, const char *good)
 	return strncmp(answer, good, strlen(good)) != 0;
 }
 
-/* Devices may appear late: until there is one, they are looked for again and again; after 5 s in the background. */
+/* Devices may appear late: until there is one, it scans for them again and again; after 5 s in the background. */
 static int button(void)
 {
 	bool background = false;

@@ -22,7 +22,7 @@ int kexec_go(void);
 /* guest-blk.c */
 int blk_exercise(const char *path, const char *count, const char *seed);
 
-/* guest-vsock.c: `peer` is a context id, or "listen" for whoever comes. */
+/* guest-vsock.c: `peer` is a context id, or "listen" for the first that connects. */
 int vsock_talk(const char *peer, const char *port);
 /* guest-vmcore.c */
 int vmcore_search(const char *mib, const char *seed);

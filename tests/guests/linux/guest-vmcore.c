@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads all of /proc/vmcore, the memory of a guest that crashed, and looks for the pages of a
+ * Reads all of /proc/vmcore, the memory of a guest that crashed, and searches it for the pages of a
  * pattern that guest-tool had filled there.
  */
 #include <errno.h>

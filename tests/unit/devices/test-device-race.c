@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Each device with a vCPU in its registers while the loop serves it, and does to it what the board and the
- * host's ends do. Both hold the device's lock; ThreadSanitizer finds who does not. What comes of the
+ * host's ends do. Both hold the device's lock; ThreadSanitizer finds code that does not. What comes of the
  * accesses is for other tests.
  */
 #include <linux/virtio_balloon.h>
@@ -62,7 +62,7 @@ static atomic_bool vcpu_ended;
 static atomic_uint pokes; /* turns of the loop's own part: the vCPU goes on for so many */
 static uint64_t driver_features;
 
-/* Both come with the device's lock held; by another thread than this, that cannot be told. */
+/* Both come with the device's lock held; that another thread than this holds it cannot be tested. */
 static atomic_bool unlocked;
 
 static void expect_locked(void)
@@ -153,7 +153,7 @@ static void *feed_watchdog(void *unused)
 			get(offset);
 		if (life % 3)
 			put(0xc, 1);
-		/* The loop hears of writes alone. */
+		/* The loop is notified of writes alone. */
 		for (unsigned i = 0; life % 16 == 0 && i < 2000; i++)
 			get(4);
 	}

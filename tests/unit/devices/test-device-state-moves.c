@@ -187,7 +187,7 @@ static void press_goes_on(void **unused)
 	end();
 }
 
-/* Of a driver that runs all is looked at, interrupted for and shown again. */
+/* With a driver that runs, all queues are served, the driver is interrupted, and the registers are shown again. */
 static void driver_goes_on(void **unused)
 {
 	struct virtio_device *virtio;
@@ -220,7 +220,7 @@ static void memory_is_hinted_at(void **unused)
 		move();
 		assert_int_equal(fake_loop_timers(), busy);
 	}
-	/* It has what it is to have: told once more, and no more. The window is the board's to fill before. */
+	/* It has what it is to have: the driver is notified once more, no more. The board fills the window before. */
 	set("requested-size", 0, get("plugged-size", 0));
 	fake_loop_advance(5000);
 	window.plugged[6] = true;
@@ -252,7 +252,7 @@ static void balloon_is_left_alone(void **unused)
 	end();
 }
 
-/* One that is due, and not yet told, is asked again at once. */
+/* One that is due, and not yet reported, is asked again at once. */
 static void balloon_that_is_due(void **unused)
 {
 	make_running(&virtio_balloon_class);
@@ -267,7 +267,7 @@ static void balloon_that_is_due(void **unused)
 	end();
 }
 
-static void ports_are_told_again(void **unused)
+static void ports_are_announced_again(void **unused)
 {
 	make_running(&virtio_console_class);
 	set_value(record_of(records, "port-ready"), 1, 1);
@@ -394,7 +394,7 @@ int main(void)
 		STATE_TEST(memory_is_hinted_at),
 		STATE_TEST(balloon_is_left_alone),
 		STATE_TEST(balloon_that_is_due),
-		STATE_TEST(ports_are_told_again),
+		STATE_TEST(ports_are_announced_again),
 		STATE_TEST(lost_disk_stays_lost),
 		STATE_TEST(card_goes_on),
 		STATE_TEST(card_without_all_pairs),

@@ -51,7 +51,7 @@ static void fill_field(const struct state_field *field)
 	}
 }
 
-/* What a class looks at beyond the bounds of each value. */
+/* What a class checks beyond the bounds of each value. */
 static void make_sound(void)
 {
 	if (device->class->kind == DEVICE_VIRTIO) {
@@ -113,8 +113,8 @@ static bool is_settled(const struct state_field *field)
 
 /* ---- Every class ---- */
 
-/* Nothing in a struct of state is left out of its table, and nothing is told twice. */
-static void tables_tell_all(void **unused)
+/* Nothing in a struct of state is left out of its table, and nothing is in it twice. */
+static void tables_cover_all(void **unused)
 {
 	const struct device_class *class;
 
@@ -125,7 +125,7 @@ static void tables_tell_all(void **unused)
 		assert_non_null(class->state[0]);
 		for (unsigned i = 0; class->state[i]; i++) {
 			const struct state_part *part = class->state[i];
-			uint8_t *told = calloc(1, part->bytes);
+			uint8_t *covered = calloc(1, part->bytes);
 
 			common |= part ==
 				  (class->kind == DEVICE_VIRTIO ? &virtio_state : &primecell_state);
@@ -137,13 +137,13 @@ static void tables_tell_all(void **unused)
 
 						assert_in_range(where, part->offset,
 							part->offset + part->bytes - 1);
-						told[where - part->offset]++;
+						covered[where - part->offset]++;
 					}
 			for (size_t byte = 0; byte < part->bytes; byte++)
-				if (told[byte] != 1)
-					fail_msg("%s: byte %zu of part %u is told %u times",
-						class->compatible, byte, i, told[byte]);
-			free(told);
+				if (covered[byte] != 1)
+					fail_msg("%s: byte %zu of part %u is covered %u times",
+						class->compatible, byte, i, covered[byte]);
+			free(covered);
 		}
 		assert_true(common);
 		for (const struct state_field *f; (f = field_at(class, count)); count++) {
@@ -222,7 +222,7 @@ static void cut_short(void)
 
 		while (record < records + bytes)
 			record += 8 + record[0] + record[1] * record[4];
-		exact = __real_malloc(bytes + 1); /* the sanitizers see a look beyond */
+		exact = __real_malloc(bytes + 1); /* the sanitizers see a read beyond */
 		memcpy(exact, records, bytes);
 		assert_refused(
 			"cut short", exact, bytes, record == records + bytes ? -ENODATA : -EBADMSG);
@@ -230,7 +230,7 @@ static void cut_short(void)
 	}
 }
 
-/* With what stands in the record of each field spoilt. */
+/* With the record of each field spoilt. */
 static void spoilt(void)
 {
 	static uint8_t spoil[RECORDS_MAX + 1024];
@@ -362,7 +362,7 @@ static void fields_that_may_be_missing(void **unused)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		STATE_TEST(tables_tell_all),
+		STATE_TEST(tables_cover_all),
 		STATE_TEST(what_is_put_is_there),
 		STATE_TEST(records_cut_short),
 		STATE_TEST(spoilt_records),

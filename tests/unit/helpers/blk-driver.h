@@ -130,7 +130,7 @@ static inline void offer(uint16_t head)
 	fake_loop_serve();
 }
 
-/* Ends all; the status, or -1 where it was not given back. */
+/* Ends all; the status, or -1 where it was not returned. */
 static inline int answer(void)
 {
 	while (fake_disk_flight())

@@ -28,7 +28,7 @@ static struct chardev *chardev;
 /* The UART takes `room` bytes. */
 static char got[65536];
 static size_t got_len, room;
-static unsigned writable, joined, parted; /* so often was it told */
+static unsigned writable, joined, parted; /* how often it was notified */
 
 static inline size_t bench_receive(struct chardev_client *client, const uint8_t *buf, size_t len)
 {

@@ -34,7 +34,7 @@ static struct driver driver;
 static struct virtio_device tested;
 static unsigned interrupts, served[QUEUES], popped;
 static uint64_t request_ms; /* how long each takes */
-/* What stands behind it is no guest's to read. */
+/* The bytes behind it are no guest's to read. */
 enum { CONFIG_BYTES = 12 };
 static uint8_t config[CONFIG_BYTES + 8] = { 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0xaa, 0xaa, 0xaa,
 	0xaa, 0xaa, 0xaa, 0xaa, 0xaa };

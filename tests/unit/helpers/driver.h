@@ -41,7 +41,7 @@ static inline struct vring_used *driver_used(struct driver *driver)
 	return (struct vring_used *)(driver->ram + USED_AT);
 }
 
-/* Where each side writes from which index on it wants to hear. */
+/* Where each side writes the index from which on it wants notifications. */
 static inline uint16_t *driver_used_event(struct driver *driver)
 {
 	return driver_avail(driver) + 2 + driver->size;

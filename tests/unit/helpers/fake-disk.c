@@ -15,7 +15,7 @@ struct disk {
 uint8_t fake_disk_contents[FAKE_DISK_BYTES];
 uint64_t fake_disk_bytes = FAKE_DISK_BYTES;
 struct disk_config fake_disk_config;
-int fake_disk_look, fake_disk_open;
+int fake_disk_probe, fake_disk_open;
 unsigned fake_disk_opened;
 bool fake_disk_ending, fake_disk_full, fake_disk_lost;
 void (*fake_disk_submitted)(void);
@@ -26,9 +26,9 @@ static unsigned count;
 
 int disk_probe(const struct disk_config *config, bool lock, char *ret_why, size_t len)
 {
-	if (fake_disk_look)
+	if (fake_disk_probe)
 		snprintf(ret_why, len, "%s is %s", config->path.name, lock ? "taken" : "bad");
-	return fake_disk_look;
+	return fake_disk_probe;
 }
 
 int disk_open(const struct disk_config *config, struct loop *loop, struct disk **ret)

@@ -17,8 +17,8 @@ extern uint64_t fake_disk_bytes;
 /* What the device opened, and how many are open; whether disk_probe() finds it good, and disk_open() does. */
 extern struct disk_config fake_disk_config;
 extern unsigned fake_disk_opened;
-extern int fake_disk_look, fake_disk_open;
-/* Whether who waited last did so for the end. */
+extern int fake_disk_probe, fake_disk_open;
+/* Whether the last to wait did so for the end. */
 extern bool fake_disk_ending;
 /* What disk_is_full() says. */
 extern bool fake_disk_full;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A KVM that keeps slots as the kernel does (overlap is EEXIST, an absent slot is EINVAL) and that
- * fails when told to. Mappings are real ones, so that what they expose can be looked at.
+ * fails when asked to. Mappings are real ones, so that what they expose can be examined.
  */
 #ifndef SLUICE_TESTS_FAKE_KVM_H
 #define SLUICE_TESTS_FAKE_KVM_H

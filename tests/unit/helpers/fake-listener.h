@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A consumer of guest memory as vhost is: a limit of its own, a table of slots, and a count of the
- * blocks it may touch. It checks that it is told in order, and refuses when told to.
+ * blocks it may touch. It checks that it is notified in order, and refuses when asked to.
  */
 #ifndef SLUICE_TESTS_FAKE_LISTENER_H
 #define SLUICE_TESTS_FAKE_LISTENER_H

@@ -27,7 +27,7 @@ extern struct machine_growth fake_growth;   /* no bound; 256 MiB, pages of 4K */
 extern struct host_memory fake_host_memory; /* 64 GiB, and no cgroup */
 extern enum machine_state fake_state;
 extern unsigned fake_buttons, fake_resets, fake_quits; /* how often each was asked for */
-/* What is told of each, as a real machine's options->notify; NULL: nothing. */
+/* Notified of each, as a real machine's options->notify; NULL: nothing. */
 extern void (*fake_notify)(enum machine_notice notice, const char *reason);
 extern bool fake_map_unreadable;
 extern unsigned fake_columns, fake_rows; /* of the port "agent" */
@@ -48,13 +48,13 @@ extern struct balloon_statistics fake_statistics; /* nothing is known */
 extern unsigned fake_interval;
 extern unsigned fake_open_ports; /* of "agent" and "log" */
 extern bool fake_no_balloon;	 /* the machine has none */
-/* As if the guest had: tells the watchers. */
+/* As if the guest had: notifies the watchers. */
 void fake_balloon_change(uint64_t bytes);
 void fake_ports_change(unsigned open);
 
 /* Running, nothing plugged, nothing asked for. */
 void fake_machine_init(void);
-/* As if the guest had: sets plugged_bytes of device `i` and tells the watcher. */
+/* As if the guest had: sets plugged_bytes of device `i` and notifies the watcher. */
 void fake_machine_plug(int i, uint64_t bytes);
 
 #endif

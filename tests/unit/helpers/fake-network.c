@@ -53,7 +53,7 @@ static void network_listen(struct netdev *netdev, bool on)
 static void network_set_offloads(struct netdev *netdev, uint64_t features)
 {
 	network.offloads = features;
-	network.offloads_told++;
+	network.offloads_set++;
 }
 
 static int network_set_active(struct netdev *netdev, bool on)

@@ -25,8 +25,8 @@ extern struct network {
 	uint8_t last[NETDEV_FRAME_MAX + 1];
 	bool full, listening;
 	uint64_t offloads;
-	unsigned offloads_told;
-	pthread_mutex_t *lock; /* that who sends has to hold; NULL: none */
+	unsigned offloads_set;
+	pthread_mutex_t *lock; /* that a sender has to hold; NULL: none */
 	int open_result;
 	unsigned refuse_open; /* this one from now on is -EBUSY; 0: none */
 	bool several;	      /* what was asked for last */

@@ -87,7 +87,7 @@ static int set_events(const struct kvm_vcpu_events *events)
 	return 0;
 }
 
-/* Told to exit at once, nothing of the guest runs: what is pending goes into the registers. */
+/* With immediate_exit set, nothing of the guest runs: what is pending goes into the registers. */
 static int run(void)
 {
 	if (!__atomic_load_n(&fake_vcpu.run.immediate_exit, __ATOMIC_SEQ_CST)) {

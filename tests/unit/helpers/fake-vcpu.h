@@ -2,7 +2,7 @@
 /*
  * A vCPU of KVM's on arm64, as the files of hyp/ that handle one see it: registers, and an abort that
  * KVM_RUN delivers as the architecture does (Arm ARM, D1.3), without running anything else. It is the
- * seam's ioctl; the seam's mappings stay the kernel's. A call fails when told to.
+ * seam's ioctl; the seam's mappings stay the kernel's. A call fails when asked to.
  */
 #ifndef SLUICE_TESTS_UNIT_FAKE_VCPU_H
 #define SLUICE_TESTS_UNIT_FAKE_VCPU_H

@@ -80,7 +80,7 @@ void write_kernel(void)
 	write_to(kernel_path, file, file_len);
 }
 
-/* An Image of `len` bytes, each that is not header telling its place. */
+/* An Image of `len` bytes, each that is not header showing its place. */
 void make_image(size_t len, uint64_t text_offset, uint64_t image_size)
 {
 	for (size_t i = 0; i < len; i++)
@@ -217,7 +217,7 @@ void elf_start(void)
 		.p_memsz = 0x10100 };
 }
 
-/* As real kernels are: the header of an EFI program too, which tells how long the file is. */
+/* As real kernels are: the header of an EFI program too, which says how long the file is. */
 void make_efi(void)
 {
 	make_image(4000, 0, 8192);

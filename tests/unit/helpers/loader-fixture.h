@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* For tests of the loader: a machine with RAM, a kernel's and an initrd's file, and what stands in them. */
+/* For tests of the loader: a machine with RAM, a kernel's and an initrd's file, and their contents. */
 #ifndef SLUICE_TESTS_LOADER_FIXTURE_H
 #define SLUICE_TESTS_LOADER_FIXTURE_H
 
@@ -43,7 +43,7 @@ void put64(size_t at, uint64_t v);
 void write_to(const char *path, const void *data, size_t len);
 void write_kernel(void);
 
-/* An Image of `len` bytes, each that is not header telling its place. */
+/* An Image of `len` bytes, each that is not header showing its place. */
 void make_image(size_t len, uint64_t text_offset, uint64_t image_size);
 /* Of 4000 bytes, with the header of an EFI program, whose second section ends with the file. */
 void make_efi(void);

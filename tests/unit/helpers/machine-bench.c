@@ -42,7 +42,7 @@ void assert_called(const char *expected)
 struct machine *machine;
 int vm_fd;
 uint8_t *ram;
-void (*tell)(void *opaque, enum vcpus_event event, const char *text);
+void (*report)(void *opaque, enum vcpus_event event, const char *text);
 
 static void drain(struct device *which)
 {
@@ -84,7 +84,7 @@ static const struct device_class class = {
 	.drain = drain, .busy = busy, .quiesce = quiesce, .reset = reset, .pause = pause_device
 };
 struct device device = { .class = &class, .id = "device0" };
-static char window; /* nothing looks into it */
+static char window; /* nothing reads it */
 
 uint8_t *stolen_time;
 struct memory_slot last_slot;
@@ -106,14 +106,14 @@ static struct listener listener = { &listener_ops, "test", 8 };
 
 int machine_create_parts(struct machine *of,
 	void (*on_event)(void *opaque, enum vcpus_event event, const char *text),
-	struct errors *told)
+	struct errors *reported)
 {
 	int err = called("parts");
 
 	if (err)
 		return err;
 	machine = of;
-	tell = on_event;
+	report = on_event;
 	of->vcpus = (struct vcpus *)&window;
 	of->ram[0] = (struct backing){ .hva = ram, .size = RAM_BYTES, .fd = RAM_FD };
 	of->stolen_time = stolen_time;
@@ -317,7 +317,8 @@ const struct device_class watchdog_class = {
 	.drain = drain, .quiesce = quiesce, .reset = reset, .pause = pause_device, .watchdog = watch
 };
 
-int loader_open(const struct machine_config *described, struct errors *told, struct loader **ret)
+int loader_open(
+	const struct machine_config *described, struct errors *reported, struct loader **ret)
 {
 	return called("files");
 }
@@ -335,7 +336,7 @@ void loader_close(struct loader *loader)
 uint64_t load_until_ms;
 
 int loader_load(struct loader *loader, const struct guestmem *mem, uint64_t until_ms,
-	struct errors *told, struct loader_result *ret)
+	struct errors *reported, struct loader_result *ret)
 {
 	load_until_ms = until_ms;
 	if (takes_a_turn(&turns.load, "loading"))
@@ -370,10 +371,10 @@ int guest_tree_build(const struct machine_config *described, const struct guest_
 }
 
 void guest_tree_check_aliases(
-	const struct machine_config *described, const void *tree, struct errors *told)
+	const struct machine_config *described, const void *tree, struct errors *reported)
 {
 	assert_string_equal(tree, "tree");
-	warning_add(told, "/aliases", "mem", "lost");
+	warning_add(reported, "/aliases", "mem", "lost");
 }
 
 bool interrupts;

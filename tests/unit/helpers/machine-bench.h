@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A machine of board/machine/machine.c whose parts, files and KVM are played and write down who was called. It has one
+ * A machine of board/machine/machine.c whose parts, files and KVM are played and write down each call. It has one
  * device, one piece of RAM and a real loop. A program has machine.c, reset.c and build.c with it, and wraps what is
  * called in the libraries (meson.build).
  */
@@ -40,7 +40,7 @@ extern const struct device_class watchdog_class; /* which `device` may have inst
 extern int vm_fd;				 /* that the machine gets; 0: none */
 extern int kvm_fd;				 /* that it opened */
 extern uint8_t *ram;				 /* RAM_BYTES */
-extern uint8_t *stolen_time;			 /* NULL: vCPUs are told of none */
+extern uint8_t *stolen_time;			 /* NULL: vCPUs have none */
 extern struct memory_slot last_slot;		 /* that was opened */
 extern struct gic_layout gic;			 /* that was asked for */
 extern int time_error;				 /* of asking for and setting the guest's time */
@@ -61,8 +61,8 @@ extern uint64_t load_until_ms; /* what loader_load() was given last */
 /* If not 0, loop_now_ms() adds it to clock_ms at each call, and returns that. */
 extern unsigned clock_step_ms;
 extern uint64_t clock_ms;
-/* As a vCPU tells the machine. */
-extern void (*tell)(void *opaque, enum vcpus_event event, const char *text);
+/* As a vCPU reports to the machine. */
+extern void (*report)(void *opaque, enum vcpus_event event, const char *text);
 /* As a watchdog does; NULL: nobody watches. */
 extern void (*bites)(struct device *device, enum watchdog_action action, void *opaque);
 

@@ -52,7 +52,7 @@ static inline const struct vring_used *used(unsigned queue)
 	return (const void *)at(queue, USED_AT);
 }
 
-/* The length of what was given back last. */
+/* The length of what was returned last. */
 static inline uint32_t last_used(unsigned queue)
 {
 	return used(queue)->ring[(used(queue)->idx - 1) % ring_size].len;

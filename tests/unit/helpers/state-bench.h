@@ -162,7 +162,7 @@ static inline void make_running(const struct device_class *class)
 		.desc_gpa = 0x1000,
 		.avail_gpa = 0x2000,
 		.used_gpa = 0x3000,
-		.next_avail = 2, /* four more than were given back, over the end of numbers */
+		.next_avail = 2, /* four more than were returned, over the end of numbers */
 		.next_used = 65534,
 		.ready = true,
 		.event_idx = virtio->features >> VIRTIO_RING_F_EVENT_IDX & 1,

@@ -17,7 +17,7 @@ extern const struct host_limits big_host;
 
 /*
  * Writes `base` and `change` into a new file in a folder of its own; both are static buffers.
- * A change that begins with /memreserve/ stands before the root.
+ * A change that begins with /memreserve/ goes before the root.
  */
 const char *tree_source_file(const char *name, const char *base, const char *change);
 /* Removes what was written. */

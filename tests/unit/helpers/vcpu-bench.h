@@ -47,7 +47,7 @@ static struct bench {
 	struct vcpus *vcpus;
 	struct vcpu *vcpu;
 
-	unsigned told; /* events */
+	unsigned events; /* so many were reported */
 	enum vcpus_event event;
 	char text[256];
 } bench;
@@ -55,7 +55,7 @@ static struct bench {
 static inline void bench_event(void *opaque, enum vcpus_event event, const char *text)
 {
 	assert_ptr_equal(opaque, &bench);
-	bench.told++;
+	bench.events++;
 	bench.event = event;
 	snprintf(bench.text, sizeof(bench.text), "%s", text);
 }

@@ -21,7 +21,7 @@ static inline long resident_pages(void)
 }
 
 /*
- * Linux does, but where it was told not to, as some hosts of virtual machines are. There a read of what was never
+ * Linux does, unless configured not to, as some hosts of virtual machines are. There a read of what was never
  * written takes a page of its own, and what is said of memory that is only read cannot be tried.
  */
 static inline bool zero_page_is_shared(void)

@@ -166,7 +166,7 @@ static void provided(void **state)
 	finish(&b);
 }
 
-/* vmem1 comes first by its alias; nodes stand in the order of their addresses. */
+/* vmem1 comes first by its alias; nodes follow in the order of their addresses. */
 static void virtio(void **state)
 {
 	const struct guest_tree_input input = { 0 };
@@ -263,7 +263,7 @@ static void stripped(void **state)
 {
 	static const char *const gone[] = { "/vmem0", "/vmem1", "/gone", "/options", "/__symbols__",
 		"/cpus/cpu@2", "/cpus/cpu@3", "/memory@80000000", "/reserved-memory/unused" };
-	static const char *const kept[] = { "/other@50000000", "/cpus/cpu-map",
+	static const char *const retained[] = { "/other@50000000", "/cpus/cpu-map",
 		"/reserved-memory/small@60000000", "/reserved-memory/growth@100000000" };
 	const struct guest_tree_input input = { 0 };
 	struct built b = build(good_machine, machine, &input);
@@ -271,12 +271,12 @@ static void stripped(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(gone); i++)
 		assert_node(&b, gone[i], false);
-	for (size_t i = 0; i < ARRAY_SIZE(kept); i++)
-		assert_node(&b, kept[i], true);
+	for (size_t i = 0; i < ARRAY_SIZE(retained); i++)
+		assert_node(&b, retained[i], true);
 	assert_false(has(&b, "/aliases", "virtio0"));
 	assert_false(has(&b, "/aliases", "virtio1"));
 	assert_strings(&b, "/aliases", "thing", "/other@50000000");
-	/* No initrd: none is told of, whatever the source said. */
+	/* No initrd: the guest's tree names none, whatever the source said. */
 	assert_false(has(&b, "/chosen", "linux,initrd-start"));
 	assert_cells(
 		&b, "/other@50000000", "friend", phandle(&b, "/reserved-memory/growth@100000000"));
@@ -494,7 +494,7 @@ static void largest(void **state)
 }
 
 /*
- * dtc's own checks. Phandles that stand in a blob as numbers are the one thing it cannot know,
+ * dtc's own checks. Phandles that are plain numbers in a blob are the one thing it cannot know,
  * so what it says of references is left out.
  */
 static void dtc_accepts(void **state)

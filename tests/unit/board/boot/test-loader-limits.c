@@ -66,7 +66,7 @@ static void initrd_reach_below(void **state)
 	assert_non_null(strstr(errors.lines[0], "more than 32 GiB from the kernel"));
 }
 
-/* A gap of exactly the size will do; an initrd stands at a multiple of 64 KiB. */
+/* A gap of exactly the size will do; an initrd begins at a multiple of 64 KiB. */
 static void initrd_gaps(void **state)
 {
 	config.initrd.name = initrd_path;
@@ -94,7 +94,7 @@ static void initrd_gaps(void **state)
 	assert_int_equal(result.entry_gpa, KERNEL_GPA);
 }
 
-/* The largest free piece is told to a tenth of a MiB, between what is in the way and memory's end. */
+/* The largest free piece is given to a tenth of a MiB, between what is in the way and memory's end. */
 static void largest_piece(void **state)
 {
 	config.reserved[0] = (struct range){ RAM_BASE + 8 * MiB, 16 * MiB };
@@ -110,7 +110,7 @@ static void largest_piece(void **state)
 
 /* ---- Formats ---- */
 
-/* Before Linux 3.17 the header has no size: the old offset, and 64 MiB kept free. */
+/* Before Linux 3.17 the header has no size: the old offset, and 64 MiB left free. */
 static void old_image(void **state)
 {
 	make_image(1000, 0, 0);
@@ -133,7 +133,7 @@ static void smallest_image(void **state)
 	assert_refused("is an EFI program, but not an arm64 Linux kernel");
 }
 
-/* What of it was cut off is told by the sections of its PE header, the last of which ends with the file. */
+/* The sections of its PE header, the last of which ends with the file, show what was cut off. */
 static void efi_sections(void **state)
 {
 	make_efi();
@@ -150,7 +150,7 @@ static void efi_sections(void **state)
 	file[0x41] = 'X'; /* no PE header */
 	put32(0x40 + 24 + 0xa0 + 16, 9999);
 	assert_int_equal(load_kernel(), 0);
-	/* At the end of the 1024 bytes that are looked at: a section's last byte is the last. */
+	/* At the end of the 1024 bytes that are examined: a section's last byte is the last. */
 	make_efi();
 	memset(file + 0x40, 0, 0x200);
 	put32(0x3c, 1024 - 40 - 24);
@@ -255,7 +255,7 @@ static void write_hollow(unsigned before, unsigned after)
 	assert_int_equal(fclose(out), 0);
 }
 
-/* Packed data that holds nothing takes steps too; the header of what is packed is looked for in the first MiB. */
+/* Packed data that holds nothing takes steps too; only the first MiB is searched for the header of what is packed. */
 static void hollow_gzip(void **state)
 {
 	struct loader *loader;

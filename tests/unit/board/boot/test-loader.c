@@ -327,7 +327,7 @@ static void foreign(void **state)
 	assert_refused("x86");
 }
 
-/* Each kind cut off at each length is refused, or, where nothing in it could tell, at least harmless. */
+/* Each kind cut off at each length is refused, or, where nothing in it could show that, at least harmless. */
 static void cut_off(void (*make)(void), bool refused)
 {
 	size_t whole;

@@ -53,7 +53,7 @@ static void assert_printed(const char *part)
 		fail_msg("not printed: %s\nbut: %s", part, text);
 }
 
-/* The good machine without a kernel, so that there is no file to look at. */
+/* The good machine without a kernel, so that there is no file to check. */
 static void write_tree(const char *change)
 {
 	char *whole;
@@ -93,7 +93,7 @@ static void wrong_machines(void **state)
 	assert_printed("machine.dts: /memory@40000000: missing: the machine has no memory");
 	assert_null(strstr(text, "good"));
 	assert_int_equal(in_child(show_command), 1);
-	/* What a device takes of the host is looked at by check, and need not be there for show. */
+	/* check probes the host resources that a device will use; for show they need not be there. */
 	write_tree("/ { disk0 { compatible = \"sluice,virtio-blk\"; file = \"/nonexistent/disk\"; "
 		   "}; };");
 	assert_int_equal(in_child(check_command), 1);
@@ -110,7 +110,7 @@ static void wrong_machines(void **state)
 	assert_printed("machine.dts: /chosen: sluice,kernel: ");
 }
 
-/* Mistakes of the tree, and files that are not there: one round tells of all, each with the tree, node and property. */
+/* Mistakes of the tree, and missing files: one round reports all, each with the tree, node and property. */
 static void all_in_one_round(void **state)
 {
 	char cwd[4096], line[400], *folder;
@@ -132,7 +132,7 @@ static void all_in_one_round(void **state)
 	assert_printed(line);
 	assert_printed("machine.dts: /disk1: queues: 99");
 	assert_printed("machine.dts: /disk2: file: missing");
-	/* What is wrong itself is not looked at: there may be nothing to look at. */
+	/* What is wrong itself is not probed: there may be nothing to probe. */
 	assert_null(strstr(text, "/disk1: file: "));
 	/* From the tree's own folder too. */
 	assert_non_null(getcwd(cwd, sizeof(cwd)));
@@ -196,7 +196,7 @@ static void warnings(void **state)
 	assert_printed("sluice: and 1 more\n");
 }
 
-/* A blob whose guest's tree is larger than what is kept free for it. */
+/* A blob whose guest's tree is larger than the space reserved for it. */
 static void too_large(void **state)
 {
 	size_t filler = 2 * MiB;

@@ -102,7 +102,7 @@ static int teardown(void **unused)
 	return system(command) + open_fds() - fds_before;
 }
 
-/* What it says to who calls, then it hangs up. */
+/* What it sends to the client, before it hangs up. */
 static struct script {
 	const char *text;
 	size_t len;
@@ -228,7 +228,7 @@ static void why_there_is_no_connection(void **unused)
 }
 
 /* The error names the machines that run: sockets of the folder that answer, and no other file there. */
-static void who_runs(void **unused)
+static void which_machines_run(void **unused)
 {
 	static const char *const others[] = { "b.sock", "stale.sock", "c.other" };
 	int fds[ARRAY_SIZE(others)];
@@ -359,7 +359,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(targets),
 		TEST(why_there_is_no_connection),
-		TEST(who_runs),
+		TEST(which_machines_run),
 		TEST(no_greeting),
 		TEST(events_come_between),
 		TEST(waits_end),

@@ -196,7 +196,7 @@ static void refuses_with_what_would_do(void **state)
 	assert_int_equal(fake_vmem[0].info.requested_bytes, 0);
 }
 
-static void stall_is_told(void **state)
+static void stall_is_reported(void **state)
 {
 	stalled = true;
 	assert_run("mem @/vmem0 1GiB --timeout 1", 1,
@@ -224,7 +224,7 @@ static void growth_stops_at_boot_memory(void **state)
 	assert_run("map @ --force", 2, "--force");
 }
 
-static void what_the_host_has_not_is_told(void **state)
+static void what_the_host_has_not_is_reported(void **state)
 {
 	fake_host_memory.available = 512 * MiB;
 	assert_run("mem @/vmem0 1GiB", 0,
@@ -258,8 +258,8 @@ static void stalls_are_explained(void **state)
 		"the guest's boot memory, 256 MiB, is used up by the page array");
 }
 
-/* The machine knows why, so the guest is not blamed; and it is told without a request, too. */
-static void the_host_s_refusal_is_told(void **state)
+/* The machine knows why, so the guest is not blamed; and `mem` reports it without a request, too. */
+static void the_host_s_refusal_is_reported(void **state)
 {
 	stalled = true;
 	fake_vmem[0].info.refused = "the pool is empty";
@@ -271,7 +271,7 @@ static void the_host_s_refusal_is_told(void **state)
 	assert_null(strstr(output, "vmem1: this"));
 }
 
-static void other_request_is_told(void **state)
+static void other_request_is_reported(void **state)
 {
 	meddled = 128 * MiB;
 	assert_run("mem @/vmem0 1GiB", 1, "somebody else has asked for 128 MiB meanwhile");
@@ -365,7 +365,7 @@ static void a_balloon_inflates_beside_a_window(void **state)
 }
 
 /* It is somebody else's request that ends the waiting. */
-static void another_balloon_request_is_told(void **state)
+static void another_balloon_request_is_reported(void **state)
 {
 	inflation_step = 2 * MiB;
 	deflated = true;
@@ -420,18 +420,18 @@ int main(void)
 		TEST(shows_devices),
 		TEST(sets_and_waits),
 		TEST(refuses_with_what_would_do),
-		TEST(stall_is_told),
+		TEST(stall_is_reported),
 		TEST(growth_stops_at_boot_memory),
-		TEST(what_the_host_has_not_is_told),
+		TEST(what_the_host_has_not_is_reported),
 		TEST(stalls_are_explained),
-		TEST(the_host_s_refusal_is_told),
-		TEST(other_request_is_told),
+		TEST(the_host_s_refusal_is_reported),
+		TEST(other_request_is_reported),
 		TEST(interrupt_leaves_the_request),
 		TEST(balloon),
 		TEST(resize),
 		TEST(a_balloon_inflates_slowly),
 		TEST(a_balloon_inflates_beside_a_window),
-		TEST(another_balloon_request_is_told),
+		TEST(another_balloon_request_is_reported),
 		TEST(map_shows_slots),
 		TEST(slots_show_who_holds_them),
 	};

@@ -157,8 +157,8 @@ static void there_is_a_hint_without_output(void **state)
 	detach();
 }
 
-/* A guest that is never quiet keeps nobody from knowing: who types is told, once. */
-static void who_types_is_told(void **state)
+/* A guest that is never quiet does not hide the hint: typing shows it, once. */
+static void typing_shows_the_hint(void **state)
 {
 	char byte;
 
@@ -266,7 +266,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		TEST(the_hint_stands_last),
 		TEST(there_is_a_hint_without_output),
-		TEST(who_types_is_told),
+		TEST(typing_shows_the_hint),
 		TEST(input_ends),
 		TEST(the_terminal_changes_its_size),
 	};

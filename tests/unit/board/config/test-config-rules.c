@@ -32,7 +32,7 @@ static const struct rule {
 	const char *says;
 	const struct host_limits *host; /* NULL: big_host */
 } rules[] = {
-	/* What is disabled is not looked at. */
+	/* A disabled node is not examined. */
 	{ "options-disabled", OPTIONS("gic = \"gicv9\"; status = \"disabled\";"), OPTIONS("gic = \"gicv9\"; status = \"okay\";"), "/options/sluice: gic: \"gicv9\" is none of" },
 	{ "cpu-disabled", "&cpus { cpu@99 { reg = <0x99>; status = \"disabled\"; }; };", "&cpus { cpu@99 { reg = <0x99>; status = \"ok\"; }; };", "/cpus/cpu@99: reg: 0x99 is no MPIDR" },
 	{ "all-cpus-disabled", NULL, "&cpu0 { status = \"disabled\"; };", "/cpus: the machine has no CPU" },
@@ -390,7 +390,7 @@ static void address_bits(void **state)
 	}
 }
 
-/* Of two aliases the lower number counts, wherever it stands; and six digits are a number. */
+/* Of two aliases the lower number counts, in whatever order they come; and six digits are a number. */
 static void alias_numbers(void **state)
 {
 	static const struct {
@@ -419,7 +419,7 @@ static void alias_numbers(void **state)
 	}
 }
 
-/* As many aliases as that are looked for in the whole tree; one more is refused. */
+/* That many aliases are searched for in the whole tree; one more is refused. */
 static void aliases_have_an_end(void **state)
 {
 	for (unsigned count = 1024; count <= 1025; count++) {
@@ -540,7 +540,7 @@ static uint64_t placed_at(const char *change, const char *node)
 
 	for (size_t i = 0; i < config->device_count; i++)
 		if (!strcmp(config->devices[i].id, node)) {
-			/* What check() was told is where it is. */
+			/* check() was given the address that it has. */
 			const struct property_region *region = config->devices[i].config;
 
 			gpa = config->devices[i].window.gpa;
@@ -593,7 +593,7 @@ static void places_of_one_cell(void **state)
 	errors_finish(&errors);
 }
 
-/* What Sluice placed stands in the tree with reg alone, and keeps a unit address that it has. */
+/* What Sluice placed is in the tree with reg alone, and keeps a unit address that it has. */
 static void placed_in_the_tree(void **state)
 {
 	struct machine_config *config = tree_source_good("&growth { /delete-property/ reg; size = <0x1 0x0>; alignment = <0x0 0x40000000>; alloc-ranges = <0x2 0x0 0x2 0x0>; };", &big_host);
@@ -645,8 +645,8 @@ static void two_of_a_name(void **state)
 	free(fdt);
 }
 
-/* What a device takes of the host is looked at by its class, and told at its node. */
-static void looked_at(void **state)
+/* The class of a device probes the host resources that it will use; an error names the device's node. */
+static void probed(void **state)
 {
 	struct machine_config *config = tree_source_good(NODE("disk0 { compatible = \"sluice,virtio-blk\"; file = \"/nonexistent/disk\"; };"), &big_host);
 	struct errors errors = { 0 };
@@ -673,7 +673,7 @@ int main(void)
 	static const struct CMUnitTest others[] = {
 		TEST(own_addresses), TEST(own_interrupts), TEST(own_nodes), TEST(gic_of_the_host), TEST(options), TEST(features),
 		TEST(address_bits), TEST(alias_numbers), TEST(aliases_have_an_end), TEST(slots_chosen), TEST(window_defaults), TEST(small_slots_warn),
-		TEST(places), TEST(places_of_one_cell), TEST(placed_in_the_tree), TEST(reserved_is_sorted), TEST(two_of_a_name), TEST(looked_at), TEST(check_warned),
+		TEST(places), TEST(places_of_one_cell), TEST(placed_in_the_tree), TEST(reserved_is_sorted), TEST(two_of_a_name), TEST(probed), TEST(check_warned),
 	};
 	struct CMUnitTest tests[ARRAY_SIZE(rules) + ARRAY_SIZE(others)];
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The configuration's reader. Wrong machines stand in a table: a change to a good one, and of
+ * The configuration's reader. Wrong machines are rows of a table: a change to a good one, and of
  * each error that has to come of it the parts that matter, path and property first. There may be
  * no other errors. Then the good ones: what they become.
  */
@@ -648,7 +648,7 @@ static int remove_files(void **state)
 
 #define TEST(function) { .name = #function, .test_func = function }
 
-/* Of RAM's file a descriptor to read and write; that it is not there is told by check as well. */
+/* Of RAM's file a descriptor to read and write; check, too, reports that it is not there. */
 static void ram_of_a_file(void **state)
 {
 	static const char change[] = "&memory { sluice,backing = \"file\"; sluice,file = \"ram.img\"; };";

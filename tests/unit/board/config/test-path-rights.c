@@ -171,7 +171,7 @@ static const struct way {
 	{ "new", NULL },
 };
 
-/* `format` makes a change of the machine from a path, whose errors stand at `where`. */
+/* `format` makes a change of the machine from a path; `where` begins its errors. */
 static void try_ways(const char *format, const char *where)
 {
 	for (const struct way *way = ways; way < ways + ARRAY_SIZE(ways); way++) {
@@ -226,7 +226,7 @@ static void consoles(void **state)
 		"\"; }; }; };", "/options/sluice: console");
 }
 
-/* What takes words and is no path: each that is added here was looked at. */
+/* Takes words, and no path: each name that is added here was examined. */
 static bool names_no_file(const struct property *property)
 {
 	static const char *const known[] = { "serial" };
@@ -477,7 +477,7 @@ static void relative_folders(void **state)
 	close(here);
 }
 
-/* ---- What was good when it was looked at ---- */
+/* ---- What was good when it was probed ---- */
 
 /* Whoever opens, later, what a configuration names is held to the folder then. */
 static void links_that_come_later(void **state)
@@ -501,7 +501,7 @@ static void links_that_come_later(void **state)
 	make_file(in_folder("later"));
 	assert_int_equal(
 		config_read(&(struct tree_source){ .file = tree }, &big_host, &errors, &config), 0);
-	/* A FIFO, which would wait for who reads it. */
+	/* A FIFO: opening it would wait for a reader. */
 	assert_int_equal(unlink(in_folder("later")), 0);
 	assert_int_equal(mkfifo(in_folder("later"), 0600), 0);
 	assert_int_equal(loop_create(&loop), 0);
@@ -552,7 +552,7 @@ static void links_that_come_later(void **state)
 	errors_finish(&errors);
 }
 
-/* ---- What another process puts there between a look at a file and its use ---- */
+/* ---- What another process puts there between a probe of a file and its use ---- */
 
 static void (*once_found)(void);
 
@@ -575,7 +575,7 @@ static void becomes_a_fifo(void)
 	assert_int_equal(mkfifo(in_folder("new"), 0600), 0);
 }
 
-/* Opening a device node or a FIFO can do something already: what was not looked at is never opened. */
+/* Opening a device node or a FIFO can do something already: what was not probed is never opened. */
 static void what_replaces_it_is_not_opened(void **state)
 {
 	struct host_folder plain = { .path = strcat(strcpy((char[600]){ 0 }, folder), "/"), .plain = true };

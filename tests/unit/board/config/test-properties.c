@@ -36,7 +36,7 @@ static void add_name(const char *name)
 {
 	char *copy = strdup(name), *star = strchr(copy, '*');
 
-	/* A pattern stands for this name. */
+	/* A pattern matches this name. */
 	if (star)
 		*star = 'x';
 	for (size_t i = 0; i < name_count; i++)

@@ -209,8 +209,8 @@ static void file_sizes(void **state)
 	assert_file(path, NULL, "large.dtb: it is larger than 16 MiB, which no tree is");
 }
 
-/* What a file that is no tree looks like; `at` holds one odd byte. */
-static void looks(void **state)
+/* What each file that is no tree is said to be; `at` holds one odd byte. */
+static void what_it_is(void **state)
 {
 	static const struct {
 		size_t size, at;
@@ -468,7 +468,7 @@ int main(void)
 		cmocka_unit_test(no_fit),
 		cmocka_unit_test(slack),
 		cmocka_unit_test(file_sizes),
-		cmocka_unit_test(looks),
+		cmocka_unit_test(what_it_is),
 		cmocka_unit_test(sources),
 		cmocka_unit_test(a_name_is_no_option),
 		cmocka_unit_test(source_of_a_pipe),

@@ -46,7 +46,7 @@ static void included(void **state)
 	free(fdt);
 	assert_int_equal(errors.count, 0);
 
-	/* What is wrong in one is told by its own name and line. */
+	/* An error in one has its own name and line. */
 	tree_source_file("part.dtsi", "/ { part { };\n a = ; };", "");
 	assert_int_equal(tree_source_open(path, NULL, &errors, &fdt), -EINVAL);
 	assert_true(errors_say(&errors, "part.dtsi:2."));
@@ -117,7 +117,7 @@ static void deletes(void **state)
 	if (tree_source_open(base, overlay, &errors, &fdt))
 		errors_show(&errors);
 	assert_non_null(fdt);
-	/* That is how it is; so people are told. */
+	/* dtc deletes nothing here; so warnings say that. */
 	assert_non_null(fdt_getprop(fdt, fdt_path_offset(fdt, "/part"), "a", NULL));
 	assert_int_equal(errors.count, 2);
 	assert_false(errors_any(&errors));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * `sluice check` of many trees that others made, and of a thousand that differ from them by chance: each ends,
- * with a verdict, and opens nothing of the host by a name that stands in the tree. All calls by which the
+ * with a verdict, and opens nothing of the host by a name from the tree. All calls by which the
  * program reaches files are seen here. The trees are the .dtb files in the folder $TREES (tests/trees fills
  * one with those of Debian's kernels), or one with every device.
  */
@@ -32,7 +32,7 @@
 #define MUTANTS	    1000
 #define SECONDS_MAX 60 /* for one tree */
 
-/* What the child that checks is at, for whoever finds it dead. */
+/* What the checking child is at, for its parent, which may find it dead. */
 static struct {
 	char name[512], opened[512];
 	unsigned mutant, done;
@@ -42,7 +42,7 @@ static char its_path[512], tree_folder[256];
 
 /* ---- The calls ---- */
 
-/* The program's own, whatever the tree: each name stands in the source. */
+/* The program's own, whatever the tree: each name is in the source. */
 static bool is_own(const char *name)
 {
 	static const char *const known[] = { "/dev/kvm", "/dev/vhost-net", "/dev/vhost-vsock",

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A console on each back end but stdio, and the sockets to attach to it: who reads, who does not, who leaves. */
+/* A console on each back end but stdio, and clients of its socket: some read, some do not, some leave. */
 #include "tests/unit/helpers/console-bench.h"
 
 #include <stdio.h>
@@ -84,7 +84,7 @@ static int attach(void)
 	return fd;
 }
 
-/* Says n KiB, each byte telling which KiB it is of. */
+/* Says n KiB, each byte showing which KiB it is of. */
 static size_t flood(unsigned kib)
 {
 	size_t taken = 0;
@@ -194,7 +194,7 @@ static void files_that_are_none(void **state)
 
 	assert_int_equal(console_create(loop, &spec, &callbacks, &console), -EISDIR);
 	assert_int_equal(mkfifo(path, 0600), 0);
-	spec.path.name = path; /* with nobody who reads it: would wait for ever */
+	spec.path.name = path; /* with no reader: would wait for ever */
 	assert_int_equal(console_create(loop, &spec, &callbacks, &console), -ENXIO);
 	spec.path.name = full;
 	assert_int_equal(console_create(loop, &spec, &callbacks, &console), 0);
@@ -284,7 +284,7 @@ static void newest_takes_over(void **state)
 	close(second);
 }
 
-/* One that never reads, nor takes what it is told at the end. */
+/* A client that never reads, nor takes the last output. */
 static void deaf(void **state)
 {
 	int fd;
@@ -378,7 +378,7 @@ static void the_end_is_heard(void **state)
 	close(fd);
 }
 
-/* Of a named port: who is there is told, and gets what is said from then on. */
+/* A named port: the device is notified of each client, which gets what is said from then on. */
 static void a_port_is_joined(void **state)
 {
 	int first, second;
@@ -414,8 +414,8 @@ static void a_port_is_joined(void **state)
 	assert_idle();
 }
 
-/* Who is attached to a port and does not read is waited for, in bounded memory, until it reads or leaves. */
-static void a_port_waits_for_who_is_slow(void **state)
+/* The guest waits for a client of a port that does not read, in bounded memory, until it reads or leaves. */
+static void a_port_waits_for_a_slow_client(void **state)
 {
 	char *buf = malloc(4 * MiB);
 	size_t taken;
@@ -476,7 +476,7 @@ static void place_is_taken(void **state)
 	assert_int_equal(console_listen(console, &(struct host_path){ path }, &errors), -EADDRINUSE);
 	assert_int_equal(errors.count, 1);
 	errors_finish(&errors);
-	/* Who was attached to it has not noticed. */
+	/* A client that was attached to it has not noticed. */
 	run(20);
 	say("two");
 	assert_said(fd, "two");
@@ -499,7 +499,7 @@ int main(void)
 		T(half_closed_still_listens),
 		T(the_end_is_heard),
 		T(a_port_is_joined),
-		T(a_port_waits_for_who_is_slow),
+		T(a_port_waits_for_a_slow_client),
 		T(a_port_with_a_file_is_joined),
 		T(place_is_taken),
 	};

@@ -152,7 +152,7 @@ static void assert_holds(const char *name, const char *before, size_t from, size
 }
 
 /* How often it was logged. */
-static unsigned told(const char *words)
+static unsigned logged(const char *words)
 {
 	unsigned count = 0;
 
@@ -163,7 +163,7 @@ static unsigned told(const char *words)
 
 /* ---- A file that cannot be written ---- */
 
-/* The UART does not wait for it: the newest output is kept, the rest is counted. */
+/* The UART does not wait for it: the newest output is retained, the rest is counted. */
 static void a_full_file_goes_on(void **state)
 {
 	static const int errors[] = { ENOSPC, EDQUOT, EIO, EFBIG, ENOMEM };
@@ -180,7 +180,7 @@ static void a_full_file_goes_on(void **state)
 		UNTIL(refused);
 		snprintf(words, sizeof(words), "%s cannot be written: %s; it goes on when", path,
 			strerror(errors[i]));
-		assert_int_equal(told(words), 1);
+		assert_int_equal(logged(words), 1);
 		refused = 0;
 		for (size_t at = 4; at < TEXT; at += 4 * KiB - 4)
 			assert_int_equal(
@@ -192,8 +192,8 @@ static void a_full_file_goes_on(void **state)
 		assert_holds(path, "before", TEXT - RING, RING);
 		snprintf(words, sizeof(words), "%s can be written again; %u bytes were lost", path,
 			(unsigned)(TEXT - RING));
-		assert_int_equal(told(words), 1);
-		assert_int_equal(told("\n"), 2);
+		assert_int_equal(logged(words), 1);
+		assert_int_equal(logged("\n"), 2);
 		assert_int_equal(parted, 0);
 		/* As before. */
 		assert_int_equal(say("after"), 5);
@@ -217,15 +217,15 @@ static void a_port_s_file_is_whole(void **state)
 	assert_idle();
 	assert_int_equal(say_bytes(taken, 1), 0);
 	assert_int_equal(writable, 0);
-	assert_int_equal(told("until then the guest waits"), 1);
+	assert_int_equal(logged("until then the guest waits"), 1);
 	write_errno = 0;
 	UNTIL(writable);
 	say_all(taken, TEXT - taken);
 	assert_holds(path, "", 0, TEXT);
-	assert_int_equal(told("; 0 bytes were lost"), 1);
+	assert_int_equal(logged("; 0 bytes were lost"), 1);
 }
 
-/* Nobody waits for room at the end, and what is not written is told. */
+/* Nobody waits for room at the end, and the log counts what is not written. */
 static void full_to_the_end(void **state)
 {
 	uint64_t before;
@@ -238,7 +238,7 @@ static void full_to_the_end(void **state)
 	before = refused;
 	end();
 	assert_in_range(refused, before, before + 1); /* tried once more */
-	assert_int_equal(told("cannot be written: the last 66536 bytes are lost"), 1);
+	assert_int_equal(logged("cannot be written: the last 66536 bytes are lost"), 1);
 	assert_int_equal(size_of(path), 0);
 	/* Where there is room again by then, it gets them. */
 	write_errno = 0;
@@ -251,7 +251,7 @@ static void full_to_the_end(void **state)
 	write_errno = 0;
 	end();
 	assert_holds(path, "", 0, RING);
-	assert_int_equal(told("the last"), 0);
+	assert_int_equal(logged("the last"), 0);
 }
 
 /* A reader that went does not come back, and is no file. */
@@ -282,11 +282,11 @@ static void rotated_at_its_size(void **state)
 	say_all(0, 25000);
 	assert_holds(old, "", 10000, 10000);
 	assert_holds(path, "", 20000, 5000);
-	/* Who might read it still may. */
+	/* A reader may still read it. */
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0640);
 	end();
-	/* The next run goes on where it was; one file is kept of those before. */
+	/* The next run goes on where it was; of the files before, one is retained. */
 	start("file:it,size=10000", NULL);
 	say_all(25000, 7000);
 	assert_holds(old, "", 20000, 10000);
@@ -344,26 +344,26 @@ static void rotated_by_others(void **state)
 	unlink(path);
 	assert_int_equal(symlink("theirs", path), 0);
 	say_all(5000, 4096);
-	UNTIL(told("cannot be written: Too many levels of symbolic links"));
+	UNTIL(logged("cannot be written: Too many levels of symbolic links"));
 	assert_int_equal(size_of(theirs), 4096);
 	unlink(path);
-	UNTIL(told("can be written again"));
+	UNTIL(logged("can be written again"));
 	unlink(theirs);
 }
 
-/* What stands in the way is told once, and when it is gone, it goes on. */
+/* An obstacle is logged once, and when it is gone, the rotation goes on. */
 static void rotation_is_refused(void **state)
 {
 	start("file:it,size=4KiB", "log");
 	assert_int_equal(mkdir(old, 0700), 0);
 	assert_int_equal(say_bytes(0, 6000), 6000);
-	UNTIL(told("cannot be written: Is a directory"));
+	UNTIL(logged("cannot be written: Is a directory"));
 	assert_holds(path, "", 0, 4096);
 	assert_idle();
 	rmdir(old);
 	assert_holds(old, "", 0, 4096);
 	assert_holds(path, "", 4096, 6000 - 4096);
-	assert_int_equal(told("\n"), 2);
+	assert_int_equal(logged("\n"), 2);
 }
 
 static void what_is_not_rotated(void **state)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A guest that writes to its console as fast as it can, on its vCPU's thread, while the loop sends that to
- * a file and to somebody who attaches and leaves: the file gets every byte, in order. ThreadSanitizer sees
- * to the ring.
+ * a file and to a client that attaches and leaves: the file gets every byte, in order. ThreadSanitizer checks
+ * the ring.
  */
 #include "tests/unit/helpers/console-bench.h"
 
@@ -105,7 +105,7 @@ static void a_file_gets_every_byte_in_order(void **state)
 	unlink(file);
 }
 
-/* Where only they listen, the guest looks whether there is one. */
+/* With no other back end the guest checks whether there is a client. */
 static void visitors_alone(void **state)
 {
 	run_console(CONSOLE_NULL);

@@ -336,10 +336,10 @@ static void output_pressed_back(void **state)
 	run(10);
 	writable = 0;
 	assert_idle();
-	assert_int_equal(writable, 0); /* told once */
+	assert_int_equal(writable, 0); /* notified once */
 }
 
-/* What was refused is remembered, though a byte went meanwhile: who was refused hears of the room. */
+/* A refusal is remembered, though a byte went meanwhile: the UART is notified of the room. */
 static void refused_and_taken_between(void **state)
 {
 	static char some[8192];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Two machines that start at once with one name: one of them gets it, and is who answers. */
+/* Two machines that start at once with one name: one of them gets it, and answers. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -65,7 +65,7 @@ static bool is_locked(void)
 	return locked_by_another;
 }
 
-static void look(void)
+static void probe_lock(void)
 {
 	if (watching)
 		(*(is_locked() ? &locked : &unlocked))++;
@@ -80,19 +80,19 @@ int __wrap_listen(int fd, int backlog);
 
 int __wrap_connect(int fd, const struct sockaddr *address, socklen_t len)
 {
-	look();
+	probe_lock();
 	return __real_connect(fd, address, len);
 }
 
 int __wrap_bind(int fd, const struct sockaddr *address, socklen_t len)
 {
-	look();
+	probe_lock();
 	return __real_bind(fd, address, len);
 }
 
 int __wrap_listen(int fd, int backlog)
 {
-	look();
+	probe_lock();
 	return __real_listen(fd, backlog);
 }
 
@@ -103,7 +103,7 @@ static void the_folder_is_locked_until_it_listens(void **state)
 	start(&machines[RACE_OWN]);
 	assert_int_equal(machines[RACE_OWN].err, 0);
 	close(machines[RACE_OWN].fd);
-	/* The look at what is there already, the new socket, and it listens. */
+	/* The probe of what is there already, the new socket, and it listens. */
 	watching = true;
 	start(&machines[RACE_OWN]);
 	watching = false;
@@ -135,7 +135,7 @@ static void one_of_two_gets_the_name(void **state)
 			struct machine *one = &machines[i];
 
 			wins[i] += !one->err;
-			/* Who has it is who is there; who has not was told by whom. */
+			/* The socket is that of the machine that has the name; the other one's error names it. */
 			wrong += !one->err ? now.st_ino != one->file.st_ino
 					   : one->err != -EADDRINUSE || one->errors.count != 1;
 		}

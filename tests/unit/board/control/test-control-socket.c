@@ -8,7 +8,7 @@
 #include "board/host/socket.h"
 #include "tests/unit/helpers/fds.h"
 
-/* control_folder() asks who we are. */
+/* control_folder() asks for our user id. */
 static uid_t fake_uid;
 
 uid_t geteuid(void)
@@ -101,7 +101,7 @@ static void other_files_are_left(void **state)
 	assert_said("no socket");
 	assert_int_equal(access(file, F_OK), 0);
 
-	/* Ours was moved away and another stands at its path: it is not ours to remove. */
+	/* Ours was moved away and another is at its path: it is not ours to remove. */
 	snprintf(moved, sizeof(moved), "%s.moved", path);
 	assert_int_equal(rename(path, moved), 0);
 	assert_int_equal(control_create(path, loop, &errors, &second), 0);
@@ -183,7 +183,7 @@ static void names_and_folders(void **state)
 	assert_int_equal(chown(run, fake_uid, (gid_t)-1), 0);
 	assert_null(control_path("gateway", true, &errors));
 	assert_said("only you can write to");
-	/* Who only asks for the path looks at none of that. */
+	/* A client, which only asks for the path, checks none of that. */
 	made = control_path("gateway", false, &errors);
 	assert_non_null(made);
 	free(made);

@@ -5,7 +5,7 @@
 #include "board/control/qmp.h"
 #include "tests/unit/helpers/fds.h"
 
-/* The host's answer to who wants to accept a call; 0: it does. */
+/* The host's answer to accept(); 0: it accepts. */
 static int accept_error;
 static unsigned accepts;
 
@@ -49,7 +49,7 @@ static int close_all(void **state)
 }
 
 /* At once the first time, then what has come of it all. */
-static void ports_are_told(void **state)
+static void ports_are_reported(void **state)
 {
 	struct peer *peer = peer_ready();
 	json_t *line;
@@ -67,7 +67,7 @@ static void ports_are_told(void **state)
 }
 
 /* A thousand strays in a row are one event at once, and one for all the rest a second later. */
-static void strays_are_counted_and_told(void **state)
+static void strays_are_counted_and_reported(void **state)
 {
 	struct stray stray = { 1, 5 * GiB, STRAY_STORE, STRAY_BLOCK, "vmem0" };
 	struct peer *peer = peer_ready();
@@ -97,7 +97,7 @@ static void strays_are_counted_and_told(void **state)
 	assert_int_equal(json_integer_value(json_object_get(data, "vcpu")), 2);
 	assert_null(json_object_get(data, "window"));
 	json_decref(line);
-	/* Asleep after a second without news, and awake again at once. */
+	/* Asleep after a second without stray accesses, and awake again at once. */
 	assert_null(peer_line(peer, 1500, NULL));
 	assert_false(fake_strays.awake);
 	strays_add(&fake_strays, &stray);
@@ -144,7 +144,7 @@ static void size_events_are_limited_and_end_true(void **state)
 }
 
 /* What has changed of a machine is nobody's when it is gone, though a second is not over. */
-static void nothing_is_told_of_a_machine_that_is_gone(void **state)
+static void nothing_is_reported_of_a_machine_that_is_gone(void **state)
 {
 	struct peer *peer = peer_ready();
 
@@ -181,7 +181,7 @@ static void machines_come_and_go(void **state)
 
 /* ---- A client that reads nothing ---- */
 
-/* The line of an event with a text of so many bytes; the clock stands still, so each has that length. */
+/* The line of an event with a text of so many bytes; the clock is stopped, so each has that length. */
 static size_t event_bytes(size_t text_bytes)
 {
 	size_t len;
@@ -221,7 +221,7 @@ static void requests_are_held_at_the_edge(void **state)
 	}
 }
 
-/* It is kept while 4 MiB wait for it, and dropped for a byte more. */
+/* It stays while 4 MiB wait for it, and is dropped for a byte more. */
 static void a_client_is_dropped_at_the_edge(void **state)
 {
 	for (unsigned more = 0; more < 2; more++) {
@@ -272,7 +272,7 @@ static void a_client_that_cannot_be_watched(void **state)
 
 /* ---- Callers ---- */
 
-/* Without a descriptor who calls waits, and so does the loop: it asks again a second later. */
+/* Without a descriptor a caller waits, and so does the loop: it asks again a second later. */
 static void callers_wait_for_a_descriptor(void **state)
 {
 	static const int errors_of_host[] = { EMFILE, ENFILE, ENOMEM, ENOBUFS };
@@ -320,10 +320,10 @@ static void callers_wait_for_a_descriptor(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(ports_are_told),
-		TEST(strays_are_counted_and_told),
+		TEST(ports_are_reported),
+		TEST(strays_are_counted_and_reported),
 		TEST(size_events_are_limited_and_end_true),
-		TEST(nothing_is_told_of_a_machine_that_is_gone),
+		TEST(nothing_is_reported_of_a_machine_that_is_gone),
 		TEST(machines_come_and_go),
 		TEST(requests_are_held_at_the_edge),
 		TEST(a_client_is_dropped_at_the_edge),

@@ -434,8 +434,8 @@ static void drop_line(struct peer *peer, const char *member)
 }
 
 /*
- * A list of mappings that takes several turns of the loop is read once for all who ask meanwhile; other clients
- * are answered in between, and what these ask behind it waits, in order.
+ * A list of mappings that takes several turns of the loop is read once for all clients that ask meanwhile; other
+ * clients are answered in between, and what these ask behind it waits, in order.
  */
 static void a_long_map_takes_turns(void **state)
 {
@@ -466,7 +466,7 @@ static void a_long_map_takes_turns(void **state)
 	assert_answer(peer, "", "{'return':{'running':true,'status':'running'}}");
 	assert_int_equal(fake_loop_timers(), 0);
 
-	/* Who goes meanwhile is not answered; and all are, when the machine goes. */
+	/* A client that leaves meanwhile is not answered; and all are, when the machine goes. */
 	fake_map_turns = 3;
 	peer_send(peer, "{\"execute\":\"x-sluice-query-map\"}");
 	peer_send(late, "{\"execute\":\"x-sluice-query-map\"}");
@@ -556,7 +556,7 @@ static void notify_control(enum machine_notice notice, const char *reason)
 	control_notify(control, notice, reason);
 }
 
-/* Its quotes stand for double ones, but not those of the error. */
+/* Its single quotes become double ones, but not those of the error. */
 static void assert_refused(struct peer *peer, const char *request, const char *error)
 {
 	char *text = strdup(request);
@@ -633,7 +633,7 @@ static void a_terminal_has_a_size(void **state)
 	peer_close(peer);
 }
 
-static void what_happens_is_told(void **state)
+static void what_happens_is_reported(void **state)
 {
 	static const char done[] = "{'return':{}}";
 	struct peer *peer = peer_ready(), *deaf = peer_connect();
@@ -912,7 +912,7 @@ int main(void)
 		TEST(the_cable),
 		TEST(a_disk_grows),
 		TEST(a_terminal_has_a_size),
-		TEST(what_happens_is_told),
+		TEST(what_happens_is_reported),
 		TEST(seventeenth_is_refused),
 		TEST(slow_reader_is_held_not_dropped),
 		TEST(never_reader_is_dropped_by_events),

@@ -60,7 +60,7 @@ static int in_child(void (*what)(void), char *text, size_t len)
 	return status;
 }
 
-static void missing_memory_is_told(void **state)
+static void missing_memory_is_reported(void **state)
 {
 	char text[512];
 	int status = in_child(touch_what_is_gone, text, sizeof(text));
@@ -70,7 +70,7 @@ static void missing_memory_is_told(void **state)
 	assert_non_null(strstr(text, "the host has no memory for the guest's"));
 }
 
-static void broken_memory_is_told(void **state)
+static void broken_memory_is_reported(void **state)
 {
 	char text[512];
 	int status = in_child(touch_what_is_broken, text, sizeof(text));
@@ -94,8 +94,8 @@ static void a_signal_that_was_sent_ends_it_as_ever(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(missing_memory_is_told),
-		cmocka_unit_test(broken_memory_is_told),
+		cmocka_unit_test(missing_memory_is_reported),
+		cmocka_unit_test(broken_memory_is_reported),
 		cmocka_unit_test(a_signal_that_was_sent_ends_it_as_ever),
 	};
 

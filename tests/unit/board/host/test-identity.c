@@ -66,7 +66,7 @@ static void ids_of_hosts(void **state)
 		static const char *const files[] = { "etc/machine-id", "var/lib/dbus/machine-id" };
 		uint8_t id[HOST_ID_BYTES] = { 7 };
 		char root[256];
-		/* A folder of this test's own, with a file that stands for nothing. */
+		/* A folder of this test's own, with a file that means nothing. */
 		const char *path = tree_source_file("here", "", "");
 
 		snprintf(root, sizeof(root), "%.*s/%zu", (int)(strrchr(path, '/') - path), path, i);

@@ -122,7 +122,7 @@ static const struct edge {
 	{ "slots-of-all-windows", "&growth { reg = <0x1 0x0 0x80 0x0>; }; &vmem0 { memslots = <1024>; };" WINDOW_TO("1", "reg = <0x100 0x0 0x7f 0xe0000000>;") WINDOW_TO("2", "reg = <0x200 0x0 $$>;")
 		"&vmem1 { memslots = <1023>; }; &vmem2 { memslots = <2>; };", NULL, 128 * MiB, 130 * MiB, "/vmem0: memslots: the windows ask for 2049 memory slots, and all windows without a slot-size may have 2048" },
 	{ "vhost-workers", CARD("a1", "8") CARD("a2", "8") CARD("a3", "8") CARD("a4", "$"), NULL, 7, 8, "/a4: this machine would have more than 31 workers of vhost's" },
-	{ "vhost-workers-told-once", CARD("a1", "8") CARD("a2", "8") CARD("a3", "8") CARD("a4", "$") VSOCK, NULL, 6, 8, "/a4: this machine would have more than 31 workers of vhost's" },
+	{ "vhost-workers-reported-once", CARD("a1", "8") CARD("a2", "8") CARD("a3", "8") CARD("a4", "$") VSOCK, NULL, 6, 8, "/a4: this machine would have more than 31 workers of vhost's" },
 
 	/* Devices. */
 	{ "devices", "/ { ~ };", "rng% { compatible = \"sluice,virtio-rng\"; }; ", 31, 32, "/rng01f: more than 32 devices" },
@@ -201,7 +201,7 @@ static void at_its_edge(void **state)
 	free(bad);
 }
 
-/* 512 CPUs are all that there are MPIDRs for: the 513th is refused before its reg is looked at. */
+/* 512 CPUs are all that there are MPIDRs for: the 513th is refused before its reg is read. */
 static void cpus(void **state)
 {
 	struct machine_config *config = NULL;

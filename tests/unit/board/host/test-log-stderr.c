@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The log on a standard error that nobody reads: a terminal, a pipe and a socket that are full, or nearly. Whoever
- * logs waits for none of them, and what was dropped is told.
+ * The log on a standard error that nobody reads: a terminal, a pipe and a socket that are full, or nearly. No thread
+ * that logs waits for them, and the log says what was dropped.
  */
 #include "tests/unit/helpers/unit.h"
 

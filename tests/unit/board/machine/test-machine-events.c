@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What comes of what a machine's vCPUs, its watchdog and its owner tell it, and of several that tell at once. */
+/* What follows what a machine's vCPUs, its watchdog and its owner report, also several at once. */
 #include <errno.h>
 #include <pthread.h>
 #include <string.h>
@@ -24,7 +24,7 @@ static void each_event_has_its_end(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		start(false);
-		tell(machine, cases[i].event, "why");
+		report(machine, cases[i].event, "why");
 		assert_called(""); /* that is the loop's to do */
 		serve();
 		assert_int_equal(machine_state(machine), cases[i].state);
@@ -46,8 +46,8 @@ static void the_gravest_wins(void **state)
 			unsigned gravest = first > second ? first : second;
 
 			start(false);
-			tell(machine, first, "first");
-			tell(machine, second, "second");
+			report(machine, first, "first");
+			report(machine, second, "second");
 			serve();
 			if (gravest == VCPUS_POWER_OFF)
 				assert_int_equal(machine_state(machine), MACHINE_OFF);
@@ -60,41 +60,41 @@ static void the_gravest_wins(void **state)
 		}
 }
 
-/* What was told counts once: then the mildest is news again. */
-static void news_is_taken(void **state)
+/* A report counts once: then the mildest counts again. */
+static void reports_are_taken(void **state)
 {
 	start(false);
-	tell(machine, VCPUS_PAUSE, "why");
+	report(machine, VCPUS_PAUSE, "why");
 	serve();
-	tell(machine, VCPUS_POWER_OFF, "");
+	report(machine, VCPUS_POWER_OFF, "");
 	serve();
 	assert_int_equal(machine_state(machine), MACHINE_OFF);
 	assert_noticed("stop()shutdown(guest-shutdown)");
 	machine_destroy(machine);
 }
 
-/* What is told in a pause does not end it, nor does what was told of the life before count now. */
-static void late_news(void **state)
+/* A report in a pause does not end it, nor does a report of the life before count now. */
+static void late_reports(void **state)
 {
 	start(false);
-	tell(machine, VCPUS_PAUSE, "why");
+	report(machine, VCPUS_PAUSE, "why");
 	serve();
-	tell(machine, VCPUS_RESET, "");
+	report(machine, VCPUS_RESET, "");
 	serve();
-	tell(machine, VCPUS_PAUSE, "other");
+	report(machine, VCPUS_PAUSE, "other");
 	serve();
 	assert_noticed("stop()");
 	assert_string_equal(machine_stop_reason(machine), "why");
 	*trace = '\0';
-	/* A reset ends the pause, and whatever was told by then. */
+	/* A reset ends the pause, and drops whatever was reported by then. */
 	machine_reset(machine, "host-qmp-system-reset");
-	tell(machine, VCPUS_STOP, "of the last life");
+	report(machine, VCPUS_STOP, "of the last life");
 	serve();
 	assert_noticed("reset(host-qmp-system-reset)resume()");
 	assert_int_equal(machine_state(machine), MACHINE_RUNNING);
 	assert_null(machine_stop_reason(machine));
 	/* Nor does it count for what comes now. */
-	tell(machine, VCPUS_POWER_OFF, "");
+	report(machine, VCPUS_POWER_OFF, "");
 	serve();
 	assert_int_equal(machine_state(machine), MACHINE_OFF);
 	machine_reset(machine, "guest-reset"); /* which it has ended by now */
@@ -135,7 +135,7 @@ static void paused_by_its_owner(void **state)
 	assert_called("set-time unpause run");
 	assert_noticed("resume()");
 	/* What another pause began a reset ends, as ever. */
-	tell(machine, VCPUS_PAUSE, "why");
+	report(machine, VCPUS_PAUSE, "why");
 	serve();
 	machine_pause(machine);
 	machine_reset(machine, "host-qmp-system-reset");
@@ -153,8 +153,8 @@ static void asked_while_it_was_paused(void **state)
 {
 	start(false);
 	machine_pause(machine);
-	tell(machine, VCPUS_RESET, "");
-	tell(machine, VCPUS_PAUSE, "other");
+	report(machine, VCPUS_RESET, "");
+	report(machine, VCPUS_PAUSE, "other");
 	serve();
 	assert_noticed("stop()");
 	*trace = '\0';
@@ -169,7 +169,7 @@ static void asked_while_it_was_paused(void **state)
 	assert_called("set-time unpause run");
 	/* Of two strays each has its pause. */
 	machine_pause(machine);
-	tell(machine, VCPUS_PAUSE, "other");
+	report(machine, VCPUS_PAUSE, "other");
 	serve();
 	*trace = *noticed = '\0';
 	machine_resume(machine);
@@ -181,8 +181,8 @@ static void asked_while_it_was_paused(void **state)
 	machine_resume(machine);
 	assert_called("set-time unpause run");
 	/* One that asks for a reset as another strays. */
-	tell(machine, VCPUS_RESET, "");
-	tell(machine, VCPUS_PAUSE, "stray");
+	report(machine, VCPUS_RESET, "");
+	report(machine, VCPUS_PAUSE, "stray");
 	serve();
 	*noticed = '\0';
 	machine_resume(machine);
@@ -190,7 +190,7 @@ static void asked_while_it_was_paused(void **state)
 	assert_noticed("resume()reset(guest-reset)");
 	/* The owner's reset that is posted stays his. */
 	machine_pause(machine);
-	tell(machine, VCPUS_RESET, "");
+	report(machine, VCPUS_RESET, "");
 	machine_reset(machine, "host-qmp-system-reset");
 	*noticed = '\0';
 	machine_resume(machine);
@@ -199,13 +199,13 @@ static void asked_while_it_was_paused(void **state)
 	/* One that powers off as another strays, and one that does so later. */
 	for (unsigned later = 0; later < 2; later++) {
 		if (!later)
-			tell(machine, VCPUS_POWER_OFF, "");
-		tell(machine, VCPUS_PAUSE, "stray");
+			report(machine, VCPUS_POWER_OFF, "");
+		report(machine, VCPUS_PAUSE, "stray");
 		serve();
 		assert_int_equal(machine_state(machine), MACHINE_PAUSED);
 		if (later) {
-			tell(machine, VCPUS_PAUSE, "stray");
-			tell(machine, VCPUS_POWER_OFF, "");
+			report(machine, VCPUS_PAUSE, "stray");
+			report(machine, VCPUS_POWER_OFF, "");
 			serve();
 			assert_int_equal(machine_state(machine), MACHINE_PAUSED);
 		}
@@ -218,14 +218,14 @@ static void asked_while_it_was_paused(void **state)
 	}
 	/* It may end itself in a pause. */
 	machine_pause(machine);
-	tell(machine, VCPUS_POWER_OFF, "");
+	report(machine, VCPUS_POWER_OFF, "");
 	serve();
 	assert_int_equal(machine_state(machine), MACHINE_OFF);
 	machine_destroy(machine);
 }
 
-/* Where KVM does not tell the guest's time, it goes on. */
-static void time_that_is_not_told(void **state)
+/* Where KVM does not give the guest's time, it goes on. */
+static void time_that_is_not_known(void **state)
 {
 	time_error = -ENOENT;
 	start(false);
@@ -284,8 +284,8 @@ static void buttons_and_the_watchdog(void **state)
 
 /* ---- Several vCPUs at once ---- */
 
-#define VCPUS 3
-#define TELLS 3000
+#define VCPUS	3
+#define REPORTS 3000
 
 static void *vcpu(void *opaque)
 {
@@ -293,13 +293,13 @@ static void *vcpu(void *opaque)
 	char text[200] = "";
 
 	memset(text, 'a' + (int)*index, sizeof(text) - 1);
-	for (unsigned i = 0; i < TELLS; i++)
-		tell(machine, VCPUS_PAUSE, text); /* which counts once */
-	tell(machine, VCPUS_STOP, text);
+	for (unsigned i = 0; i < REPORTS; i++)
+		report(machine, VCPUS_PAUSE, text); /* which counts once */
+	report(machine, VCPUS_STOP, text);
 	return NULL;
 }
 
-static void several_tell_at_once(void **state)
+static void several_report_at_once(void **state)
 {
 	unsigned index[VCPUS];
 	pthread_t threads[VCPUS];
@@ -326,13 +326,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(each_event_has_its_end),
 		T(the_gravest_wins),
-		T(news_is_taken),
-		T(late_news),
+		T(reports_are_taken),
+		T(late_reports),
 		T(paused_by_its_owner),
 		T(asked_while_it_was_paused),
-		T(time_that_is_not_told),
+		T(time_that_is_not_known),
 		T(buttons_and_the_watchdog),
-		T(several_tell_at_once),
+		T(several_report_at_once),
 	};
 
 	return cmocka_run_group_tests_name("machine-events", tests, NULL, NULL);

@@ -14,7 +14,7 @@ static void a_reset_is_another_life(void **state)
 {
 	start(false);
 	memset(ram, 7, RAM_BYTES);
-	tell(machine, VCPUS_RESET, "");
+	report(machine, VCPUS_RESET, "");
 	serve();
 	assert_noticed("reset(guest-reset)");
 	assert_called("drain park quiesce " UNBUILD " reset " BUILD " run");
@@ -75,7 +75,7 @@ static void a_reset_takes_turns(void **state)
 	start(false);
 	memset(ram, 7, RAM_BYTES);
 	turns = (struct turns){ .busy = 2, .empty = 2, .load = 2 };
-	tell(machine, VCPUS_RESET, "");
+	report(machine, VCPUS_RESET, "");
 	assert_true(runs_again());
 	assert_true(load_until_ms <= loop_now_ms() + LOOP_TURN_MS);
 	/* vCPUs run until nothing is in flight, since one may be waiting for it. */
@@ -90,7 +90,7 @@ static void a_hypervisors_vm_goes_first(void **state)
 	config->cpu_features = 1u << CPU_NESTED;
 	start(false);
 	turns.empty = 2;
-	tell(machine, VCPUS_RESET, "");
+	report(machine, VCPUS_RESET, "");
 	assert_true(runs_again());
 	*strstr(trace, " reset") = '\0';
 	assert_called("drain park quiesce stop-window no-slots no-irq no-irq no-irq no-irq no-vcpus no-vm "
@@ -135,7 +135,7 @@ static void asked_in_each_phase(void **state)
 		for (unsigned what = 0; what < 5; what++) {
 			start(false);
 			*phases[i] = FOREVER;
-			tell(machine, VCPUS_RESET, "");
+			report(machine, VCPUS_RESET, "");
 			serve();
 			assert_int_equal(machine_state(machine), MACHINE_RESETTING);
 			assert_noticed("reset(guest-reset)");
@@ -183,7 +183,7 @@ static void asked_in_each_phase(void **state)
 				assert_true(runs_again());
 				assert_int_equal(pressed, 1);
 				break;
-			case 4: /* and a pause that is taken back */
+			case 4: /* and a pause that is undone */
 				machine_pause(machine);
 				machine_resume(machine);
 				assert_noticed("stop()resume()");
@@ -199,9 +199,9 @@ static void asked_in_each_phase(void **state)
 	/* A guest that powers off while its requests are in flight has its way. */
 	start(false);
 	turns.busy = FOREVER;
-	tell(machine, VCPUS_RESET, "");
+	report(machine, VCPUS_RESET, "");
 	serve();
-	tell(machine, VCPUS_POWER_OFF, "");
+	report(machine, VCPUS_POWER_OFF, "");
 	serve();
 	assert_int_equal(machine_state(machine), MACHINE_OFF);
 	assert_noticed("reset(guest-reset)shutdown(guest-shutdown)");
@@ -249,7 +249,7 @@ static void storm(void)
 		assert_int_equal(machine_state(machine), MACHINE_RUNNING);
 		assert_int_equal(warned, 0);
 		asked_ms = loop_now_ms();
-		tell(machine, VCPUS_RESET, "");
+		report(machine, VCPUS_RESET, "");
 		serve();
 	}
 	assert_int_equal(machine_state(machine), MACHINE_RESETTING);
@@ -270,7 +270,7 @@ static void a_storm_of_resets(void **state)
 			assert_called(BUILD " run");
 			assert_true(loop_now_ms() - asked_ms >= RESET_PAUSE_MS);
 			asked_ms = loop_now_ms();
-			tell(machine, VCPUS_RESET, "");
+			report(machine, VCPUS_RESET, "");
 			serve();
 			assert_int_equal(machine_state(machine), MACHINE_RESETTING);
 			assert_called("drain park quiesce " UNBUILD " reset");
@@ -329,7 +329,7 @@ static void paused_while_it_waits(void **state)
 	/* And what another pause began ends with the wait. */
 	storm();
 	until_built();
-	tell(machine, VCPUS_PAUSE, "why");
+	report(machine, VCPUS_PAUSE, "why");
 	serve();
 	*noticed = *trace = '\0';
 	machine_reset(machine, "guest-reset");
@@ -349,12 +349,12 @@ static void a_storm_that_the_owner_ends(void **state)
 		start(false);
 		for (unsigned i = 0; i < RESETS_MAX; i++) {
 			*trace = *noticed = '\0';
-			tell(machine, VCPUS_RESET, "");
+			report(machine, VCPUS_RESET, "");
 			serve();
 			assert_false(machine_resets_too_often(machine));
 		}
 		*(phase ? &turns.empty : &turns.busy) = FOREVER;
-		tell(machine, VCPUS_RESET, "");
+		report(machine, VCPUS_RESET, "");
 		serve();
 		assert_true(machine_resets_too_often(machine));
 		machine_reset(machine, "host-qmp-system-reset");

@@ -32,8 +32,8 @@ static void made_and_unmade_in_order(void **state)
 	assert_int_equal(last_slot.fd_offset, 0);
 }
 
-/* Told when the machine is made, by its tree; of a later life nobody hears it again. */
-static void lost_aliases_are_told(void **state)
+/* Reported when the machine is made, by its tree; in a later life not again. */
+static void lost_aliases_are_reported(void **state)
 {
 	assert_int_equal(create(false), 0);
 	assert_int_equal(errors.count, 1);
@@ -103,11 +103,11 @@ static void stolen_time_is_of_one_life(void **state)
 	stolen_time = NULL;
 }
 
-/* A machine that goes with news and a reset that wait: none of it comes. */
+/* A machine that goes with a report and a reset that wait: neither takes effect. */
 static void what_waits_goes_with_it(void **state)
 {
 	start(false);
-	tell(machine, VCPUS_STOP, "why");
+	report(machine, VCPUS_STOP, "why");
 	machine_reset(machine, "guest-reset");
 	machine_destroy(machine);
 	serve();
@@ -137,7 +137,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		T(made_and_unmade_in_order),
-		T(lost_aliases_are_told),
+		T(lost_aliases_are_reported),
 		T(seeds_are_whole_though_signals_come),
 		T(the_gic_is_where_the_map_says),
 		T(stolen_time_is_of_one_life),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The list of errors: what is kept of it, what counts, how it is printed; and names that are near. */
+/* The list of errors: what it retains, what counts, how it is printed; and names that are near. */
 #include "tests/unit/helpers/unit.h"
 
 #include <libfdt.h>
@@ -50,7 +50,7 @@ static void control_characters(void **state)
 	errors_finish(&errors);
 }
 
-/* A hundred lines are kept; the rest is counted, and is an error. */
+/* A hundred lines are retained; the rest is counted, and is an error. */
 static void a_hundred(void **state)
 {
 	struct errors errors = { 0 };
@@ -88,7 +88,7 @@ static void an_error_behind_a_hundred_warnings(void **state)
 	errors_finish(&errors);
 }
 
-/* The same through a tree, which looks for no path of what would be dropped. */
+/* The same through a tree, which seeks no path of what would be dropped. */
 static void a_tree_behind_a_hundred_warnings(void **state)
 {
 	uint64_t blob[32];

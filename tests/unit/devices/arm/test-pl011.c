@@ -270,8 +270,8 @@ static void rx_cleared_by_icr(void **state)
 }
 
 /*
- * DDI 0183G, 2.8: UARTRTINTR stands for input that nobody reads. A driver that empties the FIFO and clears the
- * interrupt then hears of what came in between, in a moment, and once.
+ * DDI 0183G, 2.8: UARTRTINTR signals input that nobody reads. A driver that empties the FIFO and clears the
+ * interrupt is then interrupted for what came in between, in a moment, and once.
  */
 static void ddi0183_2_8_cleared_after_a_drain(void **state)
 {
@@ -289,7 +289,7 @@ static void ddi0183_2_8_cleared_after_a_drain(void **state)
 	assert_false(b.level);
 	bench_run(&b, 10);
 	assert_int_equal(get(&b, RIS), 0);
-	/* Read meanwhile: there is nothing to tell. */
+	/* Read meanwhile: there is nothing to signal. */
 	type("c");
 	put(&b, ICR, INT_RT);
 	bench_run(&b, 1);
@@ -466,7 +466,7 @@ static void polling_is_counted(void **state)
 		put(&b, ends[i].offset, ends[i].value);
 		assert_int_equal(type("k"), 0);
 	}
-	/* Who waits for room to send does not poll. */
+	/* A driver that waits for room to send does not poll. */
 	back.room = 0;
 	put(&b, DR, 'x');
 	for (int n = 0; n < 20; n++)
@@ -554,18 +554,18 @@ static void loop_back_is_alone(void **state)
 
 static void reset_while_busy(void **state)
 {
-	static const unsigned kept[] = { ILPR, IBRD, FBRD, LCR_H, DMACR };
+	static const unsigned cleared[] = { ILPR, IBRD, FBRD, LCR_H, DMACR };
 
 	open_port(0x7ff);
 	type("in");
 	back.room = 0;
 	put(&b, DR, 'o');
 	assert_true(b.level);
-	for (unsigned i = 0; i < ARRAY_SIZE(kept); i++)
-		put(&b, kept[i], 7);
+	for (unsigned i = 0; i < ARRAY_SIZE(cleared); i++)
+		put(&b, cleared[i], 7);
 	b.device->class->reset(b.device);
-	for (unsigned i = 0; i < ARRAY_SIZE(kept); i++)
-		assert_int_equal(get(&b, kept[i]), 0);
+	for (unsigned i = 0; i < ARRAY_SIZE(cleared); i++)
+		assert_int_equal(get(&b, cleared[i]), 0);
 	assert_false(b.level);
 	back.room = 9;
 	back.chardev.client->writable(back.chardev.client);

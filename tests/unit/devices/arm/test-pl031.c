@@ -93,7 +93,7 @@ static void match_now(void **state)
 	assert_true(b.level);
 }
 
-/* The host's clock is looked at every minute: one that is set ahead, or has slept, is noticed by then. */
+/* The host's clock is read every minute: one that is set ahead, or has slept, is noticed by then. */
 static void the_host_s_clock_is_set(void **state)
 {
 	put(&b, IMSC, 1);
@@ -118,7 +118,7 @@ static void the_host_s_clock_is_set(void **state)
 static void no_alarm_of_its_own(void **state)
 {
 	put(&b, IMSC, 1);
-	put(&b, LR, 0); /* where RTCMR stands */
+	put(&b, LR, 0); /* where RTCMR is */
 	bench_run(&b, 2000);
 	assert_false(b.level);
 	put(&b, MR, 10);
@@ -129,8 +129,8 @@ static void no_alarm_of_its_own(void **state)
 	assert_false(b.level);
 }
 
-/* What it has posted to the loop goes with it (teardown() looks). */
-static void destroyed_with_news(void **state)
+/* What it has posted to the loop goes with it (teardown() checks). */
+static void destroyed_with_a_posted_task(void **state)
 {
 	put(&b, MR, 1);
 	device_destroy(b.device);
@@ -203,7 +203,7 @@ int main(void)
 		T(match_now),
 		T(the_host_s_clock_is_set),
 		T(no_alarm_of_its_own),
-		T(destroyed_with_news),
+		T(destroyed_with_a_posted_task),
 		T(moved_away),
 		T(behind),
 		T(ddi0224_2_1_set_back_after_a_match),

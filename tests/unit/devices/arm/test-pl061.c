@@ -104,7 +104,7 @@ static void press_thrice(void **state)
 	assert_true(b.level);
 }
 
-/* A guest that takes its time still finds the button pressed; one that never looks does not hold it. */
+/* A guest that takes its time still finds the button pressed; one that never reads it does not hold it. */
 static void slow_guest(void **state)
 {
 	put(&b, IBE, BIT);
@@ -123,7 +123,7 @@ static void slow_guest(void **state)
 	assert_int_equal(get(&b, LINE_DATA), 0);
 }
 
-/* In a pause its guest cannot look: however long it is, the button is found pressed after it. */
+/* A paused guest cannot read the button: however long the pause, the button is found pressed after it. */
 static void pressed_in_a_pause(void **state)
 {
 	for (int before = 0; before < 2; before++) {
@@ -184,7 +184,7 @@ static void level(void **state)
 	assert_false(b.level);
 	pl061_pulse(b.device, LINE);
 	assert_true(b.level);
-	put(&b, IC, BIT); /* a level stands for as long as the line does */
+	put(&b, IC, BIT); /* a level lasts as long as the line's does */
 	assert_true(b.level);
 	assert_int_equal(get(&b, LINE_DATA), BIT);
 	put(&b, IEV, 0);
@@ -216,7 +216,7 @@ static void a_level_is_no_edge(void **state)
 	assert_int_equal(get(&b, RIS), 0);
 }
 
-/* Who was told and never looks finds the button pressed for so long, and not for longer. */
+/* A driver that was interrupted and never reads the button finds it pressed for so long, and not for longer. */
 static void held_for_so_long(void **state)
 {
 	put(&b, IBE, BIT);
@@ -231,14 +231,14 @@ static void held_for_so_long(void **state)
 		put(&b, IC, BIT);
 		bench_run(&b, PL061_PULSE_MS);
 	}
-	/* Who is not told is not waited for, though the last press was not looked at. */
+	/* Without an interrupt there is no waiting, though the last press was not read. */
 	put(&b, IE, 0);
 	pl061_pulse(b.device, LINE);
 	bench_run(&b, PL061_PULSE_MS + 1);
 	assert_int_equal(get(&b, LINE_DATA), 0);
 }
 
-/* A press right behind a reset is a press, and nobody is waited for who was told before it. */
+/* A press right behind a reset is a press: it does not wait for the driver of before. */
 static void pressed_after_a_reset(void **state)
 {
 	put(&b, IBE, BIT);

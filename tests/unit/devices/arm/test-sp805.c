@@ -109,14 +109,14 @@ static void counts_down(void **state)
 	assert_int_equal(get(&b, VALUE), LONG - 20 * KHZ - 1);
 	fake_clock_ns = 0;
 	put(&b, LOCK, UNLOCK);
-	put(&b, CONTROL, 2); /* stands while it is disabled */
+	put(&b, CONTROL, 2); /* stays while it is disabled */
 	bench_run(&b, 20);
 	assert_int_equal(get(&b, VALUE), LONG - 20 * KHZ);
 	put(&b, CONTROL, 3); /* and begins anew */
 	assert_int_equal(get(&b, VALUE), LONG);
 }
 
-/* To say what it is told already is no change, and gives the guest no more time. */
+/* Writing the value that it has changes nothing, and gives the guest no more time. */
 static void control_that_does_not_change(void **state)
 {
 	arm(LONG);
@@ -289,7 +289,7 @@ static void no_flood(void **state)
 	assert_in_range(loop_now_ms() - begin, 2002, 2010);
 }
 
-/* What has bitten rests, also when the loop looks at it; and to interrupt it waits for nothing. */
+/* After a bite it rests, also when the loop checks it; and to interrupt it waits for nothing. */
 static void after_a_bite(void **state)
 {
 	arm(50 * KHZ);
@@ -316,7 +316,7 @@ static void after_a_bite(void **state)
 	assert_int_equal(bites, 3);
 }
 
-/* Without a bite it stands at its end, and what the guest lets it do without is not made up for. */
+/* Without a bite it stays at its end, and what the guest lets it do without is not made up for. */
 static void an_end_without_a_bite(void **state)
 {
 	put(&b, LOAD, 50 * KHZ);
@@ -341,8 +341,8 @@ static void reset_while_paused(void **state)
 	assert_true(b.level);
 }
 
-/* What it has posted to the loop goes with it (teardown() looks). */
-static void destroyed_with_news(void **state)
+/* What it has posted to the loop goes with it (teardown() checks). */
+static void destroyed_with_a_posted_task(void **state)
 {
 	put(&b, LOAD, 1);
 	device_destroy(b.device);
@@ -390,7 +390,7 @@ int main(void)
 		T(after_a_bite),
 		T(an_end_without_a_bite),
 		T(reset_while_paused),
-		T(destroyed_with_news),
+		T(destroyed_with_a_posted_task),
 		T(actions),
 		T(every_offset),
 	};

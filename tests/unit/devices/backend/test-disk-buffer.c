@@ -153,7 +153,7 @@ static void the_buffer_goes_round(void **unused)
 	ask_odd(&asked[0], 0);
 	ask_odd(&asked[1], 1);
 	is_transfer(READV, 0, oldest()->iov[0].iov_base, 4096);
-	/* Who needs no buffer does not wait. */
+	/* A request that needs no buffer does not wait. */
 	ask(&aligned, DISK_READ, 0, 4096);
 	assert_int_equal(engine.count, 2);
 	end_call(4096);
@@ -182,7 +182,7 @@ static void the_buffer_goes_round(void **unused)
 	is_done(&asked[4], 0);
 }
 
-/* The one that is done may start the next: that waits for who had waited before. */
+/* The one that is done may start the next: that waits for the requests that had waited before. */
 static void started_as_another_ends(void **unused)
 {
 	struct asked asked[3] = { 0 };
@@ -386,7 +386,7 @@ static void changes_beside_a_part(void **unused)
 	end_call(LARGE);
 	assert_int_equal(apart.ended + reads.ended, 2);
 	is_read(2 * LARGE, LARGE);
-	/* One that comes to its block waits, one beside it does not, nor does who reads. */
+	/* One that comes to its block waits, one beside it does not, nor does one that reads. */
 	ask(&later, DISK_WRITE, LARGE, 2 * LARGE);
 	assert_int_equal(engine.count, 1);
 	ask(&apart, DISK_WRITE, LARGE, LARGE);
@@ -406,8 +406,8 @@ static void changes_beside_a_part(void **unused)
 	is_done(&later, 0);
 }
 
-/* At the end, who waits for a change ends with it. */
-static void the_end_of_who_waits(void **unused)
+/* At the end, a request that waits for a change ends with it. */
+static void the_end_of_what_waits(void **unused)
 {
 	struct asked before, part, next;
 
@@ -441,7 +441,7 @@ int main(void)
 		TEST(cleared_in_parts),
 		TEST(a_part_that_fails),
 		TEST(changes_beside_a_part),
-		TEST(the_end_of_who_waits),
+		TEST(the_end_of_what_waits),
 	};
 
 	return cmocka_run_group_tests_name("disk-buffer", tests, make_file, remove_file);

@@ -164,7 +164,7 @@ static void zeroes_by_the_first_way(void **unused)
 	is_done(&asked, 0);
 }
 
-/* A block device may write them itself, and whoever waits for the end waits for the calls in flight. */
+/* A block device may write them itself, and a wait for the end waits for the calls in flight. */
 static void zeroes_take_a_mebibyte_a_call(void **unused)
 {
 	struct asked asked;
@@ -271,7 +271,7 @@ static void lost_stays_lost(void **unused)
 
 /* ---- Its end ---- */
 
-/* Who waits for the end waits for one call; what has come to its end with that has ended well. */
+/* A wait for the end waits for one call; a request that comes to its end with that has ended well. */
 static void the_end_takes_one_call(void **unused)
 {
 	struct asked asked;
@@ -392,7 +392,7 @@ static void start_parts(struct asked *asked, unsigned count, uint64_t each)
 }
 
 /*
- * 32 MiB of calls, one a request: whoever waits for the end waits for those. Many small parts weigh as much
+ * 32 MiB of calls, one a request: a wait for the end waits for those. Many small parts weigh as much
  * as they take of the host's memory, and a request of many gibibytes as its one call.
  */
 static void so_much_is_under_way(void **unused)

@@ -21,8 +21,8 @@ static char why[1024];
 /* What the host answers to each call, if not 0, and how it was asked. */
 static struct {
 	int open_err, open_flags, fstat_err, pread_err;
-	int lock_err, set_flags_err, flags;  /* of fcntl() */
-	unsigned locks, locks_at_first_look; /* set, of its own */
+	int lock_err, set_flags_err, flags;   /* of fcntl() */
+	unsigned locks, locks_at_first_probe; /* set, of its own */
 	unsigned pauses, letting_go_after;
 	bool interrupts; /* a signal comes in each call, once */
 	long pause_ns;
@@ -32,7 +32,7 @@ static struct {
 	bool knows_align;
 } host;
 static uint32_t block_bytes;
-static int holder = -1; /* another who has the file open, and locked */
+static int holder = -1; /* another process that has the file open, and locked */
 
 static bool interrupted(void)
 {
@@ -73,8 +73,8 @@ int __wrap_fcntl64(int fd, int command, ...)
 		err = host.lock_err;
 	if (command == F_OFD_SETLK)
 		host.locks++;
-	if (command == F_OFD_GETLK && !host.locks_at_first_look)
-		host.locks_at_first_look = host.locks;
+	if (command == F_OFD_GETLK && !host.locks_at_first_probe)
+		host.locks_at_first_probe = host.locks;
 	if (command == F_SETFL) {
 		host.flags = (int)(intptr_t)arg;
 		err = host.set_flags_err;
@@ -174,7 +174,7 @@ static int open_file(unsigned how)
 	return err;
 }
 
-static int look(unsigned how)
+static int probe(unsigned how)
 {
 	int err = open_file(how);
 
@@ -217,7 +217,7 @@ static void opened_for(void **unused)
 		assert_int_equal(file.info.block_bytes, 512);
 		assert_int_equal(file.memory_align, 1);
 		close(file.fd);
-		assert_int_equal(look(cases[i].how | DIRECT), 0);
+		assert_int_equal(probe(cases[i].how | DIRECT), 0);
 		assert_int_equal(host.flags, O_DIRECT);
 	}
 }
@@ -239,14 +239,14 @@ static void not_opened(void **unused)
 
 	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
 		host.open_err = cases[i].err;
-		assert_int_equal(look(LOCK), -cases[i].err);
+		assert_int_equal(probe(LOCK), -cases[i].err);
 		SAYS(cases[i].says);
 		SAYS(path);
-		assert_int_equal(look(READ_ONLY), -cases[i].err);
+		assert_int_equal(probe(READ_ONLY), -cases[i].err);
 		SAYS(cases[i].says_read_only);
 	}
 	host.open_err = EACCES;
-	look(READ_ONLY);
+	probe(READ_ONLY);
 	assert_null(strstr(why, "say read-only"));
 }
 
@@ -269,10 +269,10 @@ static void no_command_for_others_names(void **unused)
 		host.lock_err = cases[i].how & LOCK ? EAGAIN : 0;
 		if (!cases[i].says)
 			unlink(path);
-		assert_true(look(cases[i].how & LOCK) < 0);
+		assert_true(probe(cases[i].how & LOCK) < 0);
 		SAYS(cases[i].says ? cases[i].says : "there is no ");
 		assert_non_null(strchr(why, '`'));
-		assert_true(look((cases[i].how & LOCK) | BENEATH) < 0);
+		assert_true(probe((cases[i].how & LOCK) | BENEATH) < 0);
 		SAYS(cases[i].says ? cases[i].says : "there is no ");
 		assert_null(strchr(why, '`'));
 	}
@@ -281,21 +281,21 @@ static void no_command_for_others_names(void **unused)
 static void not_read(void **unused)
 {
 	host.fstat_err = EOVERFLOW;
-	assert_int_equal(look(0), -EOVERFLOW);
+	assert_int_equal(probe(0), -EOVERFLOW);
 	host.fstat_err = 0;
 	host.pread_err = EIO;
-	assert_int_equal(look(0), -EIO);
+	assert_int_equal(probe(0), -EIO);
 	SAYS("cannot read ");
 	host.pread_err = 0;
 	host.set_flags_err = EINVAL;
-	assert_int_equal(look(DIRECT), -EINVAL);
+	assert_int_equal(probe(DIRECT), -EINVAL);
 	SAYS("does not take O_DIRECT: leave out direct");
 	host.set_flags_err = 0;
 	host.type = S_IFCHR;
-	assert_int_equal(look(0), -EINVAL);
+	assert_int_equal(probe(0), -EINVAL);
 	SAYS("neither a file nor a block device");
 	host.type = S_IFBLK;
-	assert_int_equal(look(0), 0);
+	assert_int_equal(probe(0), 0);
 }
 
 /* Each format by all of its first bytes, where they belong. */
@@ -322,24 +322,24 @@ static void formats(void **unused)
 		char almost[32], says[64];
 
 		put_file(1024, cases[i].magic, len, cases[i].at);
-		assert_int_equal(look(LOCK), -EINVAL);
+		assert_int_equal(probe(LOCK), -EINVAL);
 		snprintf(says, sizeof(says), "begins as %s images do", cases[i].format);
 		SAYS(says);
-		/* Both who may have written it, what to do, and no command: who follows one reads what a guest names. */
+		/* Both how it may have come there and what to do, and no command: running it would read what a guest names. */
 		SAYS("If you put such an image there");
 		SAYS("the guest may have written that");
 		SAYS("format = \"raw\"");
 		assert_null(strchr(why, '`'));
-		assert_int_equal(look(LOCK | RAW), 0);
+		assert_int_equal(probe(LOCK | RAW), 0);
 		memcpy(almost, cases[i].magic, len);
 		almost[len - 1]++;
 		put_file(1024, almost, len, cases[i].at);
-		assert_int_equal(look(LOCK), 0);
+		assert_int_equal(probe(LOCK), 0);
 		put_file(1024, cases[i].magic, len, cases[i].at + 1);
-		assert_int_equal(look(LOCK), 0);
+		assert_int_equal(probe(LOCK), 0);
 	}
 	put_file(1024, "QEDX", 4, 0);
-	assert_int_equal(look(LOCK), 0);
+	assert_int_equal(probe(LOCK), 0);
 }
 
 /* ---- Sizes ---- */
@@ -351,10 +351,10 @@ static void sizes(void **unused)
 	assert_int_equal(file.info.bytes, 512);
 	close(file.fd);
 	put_file(513, "", 0, 0);
-	assert_int_equal(look(0), -EINVAL);
+	assert_int_equal(probe(0), -EINVAL);
 	SAYS("has 513 bytes, not a multiple of 512: `truncate -s %512 ");
 	put_file(0, "", 0, 0);
-	assert_int_equal(look(0), -EINVAL);
+	assert_int_equal(probe(0), -EINVAL);
 	SAYS("is empty");
 	put_file(5ull << 40, "", 0, 0);
 	assert_int_equal(open_file(0), 0);
@@ -383,7 +383,7 @@ static void odd_sizes(void **unused)
 			assert_int_equal(file.info.block_bytes, cases[i].block);
 			close(file.fd);
 		}
-		assert_int_equal(look(0), odd ? -EINVAL : 0);
+		assert_int_equal(probe(0), odd ? -EINVAL : 0);
 		if (odd)
 			SAYS("not a multiple of");
 	}
@@ -424,11 +424,11 @@ static void direct_blocks(void **unused)
 		host.knows_align = cases[i].knows;
 		host.offset_align = cases[i].offset;
 		host.memory_align = cases[i].memory;
-		assert_int_equal(look(DIRECT), 0);
+		assert_int_equal(probe(DIRECT), 0);
 		assert_int_equal(file.info.block_bytes, 512);
 		assert_int_equal(file.align, cases[i].align);
 		assert_int_equal(file.memory_align, cases[i].memory_align);
-		assert_int_equal(look(0), 0);
+		assert_int_equal(probe(0), 0);
 		assert_int_equal(file.info.block_bytes, 512);
 		assert_int_equal(file.align, 1);
 	}
@@ -445,16 +445,16 @@ static void direct_refused(void **unused)
 	for (unsigned i = 0; i < ARRAY_SIZE(bad); i++) {
 		host.offset_align = bad[i][0];
 		host.memory_align = bad[i][1];
-		assert_int_equal(look(DIRECT), -EINVAL);
+		assert_int_equal(probe(DIRECT), -EINVAL);
 		SAYS("leave out direct");
 	}
 	host.knows_align = false;
 #endif
 	host.st_blksize = 2048;
 	put_file(8192 + 512, "", 0, 0);
-	assert_int_equal(look(0), 0);
-	assert_int_equal(look(DIRECT | READ_ONLY), 0);
-	assert_int_equal(look(DIRECT), -EINVAL);
+	assert_int_equal(probe(0), 0);
+	assert_int_equal(probe(DIRECT | READ_ONLY), 0);
+	assert_int_equal(probe(DIRECT), -EINVAL);
 	SAYS("not a multiple of 2048, as direct wants it: `truncate -s %2048 ");
 }
 
@@ -542,7 +542,7 @@ static void does_not_grow(void **unused)
 
 /* ---- Locks ---- */
 
-/* The bytes that somebody holds, as one who would write them all sees it: bit i is byte 100 + i, or 192 + i. */
+/* The bytes that somebody holds, as F_OFD_GETLK shows a writer of them all: bit i is byte 100 + i, or 192 + i. */
 static unsigned held(void)
 {
 	int fd = open(path, O_RDWR);
@@ -578,7 +578,7 @@ static void hold(unsigned bits)
 	}
 }
 
-/* Between tries the one who waits has let go: of two that start at once, one gets through. */
+/* Between tries the opener that waits has let go: of two that start at once, one gets through. */
 static void nobody_else_has_locks(void)
 {
 	assert_int_equal(held(), holders_bits);
@@ -591,8 +591,8 @@ static void what_is_held(void **unused)
 	close(file.fd);
 	assert_int_equal(open_file(LOCK), 0);
 	assert_int_equal(held(), CONSISTENT_READ | WRITE | (WRITE | RESIZE) << 8);
-	/* All were before it looked at others': of two that start at once, one sees the other. */
-	assert_int_equal(host.locks_at_first_look, 4);
+	/* It had set all of its own before it probed others': of two that start at once, one sees the other. */
+	assert_int_equal(host.locks_at_first_probe, 4);
 	close(file.fd);
 	assert_int_equal(open_file(LOCK | READ_ONLY), 0);
 	assert_int_equal(held(), CONSISTENT_READ | (WRITE | RESIZE) << 8);
@@ -601,8 +601,8 @@ static void what_is_held(void **unused)
 	assert_int_equal(host.pauses, 0);
 }
 
-/* Each use against who does not share it, either way round; others do not matter. */
-static void who_shares(void **unused)
+/* Each use against a holder that does not share it, either way round; others do not matter. */
+static void which_uses_are_shared(void **unused)
 {
 	static const struct {
 		unsigned held;
@@ -622,34 +622,34 @@ static void who_shares(void **unused)
 
 	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
 		hold(cases[i].held);
-		assert_int_equal(look(LOCK), cases[i].writer ? -EBUSY : 0);
-		assert_int_equal(look(LOCK | READ_ONLY), cases[i].reader ? -EBUSY : 0);
-		assert_int_equal(look(0), 0);
+		assert_int_equal(probe(LOCK), cases[i].writer ? -EBUSY : 0);
+		assert_int_equal(probe(LOCK | READ_ONLY), cases[i].reader ? -EBUSY : 0);
+		assert_int_equal(probe(0), 0);
 		close(holder);
 		holder = -1;
 	}
 }
 
-/* A second, in which one who is just about to end does so. */
+/* A second, in which a holder that is just about to end does so. */
 static void waits_a_second(void **unused)
 {
 	hold(WRITE);
-	assert_int_equal(look(LOCK), -EBUSY);
+	assert_int_equal(probe(LOCK), -EBUSY);
 	SAYS("is in use by another process");
 	assert_int_equal(host.pauses, 100);
 	assert_int_equal(host.pause_ns, 10000000);
 	host.pauses = 0;
 	host.letting_go_after = 100; /* too late */
-	assert_int_equal(look(LOCK), -EBUSY);
+	assert_int_equal(probe(LOCK), -EBUSY);
 	hold(WRITE);
 	host.pauses = 0;
 	host.letting_go_after = 99;
-	assert_int_equal(look(LOCK), 0);
+	assert_int_equal(probe(LOCK), 0);
 	assert_int_equal(host.pauses, 99);
 	hold(RESIZE << 8 | CONSISTENT_READ << 8);
 	host.pauses = 0;
 	host.letting_go_after = 1;
-	assert_int_equal(look(LOCK), 0);
+	assert_int_equal(probe(LOCK), 0);
 	assert_int_equal(host.pauses, 1);
 }
 
@@ -660,15 +660,15 @@ static void without_locks(void **unused)
 
 	for (unsigned i = 0; i < ARRAY_SIZE(none); i++) {
 		host.lock_err = none[i];
-		assert_int_equal(look(LOCK), 0);
+		assert_int_equal(probe(LOCK), 0);
 		assert_int_equal(host.pauses, 0);
 	}
 	host.lock_err = EACCES;
-	assert_int_equal(look(LOCK), -EBUSY);
+	assert_int_equal(probe(LOCK), -EBUSY);
 	assert_int_equal(host.pauses, 100);
 	host.pauses = 0;
 	host.lock_err = EIO;
-	assert_int_equal(look(LOCK), -EIO); /* which is nobody's fault */
+	assert_int_equal(probe(LOCK), -EIO); /* which is nobody's fault */
 	SAYS("cannot lock");
 	assert_int_equal(host.pauses, 0);
 }
@@ -677,7 +677,7 @@ static void without_locks(void **unused)
 static void signals_change_nothing(void **unused)
 {
 	host.interrupts = true;
-	assert_int_equal(look(LOCK), 0);
+	assert_int_equal(probe(LOCK), 0);
 	assert_int_equal(host.pauses, 0);
 	host.interrupts = false;
 }
@@ -715,7 +715,7 @@ int main(void)
 		TEST(grows),
 		TEST(does_not_grow),
 		TEST(what_is_held),
-		TEST(who_shares),
+		TEST(which_uses_are_shared),
 		TEST(waits_a_second),
 		TEST(without_locks),
 		TEST(signals_change_nothing),

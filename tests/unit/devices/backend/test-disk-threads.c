@@ -193,7 +193,7 @@ static void threads_take_no_signals(void **unused)
 	}
 }
 
-/* Nor are they kept from the loop's thread, which makes the others. */
+/* Nor are they blocked in the loop's thread, which makes the others. */
 static void the_maker_keeps_its_signals(void **unused)
 {
 	sigset_t outside, before, after;
@@ -260,7 +260,7 @@ static void each_call_is_made(void **unused)
 	assert_int_equal(result_of(&io), -ENOSPC);
 }
 
-/* As many at a time as there are threads, the rest in their order; and all are told, each once. */
+/* As many at a time as there are threads, the rest in their order; and all are reported, each once. */
 static void four_at_a_time(void **unused)
 {
 	struct disk_io ios[7];
@@ -288,8 +288,8 @@ static void four_at_a_time(void **unused)
 	assert_int_equal(ended, ARRAY_SIZE(ios));
 }
 
-/* What has ended is told in the order in which it did. */
-static void told_in_order(void **unused)
+/* Results are reported in the order in which calls ended. */
+static void reported_in_order(void **unused)
 {
 	struct disk_io ios[5];
 
@@ -304,7 +304,7 @@ static void told_in_order(void **unused)
 	assert_in_range(ended, ARRAY_SIZE(ios), ARRAY_SIZE(ios) + 1);
 	for (unsigned i = 0; i < ARRAY_SIZE(ios); i++)
 		assert_ptr_equal(order[i], &ios[i]);
-	/* And nothing is told again, but what the first went on with. */
+	/* And nothing is reported again, but what the first went on with. */
 	wait_for_posts(ARRAY_SIZE(ios) + 1);
 	threads->task.run(&threads->task);
 	threads->task.run(&threads->task);
@@ -312,7 +312,7 @@ static void told_in_order(void **unused)
 	assert_ptr_equal(last_io, &ios[0]);
 }
 
-/* A turn's worth is told at once; the rest is posted again, or is there for who waits. */
+/* A turn's worth is reported at once; the rest is posted again, or wait() takes it. */
 static void a_turn_ends(void **unused)
 {
 	struct disk_io ios[8];
@@ -362,7 +362,7 @@ static void what_has_not_begun_is_cancelled(void **unused)
 	waiting = NULL;
 }
 
-/* A disk goes while its threads have told the loop of something: the loop does not come to it any more. */
+/* A disk goes while a task of its threads waits in the loop: the loop does not run it any more. */
 static void a_task_goes_with_its_disk(void **unused)
 {
 	struct disk_io io = { .call = DISK_CALL_FDATASYNC };
@@ -427,7 +427,7 @@ int main(void)
 		TEST(threads_are_small),
 		TEST(each_call_is_made),
 		TEST(four_at_a_time),
-		TEST(told_in_order),
+		TEST(reported_in_order),
 		TEST(a_turn_ends),
 		TEST(what_has_not_begun_is_cancelled),
 		TEST(a_task_goes_with_its_disk),

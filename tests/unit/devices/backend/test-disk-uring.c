@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * A disk's calls by io_uring, on real rings: what a ring takes, what is asked of it, and what happens
- * where the kernel is short of something. The source itself is included, so that its rings can be looked
- * into. The results of calls come here, not to devices/backend/disk.c.
+ * where the kernel is short of something. The source itself is included, so that its rings can be examined.
+ * The results of calls come here, not to devices/backend/disk.c.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -374,7 +374,7 @@ static void a_ring_full(void **unused)
 	assert_int_equal(fake_loop_timers(), 0);
 }
 
-/* The kernel had no thread for a call: it is asked again a little later, and nobody hears of it. */
+/* The kernel had no thread for a call: it is asked again a little later, and no error is reported. */
 static void asked_again(void **unused)
 {
 	const int refusals[] = { -EAGAIN, -ECANCELED };
@@ -468,7 +468,7 @@ static void submitted_again(void **unused)
 	}
 }
 
-/* Who waits for it does not wait for a completion that nothing was submitted for. */
+/* wait() does not wait for a completion that nothing was submitted for. */
 static void a_wait_submits(void **unused)
 {
 	struct disk_io io = { .iov = &part, .iov_count = 1, .bytes = 4096 };
@@ -502,7 +502,7 @@ static void errors_come_back(void **unused)
 	wait_for(3);
 	assert_ptr_equal(last_io, &good);
 	assert_int_equal(last_result, 4096);
-	/* What ended with the submission is told with it. */
+	/* What ended with the submission is reported with it. */
 	start(&worse);
 	disk_uring.submit(engine);
 	assert_int_equal(ended, 4);

@@ -31,7 +31,7 @@ static void make_file(void)
 	close(fd);
 }
 
-/* Who is known not to let go of a lock is not waited for. What the kernel lets go of in its own time is. */
+/* A holder that is known not to release its lock is not waited for. What the kernel releases in its own time is. */
 static bool in_vain;
 
 int __real_nanosleep(const struct timespec *time, struct timespec *rest);
@@ -343,7 +343,7 @@ static void many_at_once(void **state)
 }
 
 /*
- * However much is in the page cache, the loop does not stand until all is read. And a request of several
+ * However much is in the page cache, the loop does not block until all is read. And a request of several
  * calls ends with the one that it is at, as an error; the disk goes on.
  */
 static void the_end_takes_one_call(void **state)
@@ -420,7 +420,7 @@ static void lost_stays_lost(void **state)
 	assert_true(disk_is_lost(disk));
 }
 
-/* By who knows of it from before. */
+/* By a caller that knows of it from before. */
 static void lost_by_word(void **state)
 {
 	assert_false(disk_is_lost(disk));
@@ -448,7 +448,7 @@ static void loop_hears_of_it(void **state)
 
 /* ---- What is refused ---- */
 
-static const char *look(const char *file, bool read_only, bool lock)
+static const char *probe(const char *file, bool read_only, bool lock)
 {
 	const struct disk_config how = {
 		.path = { file }, .read_only = read_only, .block_bytes = 512, .in_flight = 1
@@ -463,16 +463,16 @@ static const char *look(const char *file, bool read_only, bool lock)
 static void locks(void **state)
 {
 	in_vain = true;
-	SAYS("is in use by another process", look(path, false, true));
-	SAYS("is in use by another process", look(path, true, true));
-	assert_string_equal(look(path, false, false), "good");
+	SAYS("is in use by another process", probe(path, false, true));
+	SAYS("is in use by another process", probe(path, true, true));
+	assert_string_equal(probe(path, false, false), "good");
 	disk_close(disk);
 	disk = NULL;
 	in_vain = false;
-	assert_string_equal(look(path, false, true), "good");
+	assert_string_equal(probe(path, false, true), "good");
 }
 
-/* A QEMU that holds its drive `path`, or -1: it locks bytes in this order, and looks for these. */
+/* A QEMU that holds its drive `path`, or -1: it locks bytes in this order, and checks these. */
 static int qemu(bool read_only)
 {
 	static const short held[] = { 100, 201, 203, 101 }, looked_for[] = { 101, 103, 200, 201 };
@@ -510,11 +510,11 @@ static void shared_with_qemu(void **state)
 
 		disk_close(disk);
 		disk = NULL;
-		assert_string_equal(look(path, false, true), "good"); /* once its ring has gone */
+		assert_string_equal(probe(path, false, true), "good"); /* once its ring has gone */
 		in_vain = true;
 		fd = qemu(qemu_reads);
 		assert_true(fd >= 0);
-		assert_int_equal(!strcmp(look(path, how.read_only, true), "good"), share);
+		assert_int_equal(!strcmp(probe(path, how.read_only, true), "good"), share);
 		close(fd);
 
 		assert_int_equal(disk_open(&how, loop, &disk), 0);
@@ -522,9 +522,9 @@ static void shared_with_qemu(void **state)
 		assert_int_equal(fd >= 0, share);
 		if (fd >= 0)
 			close(fd);
-		/* Who was refused has left nothing behind. */
-		assert_int_equal(!strcmp(look(path, true, true), "good"), how.read_only);
-		SAYS("is in use by another process", look(path, false, true));
+		/* A refused opener has left nothing behind. */
+		assert_int_equal(!strcmp(probe(path, true, true), "good"), how.read_only);
+		SAYS("is in use by another process", probe(path, false, true));
 		in_vain = false;
 	}
 }
@@ -541,27 +541,27 @@ static void put_file(uint64_t size, const char *start, uint64_t at)
 static void refused(void **state)
 {
 	put_file(1024, "", 0);
-	assert_string_equal(look(path, false, true), "good");
+	assert_string_equal(probe(path, false, true), "good");
 	put_file(1023, "", 0);
-	SAYS("1023 bytes, not a multiple of 512", look(path, false, true));
+	SAYS("1023 bytes, not a multiple of 512", probe(path, false, true));
 	put_file(0, "", 0);
-	SAYS("is empty", look(path, false, true));
+	SAYS("is empty", probe(path, false, true));
 	put_file(1024, "QFI\xfb", 0);
-	SAYS("begins as qcow2 images do", look(path, false, true));
+	SAYS("begins as qcow2 images do", probe(path, false, true));
 	put_file(1024, "\x7f\x10\xda\xbe", 64);
-	SAYS("begins as vdi images do", look(path, false, true));
+	SAYS("begins as vdi images do", probe(path, false, true));
 	put_file(1024, "# Disk DescriptorFile\nversion=1\n", 0);
-	SAYS("begins as vmdk images do", look(path, false, true));
+	SAYS("begins as vmdk images do", probe(path, false, true));
 	put_file(1024, "vhdxfile", 0);
-	SAYS("begins as vhdx images do", look(path, false, true));
+	SAYS("begins as vhdx images do", probe(path, false, true));
 	unlink(path);
-	SAYS("there is no ", look(path, false, true));
+	SAYS("there is no ", probe(path, false, true));
 	assert_int_equal(mkfifo(path, 0600), 0);
-	SAYS("neither a file nor a block device", look(path, false, true));
+	SAYS("neither a file nor a block device", probe(path, false, true));
 	unlink(path);
-	SAYS("is a folder", look(folder, false, true));
-	SAYS("is a folder", look(folder, true, true));
-	SAYS("neither a file nor a block device", look("/dev/null", false, true));
+	SAYS("is a folder", probe(folder, false, true));
+	SAYS("is a folder", probe(folder, true, true));
+	SAYS("neither a file nor a block device", probe("/dev/null", false, true));
 }
 
 static int make_all(void **unused)

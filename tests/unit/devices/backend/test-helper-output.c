@@ -59,7 +59,7 @@ static void lines_are_labelled(void **state)
 	assert_string_equal(logged, "net0: passt: one\n");
 	print("o\n\n\x1b[31mred\r\n");
 	assert_string_equal(logged, "net0: passt: one\nnet0: passt: two\nnet0: passt: ?[31mred?\n");
-	/* What has no end yet is told at the end. */
+	/* An unfinished line is logged at the end. */
 	print("three");
 	helper_output_destroy(output);
 	output = NULL;
@@ -79,7 +79,7 @@ static void a_long_line_is_cut(void **state)
 		assert_true(strlen(line) <= strlen("net0: passt: ") + 200);
 }
 
-/* Who prints without end fills neither the log nor the loop's time. */
+/* A helper that prints without end fills neither the log nor the loop's time. */
 static void a_flood_is_bounded(void **state)
 {
 	char text[8001];

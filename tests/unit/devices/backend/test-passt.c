@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * passt, with a peer that the test plays over the socket, and a process that only waits to be
- * ended. Started by the name of passt this program is one that tells how it was started.
+ * ended. Started by the name of passt this program is one that prints how it was started.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -342,8 +342,8 @@ static void a_full_socket_waits(void **state)
 	fill_and_empty(60000);
 }
 
-/* Who could send, and has enough then of what comes, is not told of it in the same turn. */
-static void only_who_listens_is_told(void **state)
+/* A device that could send, and then has enough of what comes, is not notified of that in the same turn. */
+static void only_a_listener_is_notified(void **state)
 {
 	while (!send_frame(9000))
 		;
@@ -384,7 +384,7 @@ static void end_child(int signal)
 	_exit(7);
 }
 
-/* Memory that the host cannot provide is touched, which tells the owner; the frame is not dropped without a word. */
+/* Memory that the host cannot provide is touched, which raises a signal; the frame is not dropped silently. */
 static void memory_that_is_not_there(void **state)
 {
 	void *page = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -433,7 +433,7 @@ static void what_is_no_frame_ends_it(void **state)
 	}
 }
 
-static void its_end_is_told_once(void **state)
+static void its_end_is_reported_once(void **state)
 {
 	teardown(NULL);
 	setup(NULL);
@@ -451,7 +451,7 @@ static void its_end_is_told_once(void **state)
 	assert_int_equal(lines, 1);
 }
 
-/* Who has stopped speaking is not listened to for ever; and who waited for room does not wait for it. */
+/* A peer that has stopped speaking is not read for ever; and a sender that waited for room does not wait for it. */
 static void it_stops_speaking(void **state)
 {
 	while (!send_frame(1000))
@@ -601,7 +601,7 @@ static void it_is_started_again(void **state)
 	assert_true(serve(&losses));
 	assert_string_equal(
 		line, "net0: passt has ended (status 3): the cable is out until it runs again");
-	/* Ever more rarely while there is none, which is not told again. */
+	/* Ever more rarely while there is none, which is not logged again. */
 	for (unsigned i = 0; i < ARRAY_SIZE(waits); i++) {
 		assert_int_equal(pause_ms, waits[i] * 1000);
 		pause_ends();
@@ -617,7 +617,7 @@ static void it_is_started_again(void **state)
 	assert_string_equal(line, "net0: passt runs again: the cable is in");
 	/* Frames go to the new one. */
 	assert_int_equal(send_frame(100), 0);
-	/* One that ends soon is not told of again, and is waited for longer. */
+	/* One that ends soon is not logged again, and is waited for longer. */
 	end_it();
 	assert_int_equal(lines, 3); /* what it sent */
 	assert_int_equal(pause_ms, 60000);
@@ -652,11 +652,11 @@ int main(int argc, char **argv)
 		TEST(a_byte_at_a_time),
 		TEST(random_pieces),
 		TEST(a_full_socket_waits),
-		TEST(only_who_listens_is_told),
+		TEST(only_a_listener_is_notified),
 		TEST(it_cannot_be_watched),
 		TEST(memory_that_is_not_there),
 		TEST(what_is_no_frame_ends_it),
-		TEST(its_end_is_told_once),
+		TEST(its_end_is_reported_once),
 		TEST(it_stops_speaking),
 		TEST(it_is_started_again),
 		cmocka_unit_test(forwards),

@@ -259,7 +259,7 @@ static void a_queue_leaves_and_comes_back(void **unused)
 	assert_int_equal(kernel.queue_calls, 3);
 	assert_int_equal(netdev->ops->set_active(netdev, true), 0);
 	assert_int_equal(kernel.queue, IFF_ATTACH_QUEUE);
-	/* It listened before, and has to be told anew. */
+	/* It listened before, and has to be asked anew. */
 	assert_int_equal(fake_loop_serve(), 0);
 	netdev->ops->listen(netdev, true);
 	assert_int_equal(fake_loop_serve(), 1);
@@ -279,7 +279,7 @@ static void frames_at_their_edge(void **unused)
 	assert_int_equal(netdev->ops->receive(netdev, got, sizeof(got)), -EAGAIN);
 }
 
-/* Who could not send is told once that there is room; and of frames only who still listens. */
+/* A sender that was refused is notified once of room; and of frames only a device that still listens. */
 static void room_for_a_frame(void **unused)
 {
 	uint8_t bytes[NETDEV_HEADER + 1] = { 0 };

@@ -261,7 +261,7 @@ static void unheard_while_not_listening(void **state)
 	wait_for(&readable, 1);
 }
 
-static void a_full_one_tells_when_there_is_room(void **state)
+static void a_full_one_notifies_when_there_is_room(void **state)
 {
 	full = true;
 	assert_int_equal(send_frame('d'), -EAGAIN);
@@ -269,10 +269,10 @@ static void a_full_one_tells_when_there_is_room(void **state)
 	wait_for(&writable, 1);
 	assert_int_equal(send_frame('d'), 0);
 	serve();
-	assert_int_equal(writable, 1); /* told once */
+	assert_int_equal(writable, 1); /* notified once */
 }
 
-/* The rest of its life it is a network that loses all; nothing spins, nobody is told for ever. */
+/* The rest of its life it is a network that loses all; nothing spins, nobody is notified for ever. */
 static void deleted_under_it(void **state)
 {
 	struct frame frame;
@@ -292,7 +292,7 @@ static void deleted_under_it(void **state)
 	assert_int_equal(readable + writable, 0);
 }
 
-/* The device waits to be told that it may go on, as it then may: what it sends is lost. */
+/* The device waits until it is notified that it may go on, as it then may: what it sends is lost. */
 static void deleted_while_it_waits(void **state)
 {
 	full = true;
@@ -330,7 +330,7 @@ static void an_inherited_one_is_handed_no_further(void **state)
 	close(inherited);
 }
 
-/* Frames would go to a queue that nobody looks at: it takes no part then, until it can be watched. */
+/* Frames would go to a queue that nobody reads: it takes no part then, until it can be watched. */
 static void a_queue_that_cannot_be_watched(void **state)
 {
 	struct ifreq detach = { .ifr_flags = IFF_DETACH_QUEUE };
@@ -369,7 +369,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(frames_both_ways),
 		T(unheard_while_not_listening),
-		T(a_full_one_tells_when_there_is_room),
+		T(a_full_one_notifies_when_there_is_room),
 		T(deleted_under_it),
 		T(deleted_while_it_waits),
 		T(is_refused),

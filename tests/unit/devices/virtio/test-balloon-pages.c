@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A balloon on a host with pages of 16K, and of 64K: what goes back of pages of 4K that the guest names one by one, and how much
+ * A balloon on hosts with pages of 16K and 64K: what is freed of pages of 4K that the guest names singly, and how much
  * of it is counted. sysconf() is wrapped: this host's own pages are of 4K, whose kernel takes larger ones as well.
  */
 #include "tests/unit/helpers/unit.h"
@@ -118,7 +118,7 @@ static void parts_come_one_by_one(void **state)
 	assert_int_equal(calls, 3); /* in one call */
 }
 
-/* A part that was taken out is not in: it is the guest's, with what stands in it. */
+/* A part that was taken out is not in: it is the guest's, with its contents. */
 static void a_part_is_taken_out(void **state)
 {
 	put(0, 3, true);
@@ -187,7 +187,7 @@ static void hostile_places(void **state)
 	}
 	assert_int_equal(window.discarded, 0);
 	assert_given("");
-	/* What lies in RAM goes back, though the rest is nowhere. */
+	/* What lies in RAM is freed, though the rest is nowhere. */
 	balloon_pages_inflate(&pages, RAM_GPA + sizeof(ram) - HOST_PAGE, 2 * HOST_PAGE, true);
 	assert_int_equal(pages.given_bytes, HOST_PAGE);
 	balloon_pages_inflate(&pages, WINDOW_GPA + BLOCK, BLOCK, true);

@@ -116,7 +116,7 @@ int __wrap_ioctl(int fd, unsigned long request, ...)
 	case VHOST_SET_VRING_BASE:
 		ring_of(arg)->base = ((struct vhost_vring_state *)arg)->num;
 		return 0;
-	case VHOST_GET_VRING_BASE: /* which stands once the worker has stopped */
+	case VHOST_GET_VRING_BASE: /* which is final once the worker has stopped */
 		assert_false(kernel.running);
 		((struct vhost_vring_state *)arg)->num = ring_of(arg)->base;
 		return 0;
@@ -269,7 +269,7 @@ static void the_table_follows_the_slots(void **unused)
 	assert_true(has(0));
 }
 
-/* What is refused has changed nothing, and the next call tells no leftovers. */
+/* What is refused has changed nothing, and the next call has no leftovers. */
 static void a_table_is_refused(void **unused)
 {
 	struct memory_slot a = slot(1), b = slot(2), c = slot(3);
@@ -288,7 +288,7 @@ static void a_table_is_refused(void **unused)
 	assert_true(has(1 << 3));
 }
 
-/* More slots than there is room for at first, each told of, and given up again. */
+/* More slots than there is room for at first, each in the table, and given up again. */
 static void the_table_grows(void **unused)
 {
 	for (unsigned n = 1; n <= 65; n++) {
@@ -368,7 +368,7 @@ static void rings_run_when_the_driver_does(void **unused)
 		assert_ptr_equal(ring->addr.avail_user_addr, driver.ram + AVAIL_AT);
 		assert_ptr_equal(ring->addr.used_user_addr, driver.ram + USED_AT);
 	}
-	/* Who interrupts says nothing of why. */
+	/* The worker interrupts without a reason. */
 	assert_int_equal(mmio(VIRTIO_MMIO_INTERRUPT_STATUS, 4, false, 0), VIRTIO_MMIO_INT_VRING);
 	mmio(VIRTIO_MMIO_STATUS, 4, true, 0);
 	assert_false(kernel.running);
@@ -419,8 +419,8 @@ static bool rung(unsigned ring)
 	return !eventfd_read(device->region.doorbells[ring].fd, &count);
 }
 
-/* One ring stops the worker, so both look at what the driver has offered once it goes on. */
-static void rings_that_go_on_look_again(void **unused)
+/* One ring stops the worker, so both serve what the driver has offered once it goes on. */
+static void rings_that_go_on_are_served_again(void **unused)
 {
 	run();
 	assert_true(rung(0) && rung(1));
@@ -575,7 +575,7 @@ static void keep_line(enum log_level level, const char *text)
 	snprintf(line, sizeof(line), "%s", text);
 }
 
-/* For a moment by who looks at a tree that names it: it is asked for 20 times, 10 ms apart. */
+/* For a moment by a `sluice check` of a tree that names it: it is asked for 20 times, 10 ms apart. */
 static void its_cid_is_taken(void **unused)
 {
 	log_set_sink(keep_line);
@@ -628,8 +628,8 @@ static void note_error(struct device_check *check, const char *property, const c
 	va_end(args);
 }
 
-/* What stands against it on this host, with what to do. */
-static void what_a_look_says(void **unused)
+/* What this host lacks for it, with what to do. */
+static void what_a_probe_says(void **unused)
 {
 	static const struct {
 		int err;
@@ -731,7 +731,7 @@ int main(void)
 		TEST(no_log_is_kept_beside_it),
 		TEST(rings_run_when_the_driver_does),
 		TEST(a_ring_that_is_nowhere),
-		TEST(rings_that_go_on_look_again),
+		TEST(rings_that_go_on_are_served_again),
 		TEST(a_ring_begins_anew),
 		TEST(the_kernel_refuses_a_ring),
 		TEST(events_are_not_the_worker_s),
@@ -742,7 +742,7 @@ int main(void)
 		TEST(a_reset_without_another_worker),
 		TEST(its_cid_is_taken),
 		TEST(its_cid),
-		TEST(what_a_look_says),
+		TEST(what_a_probe_says),
 		TEST(nothing_is_left_of_a_card),
 		TEST(a_kernel_without_features),
 		TEST(a_signal_while_the_worker_is_made),

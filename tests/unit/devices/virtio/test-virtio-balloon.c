@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* virtio-balloon: what is given back of what the guest names, in how many calls, and what a hostile driver names. */
+/* virtio-balloon: what is freed of what the guest names, in how many calls, and what a hostile driver names. */
 #include <errno.h>
 #include <linux/virtio_balloon.h>
 #include <stdlib.h>
@@ -84,7 +84,7 @@ static int teardown(void **unused)
 	return 0;
 }
 
-/* Names pages on a queue, and waits until the chain is given back. */
+/* Names pages on a queue, and waits until the chain is returned. */
 static void name(unsigned queue, const uint32_t *pages, unsigned count)
 {
 	offer_bytes(queue, 0, pages, count * sizeof(*pages));
@@ -287,7 +287,7 @@ static void free_pages_are_reported(void **unused)
 	}
 }
 
-/* A chain that ends when the turn does is given back in it. */
+/* A chain that ends when the turn does is returned in it. */
 static void the_end_of_a_turn(void **unused)
 {
 	call_ms = 6;
@@ -361,7 +361,8 @@ static void sizes(void **unused)
 
 /* Offers the one buffer of statistics, each entry a tag and a value. */
 #define STATS_FEATURES (1ull << VIRTIO_BALLOON_F_STATS_VQ | 1ull << VIRTIO_BALLOON_F_MUST_TELL_HOST)
-static void tell_statistics(unsigned index, const struct virtio_balloon_stat *stats, unsigned count)
+static void offer_statistics(
+	unsigned index, const struct virtio_balloon_stat *stats, unsigned count)
 {
 	offer_bytes(STATISTICS, index, stats, count * sizeof(*stats));
 	notify(STATISTICS);
@@ -378,14 +379,14 @@ static void statistics(void **unused)
 	assert_int_equal(got.updated_sec, 0);
 	assert_int_equal(got.value[VIRTIO_BALLOON_S_AVAIL], BALLOON_STATISTIC_UNKNOWN);
 	start(QUEUES, STATS_FEATURES);
-	tell_statistics(0, stats, ARRAY_SIZE(stats));
+	offer_statistics(0, stats, ARRAY_SIZE(stats));
 	virtio_balloon_statistics(device, &got);
 	assert_int_not_equal(got.updated_sec, 0);
 	assert_int_equal(got.value[VIRTIO_BALLOON_S_AVAIL], 7 * MiB);
 	assert_int_equal(got.value[VIRTIO_BALLOON_S_MEMTOT], UINT64_C(1) << 40);
 	assert_int_equal(got.value[VIRTIO_BALLOON_S_SWAP_IN], BALLOON_STATISTIC_UNKNOWN);
 	assert_int_equal(got.plugged_bytes, 0);
-	/* The buffer is kept until others are wanted, each interval. */
+	/* The buffer is held until others are wanted, each interval. */
 	assert_int_equal(used(STATISTICS)->idx, 0);
 	assert_int_equal(fake_loop_timers(), 0);
 	virtio_balloon_set_interval(device, 2);
@@ -405,13 +406,13 @@ static void statistics(void **unused)
 	memory.ranges[memory.count++] = (struct guestmem_range){ WINDOW_GPA, 64 * BLOCK, ram,
 		&window };
 	window.plugged[3] = window.plugged[5] = true;
-	tell_statistics(0, many, 100);
+	offer_statistics(0, many, 100);
 	virtio_balloon_statistics(device, &got);
 	assert_int_equal(got.value[VIRTIO_BALLOON_S_MEMFREE], 31);
 	assert_int_equal(got.plugged_bytes, 2 * BLOCK);
 	assert_int_equal(got.value[VIRTIO_BALLOON_S_AVAIL], BALLOON_STATISTIC_UNKNOWN);
 	offer_room(STATISTICS, 2, 10);
-	notify(STATISTICS); /* a second one: the first is given back */
+	notify(STATISTICS); /* a second one: the first is returned */
 	assert_int_equal(used(STATISTICS)->idx, 2);
 	virtio_balloon_statistics(device, &got);
 	assert_int_equal(got.updated_sec, 0);
@@ -449,7 +450,7 @@ static void the_node_says_what_is_offered(void **unused)
 	assert_int_equal(fake_loop_timers(), 1);
 }
 
-static uint32_t told_to_hold(void)
+static uint32_t requested_pages(void)
 {
 	return (uint32_t)mmio(VIRTIO_MMIO_CONFIG, 4, false, 0);
 }
@@ -469,39 +470,39 @@ static void no_fight_over_the_last_page(void **unused)
 	says_it_holds(500);
 	for (unsigned round = 0; round < 6; round++) {
 		says_it_holds(400);
-		assert_int_equal(told_to_hold(), 400);
+		assert_int_equal(requested_pages(), 400);
 		assert_int_equal(virtio_balloon_requested(device), 1000 * PAGE);
 		fake_loop_advance(ms - 1);
-		assert_int_equal(told_to_hold(), 400);
+		assert_int_equal(requested_pages(), 400);
 		fake_loop_advance(1);
-		assert_int_equal(told_to_hold(), 1000);
+		assert_int_equal(requested_pages(), 1000);
 		says_it_holds(450);
-		assert_int_equal(told_to_hold(), 1000); /* it grows */
+		assert_int_equal(requested_pages(), 1000); /* it grows */
 		ms = 2 * ms < 60000 ? 2 * ms : 60000;
 	}
 	/* It holds all of it, then is asked for less: no fight is that. */
 	says_it_holds(1000);
 	virtio_balloon_request(device, 10 * PAGE);
 	says_it_holds(600);
-	assert_int_equal(told_to_hold(), 10);
+	assert_int_equal(requested_pages(), 10);
 	says_it_holds(10);
 	assert_int_equal(fake_loop_timers(), 0);
 	/* Another request, and another driver, begin anew. */
 	virtio_balloon_request(device, 1000 * PAGE);
 	says_it_holds(5);
-	assert_int_equal(told_to_hold(), 5);
+	assert_int_equal(requested_pages(), 5);
 	virtio_balloon_request(device, 900 * PAGE);
-	assert_int_equal(told_to_hold(), 900);
+	assert_int_equal(requested_pages(), 900);
 	says_it_holds(3);
-	assert_int_equal(told_to_hold(), 3);
+	assert_int_equal(requested_pages(), 3);
 	start(QUEUES, 0);
-	assert_int_equal(told_to_hold(), 900);
+	assert_int_equal(requested_pages(), 900);
 	fake_loop_advance(5000);
-	assert_int_equal(told_to_hold(), 900);
+	assert_int_equal(requested_pages(), 900);
 }
 
-/* What went back of what the guest put in. */
-static void what_went_back_is_counted(void **unused)
+/* What was freed of what the guest put in. */
+static void what_was_freed_is_counted(void **unused)
 {
 	const uint32_t some[] = { PFN(FIRST), PFN(FIRST + 2), 0, UINT32_MAX };
 
@@ -535,7 +536,7 @@ int main(void)
 		T(reports_beside_statistics),
 		T(the_node_says_what_is_offered),
 		T(no_fight_over_the_last_page),
-		T(what_went_back_is_counted),
+		T(what_was_freed_is_counted),
 	};
 
 	if (sysconf(_SC_PAGESIZE) != PAGE) {

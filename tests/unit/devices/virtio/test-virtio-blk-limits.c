@@ -51,7 +51,7 @@ static void one_more_than_a_ring_full(void **unused)
 		assert_int_equal(fake_loop_serve(), 1); /* nobody notified it */
 		assert_int_equal(fake_disk_flight(), QUEUE_SIZE);
 	}
-	/* Below a full ring the end of one is nothing to look for others at. */
+	/* Below a full ring the end of one is no reason to poll for others. */
 	fake_disk_end(0, 0);
 	fake_loop_serve();
 	fake_disk_end(0, 0);
@@ -248,7 +248,7 @@ static const struct disk_request *asked(uint32_t type, uint32_t flags)
 	return fake_disk_request(0);
 }
 
-/* Storage goes back where the driver says that it may. */
+/* The file's storage is freed where the driver says that it may be. */
 static void unmap_is_the_drivers(void **unused)
 {
 	assert_true(asked(ZEROES, VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP)->unmap);
@@ -259,7 +259,7 @@ static void unmap_is_the_drivers(void **unused)
 	answer();
 }
 
-/* A driver without FLUSH: all that changes the disk is on it when it hears of it. Reads change nothing. */
+/* A driver without FLUSH: all that changes the disk is on it when the chain is returned. Reads change nothing. */
 static void what_is_durable(void **unused)
 {
 	for (unsigned i = 0; i < 2; i++) {
@@ -278,7 +278,7 @@ static void what_is_durable(void **unused)
 	}
 }
 
-/* What fails tells so: its status, no bytes, and a line in the log, but where it is only the end. */
+/* A failure gives its status, no bytes, and a line in the log, but where it is only the end. */
 static void what_the_host_fails(void **unused)
 {
 	const struct {
@@ -444,7 +444,7 @@ static void physical_blocks(void **unused)
 	assert_int_equal(found.discard_sector_alignment, 2048);
 }
 
-/* A driver that runs is told of the new size, one that comes later finds it. */
+/* A driver that runs is notified of the new size, one that comes later finds it. */
 static void grows(void **unused)
 {
 	struct virtio_blk_config found;
@@ -561,17 +561,17 @@ static void block_sizes(void **unused)
 }
 
 /* Only what is about to run takes the disk for itself. */
-static void looks_as_it_opens(void **unused)
+static void probes_as_it_opens(void **unused)
 {
 	struct device_check check = { .error = note };
 
-	fake_disk_look = -EBUSY;
+	fake_disk_probe = -EBUSY;
 	virtio_blk_class.probe(node, &check);
 	assert_string_equal(said, "disk.img is bad");
 	check.running = true;
 	virtio_blk_class.probe(node, &check);
 	assert_string_equal(said, "disk.img is taken");
-	fake_disk_look = 0;
+	fake_disk_probe = 0;
 	create(ALL);
 }
 
@@ -639,7 +639,7 @@ int main(void)
 		CREATES(grows),
 		CREATES(features),
 		CREATES(properties),
-		CREATES(looks_as_it_opens),
+		CREATES(probes_as_it_opens),
 		CREATES(create_fails_cleanly),
 		RUNNING(destroyed_in_flight),
 	};

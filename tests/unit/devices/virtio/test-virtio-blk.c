@@ -159,7 +159,7 @@ static void discards_and_zeroes(void **unused)
 	assert_int_equal(clear(ZEROES, 0, 8, 0, 16), UNSUPP);
 }
 
-static void errors_are_told(void **unused)
+static void errors_are_reported(void **unused)
 {
 	put(IN, 0, SECTOR);
 	offer(0);
@@ -173,7 +173,7 @@ static void errors_are_told(void **unused)
 	assert_int_equal(ask(FLUSH, 0, 0), OK);
 }
 
-/* Who does not flush hears of a write when it is on the disk (5.2.6.2). */
+/* For a driver that does not flush, a write has ended when it is on the disk (5.2.6.2). */
 static void durable_without_flush(void **unused)
 {
 	put(OUT, 0, SECTOR);
@@ -272,7 +272,7 @@ static void *reset_by_driver(void *done)
 	return NULL;
 }
 
-/* 2.4.1: a driver's reset is over when nothing is in flight, and nothing of it is given back. */
+/* 2.4.1: a driver's reset is over when nothing is in flight, and no chain of it is returned. */
 static void reset_waits_for_what_is_in_flight(void **unused)
 {
 	bool done = false;
@@ -433,10 +433,10 @@ static void the_node(void **unused)
 	check.running = true;
 	virtio_blk_class.probe(node, &check);
 	assert_int_equal(complaints, 1);
-	fake_disk_look = -EBUSY;
+	fake_disk_probe = -EBUSY;
 	virtio_blk_class.probe(node, &check);
 	assert_int_equal(complaints, 2);
-	fake_disk_look = 0;
+	fake_disk_probe = 0;
 }
 
 int main(void)
@@ -449,7 +449,7 @@ int main(void)
 		RUNNING(nonsense_is_an_error),
 		RUNNING(addresses_are_checked),
 		RUNNING(discards_and_zeroes),
-		RUNNING(errors_are_told),
+		RUNNING(errors_are_reported),
 		RUNNING(durable_without_flush),
 		RUNNING(identity),
 		CREATES(read_only),

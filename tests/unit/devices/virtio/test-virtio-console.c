@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* virtio-console: how ports are made known, opened and closed; bytes both ways; who is slow; what is no message. */
+/* virtio-console: how ports are announced, opened and closed; bytes both ways; slow ends; what is no message. */
 #include <errno.h>
 #include <linux/virtio_console.h>
 #include <stdlib.h>
@@ -84,18 +84,18 @@ static void has_room(unsigned port, size_t room)
 
 /* ---- The driver ---- */
 
-static char told[200]; /* the watcher */
-static unsigned tells;
+static char watched[200]; /* what the watcher saw */
+static unsigned watcher_calls;
 
 static void changed(struct device *of, void *opaque)
 {
 	static unsigned before;
 	unsigned open = virtio_console_open_ports(of);
 
-	tells++;
+	watcher_calls++;
 	for (unsigned i = 0; i < 2; i++)
 		if ((open ^ before) >> i & 1)
-			strcat(strcat(told, virtio_console_port_name(of, i)),
+			strcat(strcat(watched, virtio_console_port_name(of, i)),
 				open >> i & 1 ? " opened;" : " closed;");
 	before = open;
 }
@@ -116,7 +116,7 @@ static void create(bool terminal)
 	node.bytes[flag->offset] = terminal;
 	assert_int_equal(device_create(&virtio_console_class, &node, &env, &device), 0);
 	device_watch(device, changed, NULL);
-	told[0] = '\0';
+	watched[0] = '\0';
 }
 
 static int setup(void **unused)
@@ -205,11 +205,11 @@ static void ports_are_made_known(void **unused)
 	connect_end(0, false);
 	assert_heard(0, VIRTIO_CONSOLE_PORT_OPEN, 0, NULL);
 	assert_int_equal(used(CONTROL_TO)->idx, heard);
-	assert_string_equal(told, "");
+	assert_string_equal(watched, "");
 }
 
-/* Without buffers nothing piles up: the last state is told. */
-static void news_do_not_pile_up(void **unused)
+/* Without buffers nothing piles up: the last state is sent. */
+static void messages_do_not_pile_up(void **unused)
 {
 	heard = 0;
 	give_buffers(3);
@@ -233,7 +233,7 @@ static void opened_and_closed_in_the_guest(void **unused)
 	assert_int_equal(say(1, "early"), 0); /* it may have buffers; it has not opened it */
 	ends[1].resumed = 0;
 	control(1, VIRTIO_CONSOLE_PORT_OPEN, 1);
-	assert_string_equal(told, "log opened;");
+	assert_string_equal(watched, "log opened;");
 	assert_true(ends[1].resumed);
 	assert_int_equal(say(1, "early"), 5);
 	assert_int_equal(used(TO_GUEST1)->idx, 2);
@@ -247,7 +247,7 @@ static void opened_and_closed_in_the_guest(void **unused)
 	notify(TO_GUEST1);
 	assert_true(ends[1].resumed);
 	control(1, VIRTIO_CONSOLE_PORT_OPEN, 0);
-	assert_string_equal(told, "log opened;log closed;");
+	assert_string_equal(watched, "log opened;log closed;");
 	assert_int_equal(say(1, "more"), 0);
 }
 
@@ -271,7 +271,7 @@ static void interrupts_of_each_queue(void **unused)
 	give_buffers(1);
 	assert_int_equal(interrupts, 0);
 	control(VIRTIO_CONSOLE_BAD_ID, VIRTIO_CONSOLE_DEVICE_READY, 0);
-	assert_int_equal(interrupts, 1); /* of the message alone: there was nothing to tell */
+	assert_int_equal(interrupts, 1); /* of the message alone: there was nothing to send */
 	control(VIRTIO_CONSOLE_BAD_ID, VIRTIO_CONSOLE_DEVICE_READY, 1);
 	assert_int_equal(interrupts, 3);
 	offer_bytes(FROM_GUEST1, 0, "x", 1);
@@ -306,8 +306,8 @@ static void ports_that_the_driver_has_not(void **unused)
 	assert_int_equal(ends[1].resumed, 0);
 }
 
-/* What one driver was to be told is not told the next. */
-static void news_are_one_driver_s(void **unused)
+/* A message pending for one driver is not sent to the next. */
+static void messages_are_one_driver_s(void **unused)
 {
 	control(VIRTIO_CONSOLE_BAD_ID, VIRTIO_CONSOLE_DEVICE_READY, 1); /* it has no buffers */
 	start(QUEUES, MULTIPORT);
@@ -321,16 +321,16 @@ static void news_are_one_driver_s(void **unused)
 	assert_int_equal(used(CONTROL_TO)->idx, 0);
 }
 
-/* Who watches is told of changes, and of nothing else. */
-static void told_of_changes_only(void **unused)
+/* The watcher is notified of changes, and of nothing else. */
+static void notified_of_changes_only(void **unused)
 {
 	introduce();
-	tells = 0;
+	watcher_calls = 0;
 	control(1, VIRTIO_CONSOLE_PORT_OPEN, 1);
-	assert_int_equal(tells, 1);
+	assert_int_equal(watcher_calls, 1);
 	control(1, VIRTIO_CONSOLE_PORT_OPEN, 1);
 	notify(TO_GUEST0);
-	assert_int_equal(tells, 1);
+	assert_int_equal(watcher_calls, 1);
 	assert_int_equal(virtio_console_open_ports(device), 2);
 }
 
@@ -381,7 +381,7 @@ static void reset_forgets(void **unused)
 	notify(FROM_GUEST0);
 	mmio(VIRTIO_MMIO_STATUS, 4, true, 0);
 	fake_loop_serve();
-	assert_string_equal(told, "agent opened;agent closed;");
+	assert_string_equal(watched, "agent opened;agent closed;");
 	ends[0].room = 100;
 	ends[0].len = 0;
 	start(QUEUES, MULTIPORT);
@@ -392,8 +392,8 @@ static void reset_forgets(void **unused)
 	assert_got(0, "cd");
 	control(0, VIRTIO_CONSOLE_PORT_OPEN, 1);
 	virtio_console_class.reset(device);
-	assert_string_equal(told, "agent opened;agent closed;agent opened;agent closed;");
-	connect_end(0, true); /* nobody there to tell */
+	assert_string_equal(watched, "agent opened;agent closed;agent opened;agent closed;");
+	connect_end(0, true); /* nobody there to notify */
 }
 
 /* A driver that never ends gets its bytes through a turn at a time. */
@@ -461,7 +461,7 @@ static void one_port_only(void **unused)
 	control(VIRTIO_CONSOLE_BAD_ID, VIRTIO_CONSOLE_DEVICE_READY, 1);
 	control(0, VIRTIO_CONSOLE_PORT_OPEN, 1);
 	assert_int_equal(used(CONTROL_TO)->idx, 0);
-	assert_string_equal(told, "");
+	assert_string_equal(watched, "");
 	start(QUEUES, 0);
 	offer_room(TO_GUEST1, 0, BUFFER);
 	assert_int_equal(say(1, "in"), 0);
@@ -489,7 +489,7 @@ static void no_messages(void **unused)
 	assert_int_equal(used(CONTROL_FROM)->idx, offered[CONTROL_FROM]);
 	assert_int_equal(used(FROM_GUEST0)->idx, 3);
 	assert_int_equal(used(CONTROL_TO)->idx, heard);
-	assert_string_equal(told, "");
+	assert_string_equal(watched, "");
 	assert_got(0, "");
 	/* Into what is not there, and too small; what was to be said is not lost for that. */
 	control(0, VIRTIO_CONSOLE_PORT_OPEN, 1);
@@ -544,7 +544,7 @@ static void a_terminal_has_a_size(void **unused)
 	assert_size_heard(132, 50);
 	assert_int_equal(size_in_config(), 50 << 16 | 132);
 	assert_true(interrupts);
-	/* As it was is no news; nor is the size of what is no terminal. */
+	/* The same size is no change; nor is the size of what is no terminal. */
 	interrupts = 0;
 	assert_true(virtio_console_set_size(device, "agent", 132, 50));
 	assert_true(virtio_console_set_size(device, "log", 1, 2));
@@ -552,7 +552,7 @@ static void a_terminal_has_a_size(void **unused)
 	assert_int_equal(interrupts, 0);
 	assert_int_equal(used(CONTROL_TO)->idx, heard);
 	assert_int_equal(size_in_config(), 50 << 16 | 132);
-	/* A driver that did not take it is told by the configuration alone. */
+	/* A driver that did not take it learns it from the configuration alone. */
 	virtio_console_class.reset(device);
 	start(QUEUES, MULTIPORT);
 	introduce();
@@ -576,13 +576,13 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 	const struct CMUnitTest tests[] = {
 		T(ports_are_made_known),
-		T(news_do_not_pile_up),
+		T(messages_do_not_pile_up),
 		T(opened_and_closed_in_the_guest),
 		T(each_port_has_its_bytes),
 		T(interrupts_of_each_queue),
 		T(ports_that_the_driver_has_not),
-		T(news_are_one_driver_s),
-		T(told_of_changes_only),
+		T(messages_are_one_driver_s),
+		T(notified_of_changes_only),
 		T(its_queues),
 		T(slow_host),
 		T(reset_forgets),

@@ -126,13 +126,13 @@ static void needs_reset_is_shown(void **unused)
 	interrupts = 0;
 	lock();
 	virtio_needs_reset(&tested, "so");
-	assert_false(virtio_waits(&tested, 1)); /* or a device would look for ever */
+	assert_false(virtio_waits(&tested, 1)); /* or a device would poll for ever */
 	unlock();
 	assert_int_equal(get(VIRTIO_MMIO_STATUS), RUNS | NEEDS_RESET);
 	assert_int_equal(interrupts, 1);
 }
 
-/* Rings that have left memory are the driver's fault, whoever finds it. */
+/* Rings that have left memory are the driver's fault, whichever call finds it. */
 static void rings_that_left_memory(void **unused)
 {
 	const struct virtq_used used[] = { { 0, 0 }, { 1, 0 } };
@@ -211,7 +211,7 @@ static void unpop(void **unused)
 	assert_int_equal(popped, 2);
 }
 
-/* What is dropped is given back without an interrupt; what came meanwhile is looked for in the next turn. */
+/* What is dropped is returned without an interrupt; chains that came meanwhile are dropped in the next turn. */
 static void drop(void **unused)
 {
 	run();
@@ -248,7 +248,7 @@ static void on_reset(struct virtio_device *virtio)
 }
 
 /* They let go of a queue before it is stopped, and of all before the driver's reset is over. */
-static void who_serves_it_lets_go_first(void **unused)
+static void its_server_lets_go_first(void **unused)
 {
 	struct virtio_class halting = class;
 	unsigned runs;
@@ -272,7 +272,7 @@ static void who_serves_it_lets_go_first(void **unused)
 }
 
 /* When its state is taken they say how far they are, and go on in the next turn. */
-static void who_serves_it_goes_on_after_a_state(void **unused)
+static void its_server_goes_on_after_a_state(void **unused)
 {
 	struct virtio_class halting = class;
 
@@ -280,7 +280,7 @@ static void who_serves_it_goes_on_after_a_state(void **unused)
 	lock();
 	virtio_state.take(device);
 	unlock();
-	assert_int_equal(fake_loop_serve(), 0); /* who serves itself has nothing to say */
+	assert_int_equal(fake_loop_serve(), 0); /* a device that serves itself has nothing to say */
 	halting.halt = on_halt;
 	tested.class = &halting;
 	memset(halted, 0, sizeof(halted));
@@ -355,7 +355,7 @@ static void let_go(struct virtio_device *virtio, unsigned index)
 	let_go_of |= 1u << index;
 }
 
-/* Paused it takes nothing, whoever asks, and others have let go of its queues; what is in flight ends. Then it goes on. */
+/* Paused it takes nothing, and others have let go of its queues; what is in flight ends. Then it goes on. */
 static void paused_it_takes_nothing(void **unused)
 {
 	struct virtio_class waiting = class;
@@ -457,8 +457,8 @@ int main(void)
 		TEST(nothing_after_a_reset),
 		TEST(unpop),
 		TEST(drop),
-		TEST(who_serves_it_lets_go_first),
-		TEST(who_serves_it_goes_on_after_a_state),
+		TEST(its_server_lets_go_first),
+		TEST(its_server_goes_on_after_a_state),
 		TEST(begun_and_ended),
 		TEST(a_system_reset_forgets_all_notifications),
 		TEST(paused_it_takes_nothing),

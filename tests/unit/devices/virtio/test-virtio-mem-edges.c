@@ -111,7 +111,7 @@ static void a_plug_in_turns(void **unused)
 	assert_int_equal(driver_used(&driver)->idx, 3);
 	assert_int_equal(resp->type, NACK);
 	window.turns = 0;
-	/* And a driver that goes meanwhile hears of none. */
+	/* And a driver that goes meanwhile is not answered. */
 	window.turns = 1;
 	assert_int_equal(virtio_mem_request(device, REQUESTED), 0);
 	driver_offer(&driver, 0);
@@ -146,10 +146,10 @@ static void an_unplug_in_turns(void **unused)
 		mmio(VIRTIO_MMIO_QUEUE_NOTIFY, 4, true, 0);
 		fake_loop_serve();
 		assert_int_equal(driver_used(&driver)->idx, answered + 1);
-		assert_int_equal(resp->type, ERROR); /* as it was before: nobody who reads it is misled */
+		assert_int_equal(resp->type, ERROR); /* as it was before: no reader of it is misled */
 		assert_int_equal(CONFIG(plugged_size), 2 * BLOCK);
 		if (all)
-			virtio_mem_class.drain(device); /* who waits has it now */
+			virtio_mem_class.drain(device); /* drain() ends it now */
 		else
 			fake_window_end(&window);
 		assert_int_equal(driver_used(&driver)->idx, answered + 2);
@@ -281,7 +281,7 @@ static void sleeps_with_the_machine(void **unused)
 	}
 }
 
-/* A system reset that changes the sizes tells so by the generation. */
+/* A system reset that changes the sizes changes the generation. */
 static void a_reset_moves_the_generation(void **unused)
 {
 	uint64_t before;

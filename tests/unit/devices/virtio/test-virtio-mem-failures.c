@@ -23,7 +23,7 @@
 #define BLOCKS_MAX 64
 #define GPA	   (4 * GiB)
 
-/* Shapes of windows: blocks, blocks a slot, what reads see, what is behind, whether changes are dear. */
+/* Shapes of windows: blocks, blocks a slot, what reads see, what is behind, whether unmaps are expensive. */
 static const struct shape {
 	unsigned blocks, slot_blocks;
 	enum stray_reads reads;
@@ -238,12 +238,12 @@ static void set_blocks(uint64_t first, unsigned blocks, bool plugged)
 static void do_request(unsigned type, uint64_t offset, unsigned blocks)
 {
 	unsigned before = failures(), expected_state = 0;
-	bool owed = window->reclaim_size != 0;
+	bool pending = window->reclaim_size != 0;
 	int expected = verdict(type, offset, blocks, &expected_state);
 	int answer = request(type, GPA + offset, blocks);
 
 	if (answer == BUSY && expected == ACK && type != STATE) {
-		assert_true(owed || failures() > before);
+		assert_true(pending || failures() > before);
 		busy++;
 		return;
 	}

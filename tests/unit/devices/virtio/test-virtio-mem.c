@@ -6,15 +6,15 @@
 #include "devices/virtio/virtio-mem-node.h"
 #include "tests/unit/helpers/mem-node.h"
 
-static unsigned changes_told;
-static uint64_t told_bytes;
+static unsigned changes_reported;
+static uint64_t reported_bytes;
 
 static int setup(void **unused)
 {
 	make_node();
 	set_u64("requested-size", REQUESTED);
 	create();
-	log_lines = changes_told = 0;
+	log_lines = changes_reported = 0;
 	log_set_sink(count_log);
 	start_driver(FEATURES);
 	return 0;
@@ -137,7 +137,7 @@ static void order_of_verdicts(void **unused)
 }
 
 /* What the host refused last is known until it does something, or something else is asked for. */
-static void the_host_s_refusal_is_kept(void **unused)
+static void the_host_s_refusal_is_remembered(void **unused)
 {
 	struct device_memory info;
 
@@ -230,7 +230,7 @@ static void sizes_follow_request(void **unused)
 	assert_int_equal(ask(STATE, 0, 1), ERROR);
 }
 
-/* A driver that has given up for a while hears of it again, one that has done it does not. */
+/* A driver that has given up for a while is notified again, one that has done it is not. */
 static void request_again(void **unused)
 {
 	virtio_mem_request(device, 3 * BLOCK);
@@ -307,27 +307,27 @@ static void changed(struct device *which, void *opaque)
 	struct device_memory info;
 
 	assert_ptr_equal(which, device);
-	assert_ptr_equal(opaque, &told_bytes);
+	assert_ptr_equal(opaque, &reported_bytes);
 	assert_int_equal(pthread_mutex_trylock(&which->lock), 0); /* not held */
 	pthread_mutex_unlock(&which->lock);
 	which->class->memory(which, &info);
-	told_bytes = info.plugged_bytes;
-	changes_told++;
+	reported_bytes = info.plugged_bytes;
+	changes_reported++;
 }
 
 static void watch(void **unused)
 {
-	device_watch(device, changed, &told_bytes);
+	device_watch(device, changed, &reported_bytes);
 	ask(PLUG, 0, 3);
-	assert_int_equal(changes_told, 1);
-	assert_int_equal(told_bytes, 3 * BLOCK);
+	assert_int_equal(changes_reported, 1);
+	assert_int_equal(reported_bytes, 3 * BLOCK);
 	ask(PLUG, 0, 3);
 	ask(STATE, 0, 3);
 	virtio_mem_request(device, 2 * GiB);
-	assert_int_equal(changes_told, 1);
+	assert_int_equal(changes_reported, 1);
 	ask(UNPLUG_ALL, 0, 0);
-	assert_int_equal(changes_told, 2);
-	assert_int_equal(told_bytes, 0);
+	assert_int_equal(changes_reported, 2);
+	assert_int_equal(reported_bytes, 0);
 }
 
 /* What never changes (virtio 1.3, 5.15.4.2). */
@@ -343,7 +343,7 @@ static void assert_fixed(void)
 
 static void system_reset(void **unused)
 {
-	device_watch(device, changed, &told_bytes);
+	device_watch(device, changed, &reported_bytes);
 	ask(PLUG, 0, 3);
 	virtio_mem_request(device, 4 * GiB);
 	virtio_mem_request(device, 128 * MiB);
@@ -356,7 +356,7 @@ static void system_reset(void **unused)
 	assert_int_equal(CONFIG(requested_size), 128 * MiB);
 	assert_int_equal(CONFIG(usable_region_size), 128 * MiB + 1 * GiB);
 	assert_int_equal(mmio(VIRTIO_MMIO_STATUS, 4, false, 0), 0);
-	assert_int_equal(told_bytes, 0);
+	assert_int_equal(reported_bytes, 0);
 	assert_int_equal(fake_loop_timers(), 0);
 	assert_fixed();
 }
@@ -625,7 +625,7 @@ int main(void)
 		TEST(wrong_state),
 		TEST(unknown_type),
 		TEST(plug_over_request),
-		TEST(order_of_verdicts), TEST(the_host_s_refusal_is_kept),
+		TEST(order_of_verdicts), TEST(the_host_s_refusal_is_remembered),
 		TEST(short_buffers),
 		TEST(unplug_all),
 		TEST(sizes_follow_request),

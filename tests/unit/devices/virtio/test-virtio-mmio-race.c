@@ -103,7 +103,7 @@ void __wrap_registers_show(uint8_t *at, const void *bytes, size_t len)
 }
 
 /*
- * Who reads the same generation twice has read what belongs to it, whenever it read each word; but for
+ * A reader that finds the same generation twice has read what belongs to it, whenever it read each word; but for
  * the generation that is shown while the space changes, which is odd.
  */
 static void each_generation_is_of_one_space(void **state)

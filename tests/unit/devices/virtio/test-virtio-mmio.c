@@ -209,7 +209,7 @@ static void notify(void **unused)
 	assert_int_equal(fake_loop_serve(), 0);
 }
 
-/* What was made available before DRIVER_OK is looked at with it, and not before. */
+/* What was made available before DRIVER_OK is served with it, and not before. */
 static void buffers_before_driver_ok(void **unused)
 {
 	negotiate(NEEDED);
@@ -361,7 +361,7 @@ static void on_write(struct virtio_device *virtio, uint64_t offset, unsigned siz
 	hooked.value = value;
 }
 
-/* A class that wants to hear of resets, and of what the driver writes to the configuration space. */
+/* A class that is called for resets, and for what the driver writes to the configuration space. */
 static void hooks(void **unused)
 {
 	struct virtio_class hooking = class;

@@ -31,7 +31,7 @@ static void pairs_are_used_as_the_driver_says(void **unused)
 	assert_int_equal(active_pairs(), 1);
 }
 
-/* Each change takes a lock of the host's: who asks all the time waits, and is answered as ever. */
+/* Each change takes a lock of the host's: a driver that asks all the time waits, and is answered as ever. */
 static void pairs_change_so_often(void **unused)
 {
 	unsigned said = 0;
@@ -107,8 +107,8 @@ static void a_pair_begins_with_what_waits(void **unused)
 	assert_int_equal(used(SECOND(RECEIVE))->idx, 1);
 }
 
-/* A frame that a pair kept for buffers is not delivered when that pair is used again. */
-static void a_pair_ends_with_what_it_kept(void **unused)
+/* A frame that a pair held for buffers is not delivered when that pair is used again. */
+static void a_pair_ends_with_what_it_held(void **unused)
 {
 	start_pairs(MQ, CONTROL(PAIRS));
 	network.coming_len = 90;
@@ -122,7 +122,7 @@ static void a_pair_ends_with_what_it_kept(void **unused)
 	assert_int_equal(used(SECOND(RECEIVE))->idx, 0);
 }
 
-/* One that may not begin takes back those that did before it, and the former number stays. */
+/* One that may not begin undoes those that did before it, and the former number stays. */
 static void a_pair_may_not_begin(void **unused)
 {
 	start_pairs(MQ, CONTROL(PAIRS));
@@ -145,7 +145,7 @@ int main(void)
 		TEST(no_other_number_of_pairs),
 		TEST(a_driver_without_pairs),
 		TEST(a_pair_begins_with_what_waits),
-		TEST(a_pair_ends_with_what_it_kept),
+		TEST(a_pair_ends_with_what_it_held),
 		TEST(a_pair_may_not_begin),
 	};
 

@@ -13,7 +13,7 @@
 /* ---- The kernel ---- */
 
 static struct kernel {
-	unsigned base[QUEUES]; /* of all workers' available rings, what it was told and tells */
+	unsigned base[QUEUES]; /* of all workers' available rings, as set and as returned */
 	bool runs[QUEUES];
 	uint64_t features;
 	int backend;	  /* the last that it was given */
@@ -95,7 +95,7 @@ static void the_cable_of_the_kernel_s_is_pulled(void **unused)
 	assert_int_equal(used(TRANSMIT)->ring[1].id, 1);
 	fake_loop_serve(); /* for what came meanwhile */
 	offer_frame(2, 100);
-	/* The doorbell is the worker's, and so nobody hears it. */
+	/* The doorbell is the worker's, so the loop does not see it. */
 	network_comes(90);
 	fake_loop_serve();
 	assert_false(kernel.runs[RECEIVE] || kernel.runs[TRANSMIT]);
@@ -136,11 +136,11 @@ static void the_cable_comes_in_a_pause(void **unused)
 	assert_int_equal(kernel.base[TRANSMIT], 1);
 }
 
-/* The kernel has told of what it gave back, so the driver is not told of it again. */
-static void what_the_kernel_told_is_told(void **unused)
+/* The kernel has interrupted for the chains that it returned, so the device does not do it again. */
+static void what_the_kernel_signalled_is_signalled(void **unused)
 {
 	start(QUEUES, MRG | 1ull << VIRTIO_RING_F_EVENT_IDX);
-	/* It wants to hear of the first that is given back, and the kernel has given that back. */
+	/* The driver wants an interrupt for the first returned chain, and the kernel has returned that. */
 	((uint16_t *)at(TRANSMIT, AVAIL_AT))[2 + QUEUE_SIZE] = 0;
 	offer_frame(0, 100);
 	((struct vring_used *)at(TRANSMIT, USED_AT))->idx = 1;
@@ -154,7 +154,7 @@ static void what_the_kernel_told_is_told(void **unused)
 }
 
 /* Of what the driver took, what concerns the worker; and it serves the interface of its pair. */
-static void what_the_worker_is_told(void **unused)
+static void what_the_worker_gets(void **unused)
 {
 	const uint64_t rings = MRG | 1ull << VIRTIO_RING_F_EVENT_IDX;
 
@@ -191,7 +191,7 @@ static void pairs_of_the_kernel_s(void **unused)
 	assert_int_equal(kernel.running, 0);
 }
 
-/* Who takes pairs takes the queue of control, and the other way round: else its place is a worker's. */
+/* A driver that takes pairs takes the queue of control, and the other way round: else its place is a worker's. */
 static void pairs_and_control_are_taken_together(void **unused)
 {
 	start_pairs(1ull << VIRTIO_NET_F_MQ, CONTROL(PAIRS));
@@ -237,7 +237,7 @@ static void a_card_that_cannot_be_made(void **unused)
 	}
 }
 
-/* A whole ring of them at once, and of chains that take too long to look at, or are none. */
+/* A whole ring of them at once, and of chains that take too long to read, or are none. */
 static void all_that_waited_for_the_cable_is_lost(void **unused)
 {
 	struct vring_avail *avail = (void *)at(TRANSMIT, AVAIL_AT);
@@ -292,8 +292,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(the_cable_of_the_kernel_s_is_pulled),
 		TEST(the_cable_comes_in_a_pause),
-		TEST(what_the_kernel_told_is_told),
-		TEST(what_the_worker_is_told),
+		TEST(what_the_kernel_signalled_is_signalled),
+		TEST(what_the_worker_gets),
 		TEST(pairs_of_the_kernel_s),
 		TEST(pairs_and_control_are_taken_together),
 		TEST(listeners_are_the_workers),

@@ -87,7 +87,7 @@ static void it_waits_for_buffers(void **unused)
 	assert_memory_equal(buffer(RECEIVE, 1), network.coming + 100, 50);
 }
 
-/* One that all the buffers of the ring together are too small for is lost, not kept for ever. */
+/* One that all the buffers of the ring together are too small for is lost, not held for ever. */
 static void what_can_never_fit_is_lost(void **unused)
 {
 	for (unsigned i = 0; i < QUEUE_SIZE; i++)
@@ -203,7 +203,7 @@ static void a_frame_goes(void **unused)
 	assert_int_equal(interrupts, 1);
 }
 
-/* The shortest and the longest that are frames; one byte less and one more are given back unsent. */
+/* The shortest and the longest that are frames; one byte less and one more are returned unsent. */
 static void frames_at_their_edge(void **unused)
 {
 	static const uint32_t good[] = { NETDEV_HEADER + 1, NETDEV_FRAME_MAX };
@@ -281,7 +281,7 @@ static void the_cable_is_pulled(void **unused)
 	assert_int_equal(used(RECEIVE)->idx, 1);
 }
 
-/* Told once, and not in again while the other end is gone; then as its owner has it. */
+/* Reported once, and not in again while the other end is gone; then as its owner has it. */
 static void the_cable_is_lost(void **unused)
 {
 	virtio_net_set_link(device, true);
@@ -329,7 +329,7 @@ static void a_frame_is_not_the_next_driver_s(void **unused)
 }
 
 /*
- * Nor is what the network has kept for that driver, where the next one comes without a system reset, as by kexec:
+ * Nor is what the network holds for that driver, where the next one comes without a system reset, as by kexec:
  * frames whose checksums it was to fill, and longer ones than it can take (5.1.6.4).
  */
 static void queued_frames_are_not_the_next_driver_s(void **unused)
@@ -366,7 +366,7 @@ static void offloads_change_so_often(void **unused)
 		changed += network.offloads != before;
 	}
 	assert_int_equal(changed, 8);
-	/* The last one's frame waits for it, and nobody is told of frames that come. */
+	/* The last one's frame waits for it, and the device does not listen for frames that come. */
 	assert_true(network.offloads == 0);
 	offer(0, 200);
 	notify(RECEIVE);
@@ -394,7 +394,7 @@ static void a_reset_loses_what_came(void **unused)
 	assert_false(network.listening);
 }
 
-/* What was kept for one guest is not the next one's. */
+/* What was held for one guest is not the next one's. */
 static void a_reset_forgets(void **unused)
 {
 	start(QUEUES, MRG | 1ull << VIRTIO_NET_F_GUEST_CSUM);
@@ -444,7 +444,7 @@ static void create(const struct device_env *where)
 	assert_int_equal(device_create(&virtio_net_class, node, where, &device), 0);
 }
 
-/* A guest knows its card by it: 48 bits of the identity, of a local station; and it is what people are told. */
+/* A guest knows its card by it: 48 bits of the identity, of a local station; and it is what is printed. */
 static void the_address_is_the_identity_s(void **unused)
 {
 	static struct device_env other; /* outlives the card, which teardown destroys */

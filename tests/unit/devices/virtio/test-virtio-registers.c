@@ -14,7 +14,7 @@ static void offer_one(void)
 	driver_offer(&driver, 0);
 }
 
-/* All queues are looked at once with DRIVER_OK, and not with each write of it. */
+/* All queues are served once with DRIVER_OK, and not with each write of it. */
 static void driver_ok_kicks_once(void **unused)
 {
 	run_registers();
@@ -25,7 +25,7 @@ static void driver_ok_kicks_once(void **unused)
 	assert_int_equal(fake_loop_serve(), 0);
 }
 
-/* A queue that is made ready later is looked at as well. */
+/* A queue that is made ready later is served as well. */
 static void a_queue_made_ready_is_served(void **unused)
 {
 	run();
@@ -96,7 +96,7 @@ static void causes_are_acknowledged_one_by_one(void **unused)
 	assert_int_equal(get(VIRTIO_MMIO_INTERRUPT_STATUS), 0);
 }
 
-/* Who is served elsewhere may have used a buffer at any time, once the driver runs. */
+/* The kernel serves the queues: it may have used a buffer at any time, once the driver runs. */
 static void external_backend(void **unused)
 {
 	tested.external_backend = true;
@@ -172,12 +172,12 @@ void __wrap_registers_show(uint8_t *at, const void *bytes, size_t len)
 {
 	__real_registers_show(at, bytes, len);
 	if (step_count == ARRAY_SIZE(steps))
-		return; /* nobody looks */
+		return; /* nobody records */
 	memcpy(&steps[step_count].generation, registers + VIRTIO_MMIO_CONFIG_GENERATION, 4);
 	steps[step_count++].first = registers[VIRTIO_MMIO_CONFIG];
 }
 
-/* 2.5.1: whoever reads some of it before it changes, and some after, finds another generation. */
+/* 2.5.1: a driver that reads some of it before it changes, and some after, finds another generation. */
 static void a_change_shows_in_the_generation(void **unused)
 {
 	uint32_t before = (uint32_t)get(VIRTIO_MMIO_CONFIG_GENERATION), at_change = before;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A queue with its driver on another processor. Each side tells the other what it wants to hear of, and
- * looks once more at what the other has (2.7.8.2, 2.7.10.1); where one of them looks before the other can
- * see what it told, both wait for ever. And what a side sees after an index was written before it: that is
+ * A queue with its driver on another processor. Each side asks the other for notifications, and then
+ * checks once more what the other has (2.7.8.2, 2.7.10.1); where one of them checks before the other can
+ * see what it asked, both wait for ever. And what a side sees after an index was written before it: that is
  * ThreadSanitizer's to find, for which descriptors and buffers are plain memory.
  */
 #include <linux/virtio_config.h>
@@ -22,7 +22,7 @@ static struct driver driver;
 static struct virtq queue;
 static struct virtq_chain chain;
 static struct race race;
-static bool told; /* what the driver found in a round */
+static bool seen; /* what the driver found in a round */
 
 static void start(uint64_t features)
 {
@@ -34,13 +34,13 @@ static void start(uint64_t features)
 	assert_int_equal(virtq_start(&queue, SIZE, features), 0);
 }
 
-/* As a driver does: who sees an index sees what was written before it. */
+/* As a driver does: a reader that sees an index sees what was written before it. */
 static void publish(uint16_t *at, uint16_t value)
 {
 	__atomic_store_n(at, value, __ATOMIC_RELEASE);
 }
 
-static uint16_t look(const void *at)
+static uint16_t load_index(const void *at)
 {
 	return __atomic_load_n((const uint16_t *)at, __ATOMIC_ACQUIRE);
 }
@@ -50,7 +50,7 @@ static void fence(void)
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
-/* One chain; `told`: the device has asked for a notification of it. */
+/* One chain; `seen`: the driver saw that the device asked for a notification of it. */
 static void offers(struct race *unused)
 {
 	uint16_t *avail = driver_avail(&driver);
@@ -62,7 +62,8 @@ static void offers(struct race *unused)
 		race_hold(&race, RACE_OTHER);
 		publish(&avail[1], driver.next_avail);
 		fence();
-		told = vring_need_event(look(driver_avail_event(&driver)), driver.next_avail, old);
+		seen = vring_need_event(
+			load_index(driver_avail_event(&driver)), driver.next_avail, old);
 		race_store_lines();
 		race_meet(&race, RACE_OTHER);
 	}
@@ -85,13 +86,13 @@ static void no_notification_is_lost(void **unused)
 		race_won(&race, found ? RACE_OTHER : RACE_OWN);
 		if (found)
 			continue;
-		lost += !told;
+		lost += !seen;
 		assert_int_equal(virtq_pop(&queue, &driver.mem, &chain), 1);
 	}
 	assert_int_equal(lost, 0);
 }
 
-/* Asks for an interrupt about the next chain; `told`: there was one already, which needs none. */
+/* Asks for an interrupt about the next chain; `seen`: the driver saw that one already, and needs none. */
 static void waits(struct race *unused)
 {
 	uint16_t next = 0;
@@ -103,7 +104,7 @@ static void waits(struct race *unused)
 		else
 			publish(&driver_avail(&driver)[0], 0);
 		fence();
-		told = look(&driver_used(&driver)->idx) != next++;
+		seen = load_index(&driver_used(&driver)->idx) != next++;
 		race_store_lines();
 		race_meet(&race, RACE_OTHER);
 		/* Awake, it needs none. */
@@ -129,8 +130,8 @@ static void no_interrupt_is_lost(void **unused)
 			assert_int_equal(virtq_push(&queue, &driver.mem, 0, 0), 0);
 			wanted = virtq_wants_interrupt(&queue, &driver.mem);
 			race_meet(&race, RACE_OWN);
-			race_won(&race, told ? RACE_OWN : RACE_OTHER);
-			lost += !wanted && !told;
+			race_won(&race, seen ? RACE_OWN : RACE_OTHER);
+			lost += !wanted && !seen;
 		}
 		assert_int_equal(lost, 0);
 	}
@@ -138,7 +139,7 @@ static void no_interrupt_is_lost(void **unused)
 
 /*
  * A driver that writes descriptors, indirect tables, buffers and the ring's entries as plain memory, and
- * looks at what came back, in step with nothing but the two indices.
+ * reads what came back, in step with nothing but the two indices.
  */
 static atomic_bool broken;
 
@@ -164,7 +165,7 @@ static void asks(struct race *unused)
 			driver_set(&driver, i, RAM_GPA + BUF(i), 32, VRING_DESC_F_INDIRECT, 0);
 			avail[2 + old % SIZE] = i;
 			publish(&avail[1], driver.next_avail);
-			while (look(&driver_used(&driver)->idx) != driver.next_avail)
+			while (load_index(&driver_used(&driver)->idx) != driver.next_avail)
 				sched_yield();
 			memcpy(&answer, driver.ram + BUF(i) + 44, sizeof(answer));
 			if (answer != question + 1 ||

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the device writes to the rings and what it takes back, and that it writes nothing else. */
+/* What the device writes to the rings and what it undoes, and that it writes nothing else. */
 #include <errno.h>
 
 #include "hyp/base/util.h"
@@ -49,7 +49,7 @@ static void without_event_index_nothing_is_written_there(void **unused)
 	}
 }
 
-/* To look whether there is one asks the driver for nothing, and takes nothing. */
+/* A check whether there is one asks the driver for nothing, and takes nothing. */
 static void waits(void **unused)
 {
 	*driver_avail_event(&driver) = 0xaaaa;
@@ -64,7 +64,7 @@ static void waits(void **unused)
 	assert_true(virtq_waits(&queue, &driver.mem));
 }
 
-/* Chains that were taken and not given back are taken again, in their order; over the end of the ring too. */
+/* Chains that were taken and not returned are taken again, in their order; over the end of the ring too. */
 static void unpop(void **unused)
 {
 	for (unsigned round = 0; round < 5; round++) {
@@ -97,7 +97,7 @@ static void push_many(void **unused)
 	assert_int_equal(driver_used(&driver)->idx, 6 * SIZE);
 }
 
-/* The memory ends within the used ring: what does not fit is not announced, nor is what stood before it. */
+/* The memory ends within the used ring: what does not fit is not announced, nor is what came before it. */
 static void push_many_or_none(void **unused)
 {
 	const struct virtq_used used[] = { { 3, 30 }, { 1, 10 }, { 7, 70 } };
@@ -111,7 +111,7 @@ static void push_many_or_none(void **unused)
 	assert_int_equal(*(uint16_t *)(driver.ram + RAM_BYTES - 18), 2);
 }
 
-/* All that is there goes back, unread and empty. */
+/* All that is there is returned, unread and empty. */
 static void drop(void **unused)
 {
 	assert_int_equal(virtq_drop(&queue, &driver.mem), 0);
@@ -119,7 +119,7 @@ static void drop(void **unused)
 		uint16_t before = driver_used(&driver)->idx;
 
 		offer(5);
-		driver_desc(&driver, 2)->len = 0; /* nobody looks */
+		driver_desc(&driver, 2)->len = 0; /* nobody reads it */
 		assert_int_equal(virtq_drop(&queue, &driver.mem), 5);
 		assert_int_equal(driver_used(&driver)->idx, before + 5);
 		for (unsigned i = 0; i < 5; i++)

@@ -100,7 +100,7 @@ static void indirect(void **unused)
 	assert_int_equal(chain.segments[1].gpa, 0x2000);
 }
 
-/* 2.7.5.3.2: direct descriptors may stand before the indirect one. */
+/* 2.7.5.3.2: direct descriptors may come before the indirect one. */
 static void indirect_after_direct(void **unused)
 {
 	struct vring_desc *table = indirect_table(1);
@@ -238,7 +238,7 @@ static void next_out_of_range(void **unused)
 	assert_broken();
 }
 
-/* What has no bytes is not there, wherever it stands, its address is not looked at, and it may be all there is. */
+/* What has no bytes is not there, wherever it comes, its address is not checked, and it may be all there is. */
 static void zero_length(void **unused)
 {
 	driver_set(&driver, 0, NOWHERE, 0, NEXT | WRITE, 1);
@@ -364,7 +364,7 @@ static void wrap_around(void **unused)
 			assert_int_equal(driver_used(&driver)->idx, (uint16_t)(i + 1));
 		}
 		assert_int_equal(pop(), 0);
-		/* the driver is asked to tell of the very next */
+		/* the driver is asked to notify of the very next */
 		assert_int_equal(*driver_avail_event(&driver), (uint16_t)i);
 	}
 }
@@ -373,7 +373,7 @@ static void wrap_around(void **unused)
 static void event_index(void **unused)
 {
 	static const struct {
-		uint16_t told, used, event;
+		uint16_t notified, used, event;
 		bool wanted;
 	} cases[] = {
 		{ 0, 1, 0, true },
@@ -395,7 +395,7 @@ static void event_index(void **unused)
 	};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(cases); i++) {
-		queue.notified_used = cases[i].told;
+		queue.notified_used = cases[i].notified;
 		queue.next_used = cases[i].used;
 		*driver_used_event(&driver) = cases[i].event;
 		assert_int_equal(virtq_wants_interrupt(&queue, &driver.mem), cases[i].wanted);

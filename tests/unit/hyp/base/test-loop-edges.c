@@ -219,7 +219,7 @@ static void a_timer_is_armed_once(void **state)
 	loop_timer_cancel(&a.timer);
 }
 
-/* None armed: for ever. Far away: no longer than a minute, after which it is looked at again. */
+/* None armed: for ever. Far away: no longer than a minute, after which it is checked again. */
 static void how_long_it_waits(void **state)
 {
 	struct timer far = TIMER('f', .stops = true);
@@ -282,7 +282,7 @@ static bool awake(void)
 	return poll(&wake, 1, 0) == 1;
 }
 
-/* A loop that waits for ever hears of each, once. */
+/* Each wakes a loop that waits for ever, once. */
 static void posts_and_stops_wake_it(void **state)
 {
 	struct task task = TASK('t');
@@ -432,7 +432,7 @@ static void watches(void **state)
 	loop_timer_arm(loop, &stop.timer, 0);
 	assert_int_equal(loop_run(loop), 0);
 	assert_int_equal(seen, 0);
-	/* Taken up again, with what waited; and the other end's leaving is told though paused. */
+	/* Watched again, with what waited; and the other end's leaving is reported though paused. */
 	assert_int_equal(loop_fd_set_events(&watch, EPOLLIN), 0);
 	assert_int_equal(loop_run(loop), 0);
 	assert_int_equal(seen_events, EPOLLIN);
@@ -580,8 +580,8 @@ static void assert_report(
 	assert_string_equal(report.longest, name);
 }
 
-/* Who took the longest turn, of descriptors, timers and tasks; also when it is gone by then. */
-static void the_longest_turn_is_kept(void **state)
+/* The name of the longest turn, of descriptors, timers and tasks; also when its owner is gone by then. */
+static void the_longest_turn_is_remembered(void **state)
 {
 	struct busy queue = { .name = 'q', .watch.name = "disk0", .takes_ms = 6, .more = 1 };
 	struct busy owner = { .name = '!', .watch.name = "socket", .watch.first = true, .more = 1 };
@@ -753,7 +753,7 @@ int main(void)
 		T(the_owner_waits_for_one_handler),
 		T(the_owner_waits_for_no_row),
 		T(the_owner_is_one_of_all),
-		T(the_longest_turn_is_kept),
+		T(the_longest_turn_is_remembered),
 		T(a_stop_counts_once),
 		T(each_call_of_making_it_fails),
 		T(lines_come_as_they_are),

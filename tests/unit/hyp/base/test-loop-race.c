@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * What any thread may call of hyp/: tasks are posted, lines are logged and stray accesses are told from
- * several at once. The locks are seen to by what would be lost without, and by ThreadSanitizer.
+ * What any thread may call of hyp/: tasks are posted, lines are logged and stray accesses are reported from
+ * several at once. What would be lost without the locks tests them, and ThreadSanitizer.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -214,13 +214,13 @@ static void threads_share_a_limit(void **state)
 /* --- stray accesses --- */
 
 static struct strays strays;
-static uint64_t told;
+static uint64_t reported;
 static bool torn;
 
 /* Of one access: each field says the same of it. */
-static void watch(void *opaque, const struct stray *latest, uint64_t news)
+static void watch(void *opaque, const struct stray *latest, uint64_t count)
 {
-	told += news;
+	reported += count;
 	torn |= latest->gpa != latest->vcpu * 0x1000 || latest->where != latest->vcpu % 3;
 }
 
@@ -246,14 +246,14 @@ static void stray_accesses_of_several_vcpus(void **state)
 {
 	unsigned vcpus[THREADS] = { 1, 2, 3 };
 
-	told = 0;
+	reported = 0;
 	torn = false;
 	strays_init(&strays, STRAY_ABORT, loop);
 	strays_watch(&strays, watch, NULL);
 	serve_threads(stray, vcpus, sizeof(vcpus[0]));
 	assert_int_equal(strays_total(&strays), THREADS * ROUNDS);
 	assert_false(torn);
-	assert_true(told);
+	assert_true(reported);
 	strays_finish(&strays);
 }
 

@@ -174,7 +174,7 @@ static void gics_of_a_vm(void **state)
 			false },
 	};
 	struct kvm_gics got;
-	int kept;
+	int retained;
 
 	offered[KVM_CAP_ARM_VM_IPA_SIZE] = 48;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
@@ -187,9 +187,9 @@ static void gics_of_a_vm(void **state)
 			assert_int_equal(vm_type, bits < 32 ? 32 : bits);
 			assert_int_equal(fcntl(vm, F_GETFD), -1);
 		}
-	assert_int_equal(kvm_probe_gics(40, &got, &kept), 0);
-	assert_int_equal(kept, vm);
-	assert_int_equal(close(kept), 0);
+	assert_int_equal(kvm_probe_gics(40, &got, &retained), 0);
+	assert_int_equal(retained, vm);
+	assert_int_equal(close(retained), 0);
 	/* Before Linux 4.20 all have 40 bits, and nobody says so. */
 	offered[KVM_CAP_ARM_VM_IPA_SIZE] = 0;
 	assert_int_equal(kvm_probe_gics(36, &got, NULL), 0);
@@ -299,7 +299,7 @@ static void a_signal_changes_no_answer(void **state)
 	calls = 0;
 	interrupt_at = 1;
 	assert_int_equal(kvm_ioctl_value(3, KVM_RUN, 0), -EINTR);
-	/* Nor is memory kept that was to go. */
+	/* Nor does memory stay that was to go. */
 	fd = memfd_create("test", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(fd, 4096), 0);
 	calls = 0;

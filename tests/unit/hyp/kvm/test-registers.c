@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Registers that are read without an exit, on a KVM that tells what it was asked. */
+/* Registers that are read without an exit, on a KVM that records what it was asked. */
 #include <errno.h>
 #include <linux/kvm.h>
 #include <stdlib.h>
@@ -71,7 +71,7 @@ static void what_is_shown_is_read(void **unused)
 	assert_int_equal(at[5], 9);
 }
 
-static void no_memory_is_told(void **unused)
+static void no_memory_is_reported(void **unused)
 {
 	struct registers registers = { 0 };
 
@@ -88,7 +88,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_guest_cannot_write),
 		cmocka_unit_test(what_is_shown_is_read),
-		cmocka_unit_test(no_memory_is_told),
+		cmocka_unit_test(no_memory_is_reported),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -420,7 +420,7 @@ static void edge_lines_taken_as_levels(void **state)
 
 /*
  * Whatever the order in which a device sets the line, KVM's worker raises it, the guest takes and ends the interrupt, and
- * the loop hears of that: of each time that it was set the guest hears after. It looks when it takes the interrupt.
+ * the loop is notified of the end: the guest sees each time that it was set. It reads the line as it takes it.
  */
 static void levels_are_heard_of(void **state)
 {

@@ -192,7 +192,7 @@ static void a_refused_reservation_leaves_nothing(void **state)
 
 /* --- calls and their order --- */
 
-/* Moved over what stands there once it is reserved, and given back if it cannot be. */
+/* Moved over what is there once it is reserved, and released if it cannot be. */
 static void huge_pages_are_reserved_elsewhere_first(void **state)
 {
 	struct backing backing = {
@@ -243,7 +243,7 @@ static void guest_and_host_agree_modulo_a_huge_page(void **state)
 			assert_int_equal(
 				addrspace_reserve(gpa, SIZE, aligns[i], PROT_READ, &hva), 0);
 			assert_int_equal(((uintptr_t)hva - gpa) % align, 0);
-			/* What was too much is given back, at both ends. */
+			/* What was too much is released, at both ends. */
 			assert_int_equal(calls[0].name, 'm');
 			assert_int_equal(calls[0].flags, MAP_PRIVATE | MAP_ANONYMOUS);
 			for (unsigned j = 1; j < count; j++) {
@@ -264,7 +264,7 @@ static void huge_pages_are_asked_for(void **state)
 	install();
 	assert_int_equal(
 		backing_create(&backing, BACKING_ANONYMOUS, GPA, SIZE, BLOCK, PROT_READ), 0);
-	/* Not touched: nothing to discard, and KVM is not told. */
+	/* Not touched: nothing to discard, and KVM is not notified. */
 	count = 0;
 	assert_false(backing_prepare_plug(&backing, 0, BLOCK));
 	assert_int_equal(backing_plug(&backing, 0, BLOCK), 0);
@@ -366,7 +366,7 @@ static void core_files_have_no_guest_memory(void **state)
 		assert_hidden(&backing, 4 * BLOCK);
 		backing_destroy(&backing);
 	}
-	/* But for who asks for it; from then on. */
+	/* But where dumps are asked for; from then on. */
 	addrspace_dump_guests();
 	assert_int_equal(
 		backing_create(&backing, BACKING_ANONYMOUS, GPA, SIZE, BLOCK, PROT_READ), 0);
@@ -439,8 +439,8 @@ static void protected_in_one_step(void **state)
 	}
 }
 
-/* What the host cannot provide is an error to who looks, and not a signal. */
-static void a_look_at_what_is_not_there(void **state)
+/* What the host cannot provide is an error to the reader, and not a signal. */
+static void a_read_of_what_is_not_there(void **state)
 {
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	uint8_t *at = mmap(
@@ -511,9 +511,9 @@ static void ram_is_whole_and_is_emptied(enum backing_kind kind, int fd)
 	assert_int_equal((GPA - (uintptr_t)backing.hva) % (2 * MiB), 0);
 	assert_true(all(backing.hva, 0, SIZE));
 	memset(backing.hva, 0x5a, SIZE);
-	/* A balloon's pages go back, whatever they are of. */
+	/* A balloon's pages are freed, whatever they are of. */
 	assert_int_equal(guestmem_discard(&mem, GPA + BLOCK, BLOCK), 0);
-	/* Before it is looked at, which takes pages; the file may have some beside. */
+	/* Before they are read, which takes pages; the file may have some beside. */
 	if (backing.fd >= 0)
 		assert_in_range(held(&backing), 0, SIZE - BLOCK + 64 * KiB);
 	assert_true(all(backing.hva + BLOCK, 0, BLOCK));
@@ -555,7 +555,7 @@ static int open_file(void)
 	return fd;
 }
 
-/* Who has it open sees the guest's memory; what it held before is gone, but for what is behind the RAM. */
+/* A process that has it open sees the guest's memory; what it held before is gone, but for what is behind the RAM. */
 static void ram_of_a_file(void **state)
 {
 	struct backing backing;
@@ -646,7 +646,7 @@ static void ram_that_cannot_be(void **state)
 	unlink(file);
 }
 
-/* Huge pages are in no need of being there twice: the old ones go back before the new ones are reserved. */
+/* Huge pages need not be there twice: the old ones are freed before the new ones are reserved. */
 static void huge_pages_are_reserved_anew(void **state)
 {
 	struct backing backing;
@@ -705,7 +705,7 @@ int main(void)
 		cmocka_unit_test(protected_in_one_step), cmocka_unit_test(ram),
 		cmocka_unit_test(ram_of_a_file), cmocka_unit_test(ram_that_cannot_be),
 		cmocka_unit_test(huge_pages_are_reserved_anew),
-		cmocka_unit_test(a_look_at_what_is_not_there),
+		cmocka_unit_test(a_read_of_what_is_not_there),
 		cmocka_unit_test(core_files_have_no_guest_memory), /* last: it asks for them */
 	};
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The log of what devices write, held against the truth: real device models write into a guest's memory, of which the
- * test keeps a copy as who moves a guest to another host does. It copies all once, then only pages that the log names,
+ * test keeps a copy, as a migration does. It copies all once, then only pages that the log names,
  * also while requests are in flight; in the end copy and memory are the same to the byte. The log names no page that the
  * driver did not give the device to write to.
  */
@@ -79,7 +79,7 @@ static void copy_all(void)
 	changed = 0;
 }
 
-/* What is not a block's any more holds zeros, and the log does not say so: the copier hears of it. */
+/* What is not a block's any more holds zeros, and the log does not say so: the copier is notified. */
 static int on_unplug(struct listener *listener, const struct memory_slot *slot, uint64_t offset,
 	uint64_t size, bool back)
 {
@@ -214,8 +214,8 @@ static void begin(void)
 }
 
 /*
- * At most so many pages were marked. Of each other queue two more may be: a device whose turn was over looks into it once
- * more, and then writes from where on it wants to hear of chains.
+ * At most so many pages were marked. Of each other queue two more may be: a device whose turn was over polls it once
+ * more, and then writes the index from which on it wants notifications.
  */
 static void end(unsigned most)
 {
@@ -253,7 +253,7 @@ static void serve_until(unsigned queue, uint16_t index)
 	}
 }
 
-/* Until all that was offered has been given back. */
+/* Until all that was offered has been returned. */
 static void serve(unsigned queue)
 {
 	serve_until(queue, offered[queue]);

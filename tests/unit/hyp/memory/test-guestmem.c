@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The gate at its edges: ranges that touch, room for parts, pins, what is given back of RAM, and the log. */
+/* The gate at its edges: ranges that touch, room for parts, pins, what is freed of RAM, and the log. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -214,7 +214,7 @@ static void written_to_the_page(void **state)
 	assert_null(guestmem_write_at(&mem, GPA, UINT64_MAX));
 	assert_int_equal(guestmem_write(&mem, GPA - 1, bytes, 2), -EFAULT);
 	assert_string_equal(written(&mem), "");
-	/* What goes back to the host holds zeros then; of other pages nothing changes. */
+	/* What is freed holds zeros then; of other pages nothing changes. */
 	assert_int_equal(guestmem_discard(&mem, GPA + 1, 3 * page), 0);
 	assert_string_equal(written(&mem), "1-2 ");
 	assert_int_equal(guestmem_discard(&mem, GPA + 1, page), 0);
@@ -323,7 +323,7 @@ static void no_log_costs_nothing(void **state)
 		assert_null(mem.ranges[0].written);
 		assert_false(mem.logging);
 	}
-	/* Who writes past the gate would be missed. */
+	/* A writer past the gate would be missed. */
 	guestmem_begin_unseen(&mem);
 	guestmem_begin_unseen(&mem);
 	assert_int_equal(guestmem_log_start(&mem), -EOPNOTSUPP);
@@ -366,7 +366,7 @@ static void parts_have_room_or_there_are_none(void **state)
 	assert_int_equal(parts(&mem, GPA, 3 * BYTES, 4), -EFAULT);
 }
 
-/* A queue of 256 requests with 255 parts each is looked through; what more is in flight counts as all of memory. */
+/* A queue of 256 requests with 255 parts each is searched; what more is in flight counts as all of memory. */
 static void much_that_is_pinned(void **state)
 {
 	static struct guestmem_pin pins[257], far[65536];
@@ -474,8 +474,8 @@ static void ram_is_given_back_in_whole_pages(void **state)
 }
 
 /*
- * A guest can have thousands of requests in flight, of hundreds of parts each. Who asks for a page elsewhere
- * does not look at their parts, which are where nobody can read here.
+ * A guest can have thousands of requests in flight, of hundreds of parts each. A check of a page elsewhere
+ * does not read their parts, which are where nobody can read here.
  */
 static void pins_elsewhere_are_passed_over(void **state)
 {

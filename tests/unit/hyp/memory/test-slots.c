@@ -159,7 +159,7 @@ static void ids_stay_below_the_limit(void **state)
 		assert_int_equal(open_at(i, &id), 0);
 	assert_int_equal(open_at(150, &id), -ENOSPC);
 	assert_int_equal(id, -1);
-	/* Those that are given back are taken again, each once. */
+	/* Those that are released are taken again, each once. */
 	for (unsigned i = 0; i < 3; i++)
 		assert_int_equal(slot_close(&slots, closed[i]), 0);
 	for (unsigned i = 0; i < 3; i++) {
@@ -174,7 +174,7 @@ static void ids_stay_below_the_limit(void **state)
 	slots_finish(&slots);
 }
 
-/* What a machine before had open, or had given back, is nothing to the next. */
+/* What a machine before had open, or had released, is nothing to the next. */
 static void forgotten_slots_are_all_free(void **state)
 {
 	struct fake_listener later;
@@ -204,8 +204,8 @@ static void forgotten_slots_are_all_free(void **state)
 	assert_int_equal(slots.capacity, 0);
 }
 
-/* One of several refuses blocks: those told before it are told the opposite, and those after it nothing. */
-static void a_refusal_is_taken_back_from_the_others(void **state)
+/* One of several refuses blocks: those notified before it get the opposite call, and those after it nothing. */
+static void a_refusal_is_undone_for_the_others(void **state)
 {
 	static uint8_t memory[64];
 	static struct fake_listener listeners[3];
@@ -320,7 +320,7 @@ int main(void)
 		cmocka_unit_test(a_half_open_slot_is_completed),
 		cmocka_unit_test(ids_stay_below_the_limit),
 		cmocka_unit_test(forgotten_slots_are_all_free),
-		cmocka_unit_test(a_refusal_is_taken_back_from_the_others),
+		cmocka_unit_test(a_refusal_is_undone_for_the_others),
 		cmocka_unit_test(a_window_undoes_with_its_listeners),
 	};
 

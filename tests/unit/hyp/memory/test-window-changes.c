@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * What changes of a window leave behind, and when: time passes by hand. Which generation the map has,
- * what goes on at the limit of mappings, what a refusal leaves, when a slot closes, and what is owed.
+ * what goes on at the limit of mappings, what a refusal leaves, when a slot closes, and what is pending.
  */
 #include <errno.h>
 #include <sys/mman.h>
@@ -202,8 +202,7 @@ static void slots_above_a_step_are_drained(void **state)
 	static const struct {
 		uint64_t slot_bytes;
 		enum stray_reads reads;
-		unsigned
-			calls; /* to close it, and to give back the protection of unplugged blocks */
+		unsigned calls; /* to close it, and to restore the protection of unplugged blocks */
 	} cases[] = {
 		{ SLOT, STRAY_READS_ZERO, 1 }, { SLOT + BLOCK, STRAY_READS_ZERO, 1 + 1 + 1 },
 		{ 2 * SLOT, STRAY_READS_ZERO, 1 + 1 + 1 },
@@ -364,7 +363,7 @@ static void a_plug_drops_page_tables_in_turns(void **state)
 	assert_int_equal(window_plug(f.window, size, 4 * BLOCK), 0);
 	assert_int_equal(drops, 0);
 	assert_int_equal(window_plug(f.window, 0, 4 * BLOCK), 0);
-	/* Looking takes time, too: so much of it a turn. */
+	/* Searching takes time, too: so much of it a turn. */
 	assert_int_equal(window_plug(f.window, 2 * GiB, 8 * GiB), 0);
 	assert_int_equal(window_plug(f.window, 10 * GiB, 8 * GiB + BLOCK), -EAGAIN);
 	assert_int_equal(window_plug(f.window, 10 * GiB, 8 * GiB + BLOCK), 0);
@@ -454,7 +453,7 @@ static unsigned turns_to_the_end(struct fixture *f)
 	return turns;
 }
 
-/* More than 16 MiB: for who asks all of it has gone at once, and vCPUs lose it in turns. */
+/* More than 16 MiB: the caller, who asks for all of it, finds it gone at once, and vCPUs lose it in turns. */
 static void much_is_unplugged_in_turns(void **state)
 {
 	struct fixture f;
@@ -535,7 +534,7 @@ static void all_is_unplugged_in_turns(void **state)
 	close_fixture(&f);
 }
 
-/* A first piece that the host refuses changes nothing. What it refuses later is owed, and that is the end. */
+/* A first piece that the host refuses changes nothing. What it refuses later is retried later, and that is the end. */
 static void a_refusal_while_much_is_unplugged(void **state)
 {
 	struct fixture f;
@@ -562,8 +561,8 @@ static void a_refusal_while_much_is_unplugged(void **state)
 	close_fixture(&f);
 }
 
-/* The host still has to take back MUCH less its first 16 MiB, in one slot that stays open, so that no close intervenes. */
-static void open_owing(struct fixture *f)
+/* The host still has to reclaim MUCH less its first 16 MiB, in one slot that stays open: no close intervenes. */
+static void open_with_pending(struct fixture *f)
 {
 	open_much_of(f, 8 * MUCH);
 	assert_int_equal(window_plug(f->window, 0, MUCH), 0);
@@ -576,13 +575,13 @@ static void open_owing(struct fixture *f)
 	assert_int_equal(fake_loop_timers(), 1);
 }
 
-/* However much the host did not take back, it goes in turns when the host is asked again. */
-static void what_is_owed_goes_in_turns(void **state)
+/* However much the host did not reclaim, it goes in turns when the host is asked again. */
+static void what_is_pending_goes_in_turns(void **state)
 {
 	unsigned turns = 0;
 	struct fixture f;
 
-	open_owing(&f);
+	open_with_pending(&f);
 	largest_map = 0;
 	for (; fake_loop_timers(); turns++) {
 		maps = 0;
@@ -598,11 +597,11 @@ static void what_is_owed_goes_in_turns(void **state)
 }
 
 /* Where the host has no mapping for a piece it may have one for all of it; where it has none at all it is asked later. */
-static void what_is_owed_takes_no_mappings(void **state)
+static void what_is_pending_takes_no_mappings(void **state)
 {
 	struct fixture f;
 
-	open_owing(&f);
+	open_with_pending(&f);
 	/* The third piece, and then all. */
 	refuse_map = 3;
 	refuse_more = 1;
@@ -621,7 +620,7 @@ static void what_is_owed_takes_no_mappings(void **state)
 	close_fixture(&f);
 }
 
-/* Who cannot wait has it end now; and a map that goes takes all with it. Who hears of no end has it at once. */
+/* window_finish_unplug() ends it now; and a map that goes takes all with it. Without a callback it ends at once. */
 static void much_is_unplugged_now(void **state)
 {
 	struct fixture f;
@@ -662,8 +661,8 @@ static void open_memfd(struct fixture *f)
 	open_configured(f, &config, FAKE_KVM_FD, 64);
 }
 
-/* What a file does not give back is asked for every second, and nothing else goes on before. */
-static void what_is_owed_comes_first(void **state)
+/* What a file does not free is retried every second, and nothing else goes on before. */
+static void what_is_pending_comes_first(void **state)
 {
 	struct fixture f;
 
@@ -692,8 +691,8 @@ static void what_is_owed_comes_first(void **state)
 	close_fixture(&f);
 }
 
-/* An unplug of all that is owed is owed in full. */
-static void all_of_it_is_owed(void **state)
+/* An unplug of all whose memory is pending is retried in full. */
+static void all_of_it_is_pending(void **state)
 {
 	struct fixture f;
 
@@ -711,7 +710,7 @@ static void all_of_it_is_owed(void **state)
 	close_fixture(&f);
 }
 
-static void open_dear(struct fixture *f)
+static void open_expensive(struct fixture *f)
 {
 	const struct window_config config = { .name = "test",
 		.gpa = GPA,
@@ -724,13 +723,13 @@ static void open_dear(struct fixture *f)
 	open_configured(f, &config, FAKE_KVM_FD, 64);
 }
 
-/* Where changes are dear, slots close before the host is asked: what it refuses then is owed. */
-static void what_is_refused_after_a_close_is_owed(void **state)
+/* Where unmaps are expensive, slots close before the host is asked: what it refuses then is retried later. */
+static void what_is_refused_after_a_close_is_pending(void **state)
 {
 	for (unsigned all = 0; all < 2; all++) {
 		struct fixture f;
 
-		open_dear(&f);
+		open_expensive(&f);
 		assert_int_equal(window_plug(f.window, 0, 2 * SLOT), 0);
 		memset(window_hva(f.window), 0x5a, 2 * SLOT);
 		fake_kvm.fail_mapping = true;
@@ -755,11 +754,11 @@ static void what_is_refused_after_a_close_is_owed(void **state)
 }
 
 /* They close at once, all or none: nothing is left for later, and slots that hold more stay. */
-static void dear_slots_close_at_once(void **state)
+static void expensive_slots_close_at_once(void **state)
 {
 	struct fixture f;
 
-	open_dear(&f);
+	open_expensive(&f);
 	assert_int_equal(window_plug(f.window, 0, 2 * SLOT), 0);
 	/* Of the second only a part goes, so that none closes early. */
 	assert_int_equal(window_unplug(f.window, 0, SLOT + BLOCK), 0);
@@ -788,7 +787,7 @@ static void dear_slots_close_at_once(void **state)
 	close_fixture(&f);
 }
 
-/* A machine that is reset owes nothing, and waits for no close. */
+/* A machine that is reset has nothing pending, and waits for no close. */
 static void a_detached_window_forgets(void **state)
 {
 	struct fixture f;
@@ -798,7 +797,7 @@ static void a_detached_window_forgets(void **state)
 	memset(window_hva(f.window), 0x5a, 3 * SLOT);
 	fake_kvm.fail_punching = true;
 	assert_int_equal(window_unplug(f.window, SLOT, SLOT), 0);
-	assert_int_equal(fake_loop_timers(), 2); /* one to close, one for what is owed */
+	assert_int_equal(fake_loop_timers(), 2); /* one to close, one for what is pending */
 	fake_kvm.fail_punching = false;
 	slots_forget(&f.slots);
 	assert_int_equal(window_detach(f.window), 0);
@@ -885,8 +884,8 @@ static void emptied_in_turns_before_it_is_detached(void **state)
 	close_fixture(&f);
 }
 
-/* What a detach cannot take back is told: nothing may run on this window then. */
-static void a_refused_detach_is_told(void **state)
+/* A detach reports what it cannot reclaim: nothing may run on this window then. */
+static void a_refused_detach_is_reported(void **state)
 {
 	struct fixture f;
 
@@ -948,7 +947,7 @@ static void a_destroyed_window_leaves_no_timer(void **state)
 	loop_destroy(f.loop);
 }
 
-/* A listener behind KVM that refuses: nothing has changed, and what was told is taken back. */
+/* A listener behind KVM that refuses: nothing has changed, and KVM's change is undone. */
 static void a_refusing_listener_changes_nothing(void **state)
 {
 	struct fake_listener vhost;
@@ -981,7 +980,7 @@ static void a_refusing_listener_changes_nothing(void **state)
 	assert_int_equal(window_hva(f.window)[0], 0x5a);
 	assert_int_equal(window_hva(f.window)[SLOT], 0x5a);
 	vhost.fail_at = 0;
-	/* The host refuses after the listener let go: it is told again. */
+	/* The host refuses after the listener let go: it is notified again. */
 	fake_kvm.fail_mapping = true;
 	assert_int_equal(window_unplug(f.window, SLOT - BLOCK, 2 * BLOCK), -EBUSY);
 	assert_int_equal(window_unplug_all(f.window), -EBUSY);
@@ -1010,17 +1009,17 @@ int main(void)
 		cmocka_unit_test(much_is_unplugged_in_turns),
 		cmocka_unit_test(pieces_are_whole_blocks),
 		cmocka_unit_test(all_is_unplugged_in_turns),
-		cmocka_unit_test(what_is_owed_goes_in_turns),
-		cmocka_unit_test(what_is_owed_takes_no_mappings),
+		cmocka_unit_test(what_is_pending_goes_in_turns),
+		cmocka_unit_test(what_is_pending_takes_no_mappings),
 		cmocka_unit_test(a_refusal_while_much_is_unplugged),
 		cmocka_unit_test(much_is_unplugged_now),
-		cmocka_unit_test(what_is_owed_comes_first),
-		cmocka_unit_test(all_of_it_is_owed),
-		cmocka_unit_test(what_is_refused_after_a_close_is_owed),
-		cmocka_unit_test(dear_slots_close_at_once),
+		cmocka_unit_test(what_is_pending_comes_first),
+		cmocka_unit_test(all_of_it_is_pending),
+		cmocka_unit_test(what_is_refused_after_a_close_is_pending),
+		cmocka_unit_test(expensive_slots_close_at_once),
 		cmocka_unit_test(a_detached_window_forgets),
 		cmocka_unit_test(emptied_in_turns_before_it_is_detached),
-		cmocka_unit_test(a_refused_detach_is_told),
+		cmocka_unit_test(a_refused_detach_is_reported),
 		cmocka_unit_test(detached_while_closing),
 		cmocka_unit_test(a_destroyed_window_leaves_no_timer),
 		cmocka_unit_test(a_refusing_listener_changes_nothing),

@@ -2,7 +2,7 @@
 /*
  * A window whose blocks come and go while vCPUs ask of them, as they do when a fault is classified: the
  * answers are those of before a change or of after it, and a change between two of them shows in the
- * generation of the map (hyp/vcpu/fault.c looks at it before and after).
+ * generation of the map (hyp/vcpu/fault.c compares it before and after).
  */
 #include <stdatomic.h>
 
@@ -26,7 +26,7 @@ static struct kvm_slots kvm_slots;
 static struct window *window;
 static struct race race;
 static atomic_bool changing;
-static atomic_bool unseen; /* a change that the generation did not tell */
+static atomic_bool unseen; /* a change that the generation did not show */
 
 static void ask(struct race *unused)
 {

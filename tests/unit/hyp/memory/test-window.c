@@ -300,7 +300,7 @@ static void mappings_are_counted_rarely(void **state)
 	close_fixture(&f);
 }
 
-/* What an unplug of all is refused midway is done another way, or is owed; the first refusal is BUSY. */
+/* What an unplug of all is refused midway is done another way, or retried later; the first refusal is BUSY. */
 static void unplug_all_is_refused(void **state)
 {
 	for (unsigned at = 1; at <= 4; at++) {
@@ -365,7 +365,7 @@ static void a_failing_plug_leaves_no_hole(void **state)
 	close_fixture(&f);
 }
 
-/* Looks how many slots went since it last had its turn on the loop. */
+/* Counts how many slots went since it last had its turn on the loop. */
 struct probe {
 	struct loop_timer timer;
 	struct loop *loop;
@@ -489,8 +489,8 @@ static unsigned flushes(void)
 	return count;
 }
 
-/* Where KVM walks all shadow tables at each change, it is told of as few as can be. */
-static void dear_changes_are_few(void **state)
+/* Where KVM walks all shadow tables at each change, it gets as few as can be. */
+static void expensive_changes_are_few(void **state)
 {
 	struct window_config config = { .name = "test",
 		.gpa = GPA,
@@ -504,7 +504,7 @@ static void dear_changes_are_few(void **state)
 	(void)state;
 	fake_kvm_install();
 	open_configured(&f, &config, FAKE_KVM_FD, 64);
-	/* Blocks are there before their slot is: nothing is told. */
+	/* Blocks are there before their slot is: KVM gets no change. */
 	assert_int_equal(window_plug(f.window, 0, 3 * slot), 0);
 	assert_int_equal(fake_kvm.open, 3);
 	assert_int_equal(flushes(), 0);
@@ -633,7 +633,7 @@ static void the_gate_sees_plugged_blocks_only(void **state)
 	close_fixture(&f);
 }
 
-/* Whole pages of plugged blocks go, and nothing else changes: not what is exposed, not who may write. */
+/* Whole pages of plugged blocks go, and nothing else changes: not what is exposed, not what may be written. */
 static void discarded_stays_plugged(void **state)
 {
 	const enum backing_kind kinds[] = { BACKING_ANONYMOUS, BACKING_MEMFD };
@@ -826,7 +826,7 @@ int main(void)
 		cmocka_unit_test(slots_close_a_few_at_a_time),
 		cmocka_unit_test(a_large_slot_closes_in_steps),
 		cmocka_unit_test(plugged_while_closing),
-		cmocka_unit_test(dear_changes_are_few),
+		cmocka_unit_test(expensive_changes_are_few),
 		cmocka_unit_test(a_gibibyte_takes_so_many_flushes),
 		cmocka_unit_test(detach_empties),
 		cmocka_unit_test(the_gate_sees_plugged_blocks_only),

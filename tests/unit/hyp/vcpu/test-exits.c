@@ -95,7 +95,7 @@ static void accesses_without_a_syndrome(void **state)
 	}
 }
 
-static void events_are_told(void **state)
+static void events_are_reported(void **state)
 {
 	static const struct {
 		uint32_t reason, type;
@@ -127,14 +127,14 @@ static void events_are_told(void **state)
 		else
 			fake_vcpu.run.internal.suberror = 7;
 		assert_int_equal(exit_dispatch(bench.vcpu), VCPU_HOLD);
-		assert_int_equal(bench.told, 1);
+		assert_int_equal(bench.events, 1);
 		assert_int_equal(bench.event, cases[i].event);
 		assert_string_equal(bench.text, cases[i].text);
 		bench_end();
 	}
 	begin(KVM_EXIT_INTR);
 	assert_int_equal(exit_dispatch(bench.vcpu), VCPU_CONTINUE);
-	assert_int_equal(bench.told, 0);
+	assert_int_equal(bench.events, 0);
 	bench_end();
 }
 
@@ -157,7 +157,7 @@ static void a_guest_that_sleeps_comes_back_where_it_said(void **state)
 
 		ask_to_suspend(RAM_GPA + 0x100);
 		assert_int_equal(exit_dispatch(bench.vcpu), VCPU_HOLD);
-		assert_true(bench.vcpu->asks && !bench.told);
+		assert_true(bench.vcpu->asks && !bench.events);
 		fake_vcpu.calls = 0;
 		fake_vcpu.fail_at = at;
 		err = vcpu_answer_suspend(bench.vcpu);
@@ -294,7 +294,7 @@ int main(void)
 		cmocka_unit_test(registers_are_read_and_written),
 		cmocka_unit_test(what_no_register_has_is_stray),
 		cmocka_unit_test(accesses_without_a_syndrome),
-		cmocka_unit_test(events_are_told),
+		cmocka_unit_test(events_are_reported),
 		cmocka_unit_test(a_guest_that_sleeps_comes_back_where_it_said),
 		cmocka_unit_test(a_reset_that_kvm_refuses_everywhere),
 		cmocka_unit_test(a_guest_that_would_wake_nowhere),

@@ -158,7 +158,7 @@ static void a_hypervisor_gets_the_aborts_that_it_asks_for(void **state)
 	}
 }
 
-/* Who does not ask for them, has none of its guests running, or has no EL2, gets none. */
+/* Aborts stay where they are if HCR_EL2.TEA is clear, if no guest of the guest runs, or if there is no EL2. */
 static void other_aborts_go_where_they_belong(void **state)
 {
 	static const struct {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Whose fault it is: an access that failed, told with its address or without, on a vCPU and in memory
+ * Whose fault it is: an access that failed, given with its address or without, on a vCPU and in memory
  * that are played. Addresses are at the edges of what is memory, registers hold what no other holds.
  */
 #include <unistd.h>
@@ -19,7 +19,7 @@ static void a_stray_access_keeps_its_abort(void **state)
 	assert_int_equal(bench.strays.latest.gpa, 0x1234567);
 	assert_int_equal(bench.strays.latest.vcpu, 3);
 	assert_null(bench.strays.latest.window);
-	assert_int_equal(bench.told, 0);
+	assert_int_equal(bench.events, 0);
 	assert_int_equal(fake_vcpu.runs, 1);
 	assert_int_equal(fake_vcpu.run.immediate_exit, 0);
 	assert_int_equal(fake_vcpu.run.exit_reason, 0); /* no read is completed at the next entry */
@@ -52,7 +52,7 @@ static void memory_ends_where_it_ends(void **state)
 		{ WINDOW_GPA + SLOT_BYTES, STRAY_SLOT, true },
 		{ WINDOW_GPA + WINDOW_BYTES - 1, STRAY_SLOT, true },
 		{ WINDOW_GPA + WINDOW_BYTES, STRAY_NOWHERE },
-		{ UART_GPA, STRAY_NOWHERE }, /* with an address it would be told as registers */
+		{ UART_GPA, STRAY_NOWHERE }, /* with an address it would be reported as registers */
 		{ 0, STRAY_NOWHERE },
 	};
 
@@ -92,7 +92,7 @@ static void what_happens_then_is_policy(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		begin(false, EL1H, cases[i].policy);
 		assert_int_equal(fault(WINDOW_GPA + SLOT_BYTES), VCPU_HOLD);
-		assert_int_equal(bench.told, 1);
+		assert_int_equal(bench.events, 1);
 		assert_int_equal(bench.event, cases[i].event);
 		assert_string_equal(
 			bench.text, "vCPU 3: stray access at 0x100400000, vmem0: closed slot");
@@ -121,7 +121,7 @@ static void change_the_map(void)
 	atomic_fetch_add(&bench.slots.generation, 1);
 }
 
-/* So does what changes while it is looked at, however often. */
+/* So does what changes while the fault is classified, however often. */
 static void a_change_meanwhile_is_tried_again(void **state)
 {
 	const uint64_t addresses[] = { 0x1234567, RAM_GPA, WINDOW_GPA + BLOCK_BYTES };
@@ -134,7 +134,7 @@ static void a_change_meanwhile_is_tried_again(void **state)
 			assert_restored();
 		}
 		assert_int_equal(strays_total(&bench.strays), 0);
-		assert_int_equal(bench.told, 0);
+		assert_int_equal(bench.events, 0);
 		assert_int_equal(bench.vcpu->retries, 0);
 		bench_end();
 	}
@@ -161,9 +161,9 @@ static void a_host_without_memory_is_asked_a_hundred_times(void **state)
 			assert_int_equal(fault(cases[i].gpa), VCPU_CONTINUE);
 			assert_restored();
 		}
-		assert_int_equal(bench.told, 0);
+		assert_int_equal(bench.events, 0);
 		assert_int_equal(fault(cases[i].gpa), VCPU_HOLD);
-		assert_int_equal(bench.told, 1);
+		assert_int_equal(bench.events, 1);
 		assert_int_equal(bench.event, VCPUS_HOST_FAULT);
 		assert_memory_equal(bench.text, cases[i].text, strlen(cases[i].text));
 		assert_restored(); /* the guest goes on from there, once the host can */
@@ -193,7 +193,7 @@ static void tables_are_walked(void **state)
 	bench_end();
 }
 
-/* Another vCPU may have changed them meanwhile: only after many tries it is told with what is known. */
+/* Another vCPU may have changed them meanwhile: only after many tries it is reported with what is known. */
 static void an_unmapped_address_is_tried_a_hundred_times(void **state)
 {
 	const uint64_t va = (UINT64_C(9) << 30) + 0x42;
@@ -295,7 +295,7 @@ static void a_table_that_the_host_lacks(void **state)
 
 /* --- with an address --- */
 
-static void a_fault_at_an_address_is_told_by_kind(void **state)
+static void a_fault_at_an_address_is_reported_by_kind(void **state)
 {
 	begin(false, EL1H, STRAY_ABORT);
 	fake_vcpu.run.exit_reason = KVM_EXIT_MMIO;
@@ -325,7 +325,7 @@ static void a_fault_at_an_address_is_told_by_kind(void **state)
 
 /* --- KVM refuses --- */
 
-/* Each call fails in turn: the guest is never left between two states without anybody told. */
+/* Each call fails in turn: the guest is never left between two states without a report. */
 static void kvm_refuses(void **state)
 {
 	static const struct {
@@ -347,7 +347,7 @@ static void kvm_refuses(void **state)
 			next = fault(RAM_GPA);
 			failed = fake_vcpu.calls >= at;
 			assert_int_equal(strays_total(&bench.strays), 0);
-			assert_int_equal(next == VCPU_HOLD, bench.told == 1);
+			assert_int_equal(next == VCPU_HOLD, bench.events == 1);
 			if (next == VCPU_HOLD) {
 				assert_int_equal(bench.event, VCPUS_ERROR);
 			} else if (fake_vcpu.runs) {
@@ -378,7 +378,7 @@ static void kvm_refuses_one_call(void **state)
 			begin(false, EL1H, STRAY_ABORT);
 			fake_vcpu.fail_at = at;
 			assert_int_equal(fault(RAM_GPA), cases[i].text ? VCPU_HOLD : VCPU_CONTINUE);
-			assert_int_equal(bench.told, cases[i].text != NULL);
+			assert_int_equal(bench.events, cases[i].text != NULL);
 			if (cases[i].text)
 				assert_string_equal(bench.text, cases[i].text);
 			else
@@ -410,7 +410,7 @@ int main(void)
 		cmocka_unit_test(tables_are_read_where_the_guest_has_memory),
 		cmocka_unit_test(the_last_descriptor_of_a_range),
 		cmocka_unit_test(a_table_that_the_host_lacks),
-		cmocka_unit_test(a_fault_at_an_address_is_told_by_kind),
+		cmocka_unit_test(a_fault_at_an_address_is_reported_by_kind),
 		cmocka_unit_test(kvm_refuses),
 		cmocka_unit_test(kvm_refuses_one_call),
 	};

@@ -31,7 +31,7 @@ static int policy;
 
 static struct vcpus *vcpus;
 
-static void tell(void *opaque, enum vcpus_event what, const char *why)
+static void report(void *opaque, enum vcpus_event what, const char *why)
 {
 	pthread_mutex_lock(&lock);
 	events++;
@@ -105,7 +105,7 @@ static int create(const struct vcpu_config *config)
 	int err;
 
 	all.vcpu = config;
-	all.event = tell;
+	all.event = report;
 	steps = events = entered = 0;
 	kicked = false;
 	knew_generation = true;
@@ -163,7 +163,7 @@ static void interrupted_it_enters_again(void **state)
 	end();
 }
 
-static void other_errors_are_told(void **state)
+static void other_errors_are_reported(void **state)
 {
 	static const struct step script[] = { { -ENOEXEC, KVM_EXIT_SYSTEM_EVENT,
 		KVM_SYSTEM_EVENT_RESET } };
@@ -368,7 +368,7 @@ static void end_two(void)
 }
 
 /* All are parked for the answer, without the loop, and go on. */
-static void who_asks_to_suspend_is_answered(void **state)
+static void a_vcpu_that_asks_to_suspend_is_answered(void **state)
 {
 	static const struct step script[] = { SUSPEND, POWER_OFF };
 	static const uint32_t states[] = { KVM_MP_STATE_STOPPED, KVM_MP_STATE_RUNNABLE };
@@ -390,7 +390,7 @@ static void who_asks_to_suspend_is_answered(void **state)
 	}
 }
 
-/* A vCPU that is held for what it told stays held, though others are parked and run on. */
+/* A vCPU that is held for its event stays held, though others are parked and run on. */
 static void an_answer_lets_nobody_else_go(void **state)
 {
 	/* The last, if it comes to it, when the loop has let all go. */
@@ -435,7 +435,7 @@ static void the_loop_has_precedence(void **state)
 	end_two();
 }
 
-/* KVM refuses: the machine's end, told by the vCPU. */
+/* KVM refuses: the machine's end, reported by the vCPU. */
 static void an_answer_that_fails(void **state)
 {
 	static const struct step script[] = { SUSPEND, POWER_OFF };
@@ -465,12 +465,12 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(interrupted_it_enters_again),
-		cmocka_unit_test(other_errors_are_told),
+		cmocka_unit_test(other_errors_are_reported),
 		cmocka_unit_test(tries_are_counted_in_a_row),
 		cmocka_unit_test(held_until_it_is_run_again),
 		cmocka_unit_test(time_is_put_back),
 		cmocka_unit_test(parked_by_a_kick),
-		cmocka_unit_test(who_asks_to_suspend_is_answered),
+		cmocka_unit_test(a_vcpu_that_asks_to_suspend_is_answered),
 		cmocka_unit_test(an_answer_lets_nobody_else_go),
 		cmocka_unit_test(the_loop_has_precedence),
 		cmocka_unit_test(an_answer_that_fails),

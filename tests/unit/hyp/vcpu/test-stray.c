@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Stray accesses: each is counted, and the watcher is told at once, then of the rest together. */
+/* Stray accesses: each is counted, and the watcher is notified at once, then of the rest together. */
 #include <string.h>
 
 #include "tests/unit/helpers/fake-loop.h"
@@ -10,15 +10,15 @@
 
 static struct loop *loop;
 static struct strays strays;
-static unsigned told;
-static uint64_t news;
+static unsigned calls;
+static uint64_t new_strays;
 static struct stray latest;
 
 static void watch(void *opaque, const struct stray *stray, uint64_t count)
 {
-	assert_ptr_equal(opaque, &told);
-	told++;
-	news = count;
+	assert_ptr_equal(opaque, &calls);
+	calls++;
+	new_strays = count;
 	latest = *stray;
 }
 
@@ -26,8 +26,8 @@ static int begin(void **state)
 {
 	assert_int_equal(loop_create(&loop), 0);
 	strays_init(&strays, STRAY_ABORT, loop);
-	strays_watch(&strays, watch, &told);
-	told = 0;
+	strays_watch(&strays, watch, &calls);
+	calls = 0;
 	return 0;
 }
 
@@ -55,23 +55,23 @@ static void each_is_counted_by_kind_and_place(void **state)
 			assert_int_equal(atomic_load(&strays.count[kind][where]),
 				kind * STRAY_WHERES + where + 1);
 	assert_int_equal(strays_total(&strays), 15 * 16 / 2);
-	/* The watcher hears of all of them in one call, and of the last. */
+	/* The watcher gets all of them in one call, and the last. */
 	assert_int_equal(fake_loop_run_tasks(), 1);
-	assert_int_equal(told, 1);
-	assert_int_equal(news, 15 * 16 / 2);
+	assert_int_equal(calls, 1);
+	assert_int_equal(new_strays, 15 * 16 / 2);
 	assert_int_equal(latest.vcpu, 14);
 	assert_int_equal(latest.kind, STRAY_ACCESS);
 	assert_int_equal(latest.where, STRAY_UNMAPPED);
 }
 
-/* The first is told at once, and others a second after that; then it sleeps, and the next is at once again. */
-static void the_watcher_is_told_once_a_second(void **state)
+/* The first is reported at once, and others a second after that; then it sleeps, and the next is at once again. */
+static void the_watcher_is_notified_once_a_second(void **state)
 {
 	add(1, STRAY_LOAD, STRAY_BLOCK);
-	assert_int_equal(told, 0); /* not on the vCPU's thread */
+	assert_int_equal(calls, 0); /* not on the vCPU's thread */
 	assert_int_equal(fake_loop_run_tasks(), 1);
-	assert_int_equal(told, 1);
-	assert_int_equal(news, 1);
+	assert_int_equal(calls, 1);
+	assert_int_equal(new_strays, 1);
 	fake_loop_advance(10);
 	add(2, STRAY_STORE, STRAY_SLOT);
 	add(3, STRAY_STORE, STRAY_NOWHERE);
@@ -80,21 +80,21 @@ static void the_watcher_is_told_once_a_second(void **state)
 	loop_post(loop, &strays.task);
 	assert_int_equal(fake_loop_run_tasks(), 1);
 	fake_loop_advance(989);
-	assert_int_equal(told, 1);
+	assert_int_equal(calls, 1);
 	fake_loop_advance(1);
-	assert_int_equal(told, 2);
-	assert_int_equal(news, 2);
+	assert_int_equal(calls, 2);
+	assert_int_equal(new_strays, 2);
 	assert_int_equal(latest.vcpu, 3);
-	/* No news: the timer ends, and nothing is told. */
+	/* No stray access: the timer ends, and the watcher is not called. */
 	fake_loop_advance(999);
 	assert_int_equal(fake_loop_timers(), 1);
 	fake_loop_advance(1);
 	assert_int_equal(fake_loop_timers(), 0);
-	assert_int_equal(told, 2);
+	assert_int_equal(calls, 2);
 	add(4, STRAY_LOAD, STRAY_BLOCK);
 	assert_int_equal(fake_loop_run_tasks(), 1);
-	assert_int_equal(told, 3);
-	assert_int_equal(news, 1);
+	assert_int_equal(calls, 3);
+	assert_int_equal(new_strays, 1);
 }
 
 /* Nobody watches: they are counted all the same. */
@@ -103,7 +103,7 @@ static void without_a_watcher(void **state)
 	strays_watch(&strays, NULL, NULL);
 	add(1, STRAY_LOAD, STRAY_BLOCK);
 	assert_int_equal(fake_loop_run_tasks(), 1);
-	assert_int_equal(told, 0);
+	assert_int_equal(calls, 0);
 	assert_int_equal(strays_total(&strays), 1);
 }
 
@@ -155,7 +155,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(each_is_counted_by_kind_and_place, begin, finish),
-		cmocka_unit_test_setup_teardown(the_watcher_is_told_once_a_second, begin, finish),
+		cmocka_unit_test_setup_teardown(
+			the_watcher_is_notified_once_a_second, begin, finish),
 		cmocka_unit_test_setup_teardown(without_a_watcher, begin, finish),
 		cmocka_unit_test_setup_teardown(nothing_waits_after_the_end, begin, finish),
 		cmocka_unit_test(one_in_words),

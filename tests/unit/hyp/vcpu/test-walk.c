@@ -282,7 +282,7 @@ static void attributes_are_no_address(void **state)
 	}
 }
 
-static void a_table_outside_memory_is_told(void **state)
+static void a_table_outside_memory_is_reported(void **state)
 {
 	struct stage1 stage1 = regime(16);
 	uint64_t gpa;
@@ -423,7 +423,7 @@ int main(void)
 		cmocka_unit_test(a_table_above_48_bits),
 		cmocka_unit_test(stage_1_has_so_many_bits),
 		cmocka_unit_test(attributes_are_no_address),
-		cmocka_unit_test(a_table_outside_memory_is_told),
+		cmocka_unit_test(a_table_outside_memory_is_reported),
 		cmocka_unit_test(stage_2_begins_where_it_says),
 		cmocka_unit_test(stage_2_roots_stand_side_by_side),
 		cmocka_unit_test(hostile_registers_end),
