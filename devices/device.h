@@ -116,13 +116,14 @@ struct device {
 };
 
 /*
- * All that follows is used on the loop's thread, without the device's lock.
+ * The board calls what follows on the loop's thread, and does not hold the device's lock: a `get` takes it for what
+ * vCPUs change. For `state` see state.h.
  *
  * A value that qom-get and qom-list show by its name. A table ends with an entry without a name.
  */
 struct device_value {
 	const char *name;
-	const char *type; /* QEMU's word: "size" (bytes), "uint64", "bool" */
+	const char *type; /* QEMU's word: "size" (bytes), "uint64", "int", "bool"; a structure's is its own */
 	uint64_t (*get)(struct device *device, unsigned index);
 	unsigned index; /* which of those that `get` knows */
 	/* For qom-set: 0, or -errno with the reason in words. NULL: read only. */
@@ -136,7 +137,7 @@ struct device_value {
 /* The event for a change of a device; control.c sends it, at most once a second. */
 enum device_event_kind {
 	EVENT_NONE,
-	EVENT_VALUE, /* "id", "qom-path", and the value by its name */
+	EVENT_VALUE, /* "id", "qom-path", and `value` by its name */
 	EVENT_LEFT,  /* "actual": the guest's memory less the value, in bytes */
 	EVENT_PORTS, /* one for each port that was opened or closed: "id", "open" */
 };

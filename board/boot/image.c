@@ -291,7 +291,7 @@ static int describe_image(struct image *image, const uint8_t *head, size_t len, 
 		whole = pe_end(head, len, le32toh(header.pe_offset));
 		if (whole > size) {
 			error_add(errors, image->path, NULL,
-				"is truncated: its header tells of %llu bytes, the file has %llu",
+				"is truncated: its header says %llu bytes, the file has %llu",
 				(unsigned long long)whole, (unsigned long long)size);
 			return -EINVAL;
 		}
@@ -367,7 +367,7 @@ static int describe_zboot(struct image *image, const uint8_t *head, struct error
 	size = le32toh(zboot.size);
 	if (offset > image->file_size || size > image->file_size - offset) {
 		error_add(errors, image->path, NULL,
-			"is truncated: its header tells of %llu bytes, the file has %llu",
+			"is truncated: its header says %llu bytes, the file has %llu",
 			(unsigned long long)(offset + size), (unsigned long long)image->file_size);
 		return -EINVAL;
 	}

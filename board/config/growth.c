@@ -205,7 +205,7 @@ static void check_merging(
 		}
 	if (where && !host->merges)
 		warning_add(errors, where, property,
-			"this host does not look for equal pages: echo 1 > /sys/kernel/mm/ksm/run, as root (a kernel with CONFIG_KSM)");
+			"this host does not merge equal pages: echo 1 > /sys/kernel/mm/ksm/run, as root (a kernel with CONFIG_KSM)");
 }
 
 void growth_check(const struct machine_config *config, uint64_t page_bytes,

@@ -99,7 +99,7 @@ static void read_backing(struct reader *reader, int node, const struct range *ra
 	}
 	if (has_file != (ram.backing == BACKING_FILE))
 		tree_error(tree, node, "sluice,file",
-			has_file ? "stands beside sluice,backing = \"file\", and no other"
+			has_file ? "goes with sluice,backing = \"file\", and no other"
 				 : "missing: sluice,backing = \"file\" needs it");
 	if (has_file && count > 1)
 		tree_error(tree, node, "sluice,file",
@@ -281,7 +281,7 @@ void layout_read_reserved(struct reader *reader)
 			reader->cells.address, reader->cells.size);
 	if (!fdt_getprop(reader->tree.fdt, parent, "ranges", &len) || len)
 		tree_error(&reader->tree, parent, "ranges",
-			"has to stand here, empty: Linux ignores all reserved memory otherwise");
+			"must be here, empty: Linux ignores all reserved memory otherwise");
 	fdt_for_each_subnode(node, reader->tree.fdt,
 		parent) if (!tree_disabled(&reader->tree, node)) read_reserved_node(reader, node);
 }

@@ -39,7 +39,7 @@ static void read_port(struct reader *reader, size_t index, const char *property,
 	if (text[len] &&
 		!read_console_spec(reader, node, property, text + len + 1, &port.backend)) {
 		tree_error(&reader->tree, node, property,
-			"\"%s\": behind the = stands none of " CONSOLE_SPECS, text);
+			"\"%s\": after = comes none of " CONSOLE_SPECS, text);
 		return;
 	}
 	port.name = strndup(text, len);

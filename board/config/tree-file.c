@@ -67,7 +67,7 @@ static const char *check_walk(const void *fdt)
 			break;
 		case FDT_PROP:
 			if (after_node)
-				return "a property stands behind a subnode";
+				return "a property follows a subnode";
 			if (!fdt_getprop_by_offset(fdt, offset, &name, &len) || !*name ||
 				!name_is_good(name, strnlen(name, TREE_NAME + 1)))
 				return "a property's name is too long or has characters that names have not";

@@ -164,7 +164,7 @@ static int check(struct overlay *overlay)
 			return wrong(overlay, "it has more than 8192 nodes and properties", NULL);
 	for (size_t i = 0; i < ARRAY_SIZE(special); i++)
 		if (special[i] >= 0 && has_phandles(overlay, special[i]))
-			return wrong(overlay, "a phandle stands in ",
+			return wrong(overlay, "a phandle is in ",
 				fdt_get_name(overlay->fdt, special[i], NULL));
 	fdt_for_each_subnode(fragment, overlay->fdt, 0)
 	{

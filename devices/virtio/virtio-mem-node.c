@@ -56,7 +56,7 @@ void virtio_mem_check(const void *config, struct device_check *check)
 	}
 	if (node->memslots && node->slot_size)
 		check->error(
-			check, "slot-size", "stands in place of memslots: give one of the two");
+			check, "slot-size", "takes the place of memslots: give one of the two");
 	if (!is_aligned(node->slot_size, block))
 		check->error(check, "slot-size",
 			"0x%" PRIx64 " is not a multiple of the block, 0x%" PRIx64, node->slot_size,

@@ -102,7 +102,7 @@ static int busy(
 {
 	log_limited(&window->refusals, LOG_WARNING,
 		"%s: %s of %" PRIu64 " KiB at +0x%" PRIx64
-		" refused: %s; the guest is told to try again",
+		" refused: %s; the guest is answered BUSY and may try again",
 		window->name, what, size / KiB, offset, why);
 	window->refused = why;
 	return -EBUSY;

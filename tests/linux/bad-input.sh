@@ -139,7 +139,7 @@ bad lost-kernel "$work/lost.dts" "/chosen: sluice,kernel: $work/vmlinux-6.12 can
 with small 's/0x0 0x20000000>/0x0 0x2000000>/'
 bad kernel-beyond-memory "$work/small.dts" "$work/vmlinuz-6.12: arm64 Image does not fit into memory: it needs * MiB in one piece, *make /memory larger*"
 with half 's/vmlinuz-6.12/half/'
-bad truncated-kernel "$work/half.dts" "$work/half: is truncated: its header tells of * bytes, the file has 2000000"
+bad truncated-kernel "$work/half.dts" "$work/half: is truncated: its header says * bytes, the file has 2000000"
 # An x86 bzImage's header ("HdrS" at 0x202), and an x86-64 ELF's (machine 62).
 { printf MZ; head -c 512 /dev/zero; printf HdrS; head -c 4096 /dev/zero; } >"$work/bzImage"
 with bzImage 's/vmlinuz-6.12/bzImage/'

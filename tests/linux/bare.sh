@@ -51,7 +51,7 @@ sed -i 's/device_type = "memory";/& sluice,mergeable;/' "$work/again.dts"
 ksm=/sys/kernel/mm/ksm
 ksm_was=("$(cat $ksm/run)" "$(cat $ksm/pages_to_scan)")
 echo 0 >$ksm/run
-check "merging-is-off" eval "$SLUICE check $work/again.dts 2>&1 | grep 'sluice,mergeable: this host does not look for equal pages'"
+check "merging-is-off" eval "$SLUICE check $work/again.dts 2>&1 | grep 'sluice,mergeable: this host does not merge equal pages'"
 # The kernel reads each page twice before it merges it.
 merged() { qmp again '{"execute":"x-sluice-query-memory"}' | jq -e '.return.merged | . >= 45 * 1048576'; }
 run again

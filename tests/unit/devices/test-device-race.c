@@ -220,8 +220,20 @@ static void offer(unsigned queue, uint16_t flags, const void *bytes, size_t len)
 static void (*poke)(void);
 static unsigned reset_every;
 
+/* As clients do at any time. */
+static void read_values(const struct device_value *value)
+{
+	for (; value && value->name; value++) {
+		if (value->get)
+			value->get(device, value->index);
+		read_values(value->members);
+	}
+}
+
 static void poke_due(struct loop_timer *timer)
 {
+	for (unsigned i = 0; i < 8; i++)
+		read_values(device->class->values);
 	pokes++;
 	if (poke)
 		poke();

@@ -381,6 +381,43 @@ static void every_driver_is_quiesced(void **unused)
 	}
 }
 
+static void check_values(const struct device_class *class, const struct device_value *values)
+{
+	static const char *const types[] = { "size", "uint64", "int", "bool" };
+
+	for (const struct device_value *value = values; value && value->name; value++) {
+		bool known = false;
+
+		for (size_t i = 0; i < ARRAY_SIZE(types); i++)
+			known |= !strcmp(types[i], value->type);
+		if (value->members ? value->get || value->set || known : !value->get || !known)
+			fail_msg("%s: %s is neither a structure nor a value of a known type",
+				class->compatible, value->name);
+		if (value->set && !strcmp(value->type, "bool") == !!value->expects)
+			fail_msg("%s: %s can be set, and nothing says what it expects",
+				class->compatible, value->name);
+		check_values(class, value->members);
+	}
+}
+
+/* What control.c relies on in each class. */
+static void every_table_of_values_is_whole(void **unused)
+{
+	const struct device_class *class;
+
+	for (unsigned i = 0; (class = class_at(i)); i++) {
+		const struct device_value *value = class->values;
+		bool by_value = class->event.kind == EVENT_VALUE || class->event.kind == EVENT_LEFT;
+
+		check_values(class, value);
+		assert_true(!class->event.kind == !class->event.name);
+		while (by_value && value && value->name && value != class->event.value)
+			value++;
+		if (by_value && (!value || !value->name || !value->get))
+			fail_msg("%s: the event's value is none of its values", class->compatible);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -400,6 +437,7 @@ int main(void)
 		STATE_TEST(card_without_all_pairs),
 		STATE_TEST(every_driver_is_paused),
 		STATE_TEST(every_driver_is_quiesced),
+		cmocka_unit_test(every_table_of_values_is_whole),
 	};
 
 	return cmocka_run_group_tests_name("device-state-moves", tests, NULL, NULL);

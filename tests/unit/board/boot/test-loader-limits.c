@@ -138,10 +138,10 @@ static void efi_sections(void **state)
 {
 	make_efi();
 	put32(0x40 + 24 + 0xa0 + 40 + 16, 2001);
-	assert_refused("is truncated: its header tells of 4001 bytes, the file has 4000");
+	assert_refused("is truncated: its header says 4001 bytes, the file has 4000");
 	make_efi();
 	put32(0x40 + 24 + 0xa0 + 16, 3001); /* any of them, not the last alone */
-	assert_refused("is truncated: its header tells of 4001 bytes");
+	assert_refused("is truncated: its header says 4001 bytes");
 	make_efi();
 	file[0x40 + 6] = 1; /* one section: the second is none */
 	put32(0x40 + 24 + 0xa0 + 40 + 16, 2001);
@@ -157,7 +157,7 @@ static void efi_sections(void **state)
 	memset(file + 1024 - 64, 0, 64);
 	memcpy(file + 1024 - 64, "PE\0\0\x64\xaa\x01", 7);
 	put32(1024 - 40 + 16, 4001);
-	assert_refused("is truncated: its header tells of 4001 bytes");
+	assert_refused("is truncated: its header says 4001 bytes");
 	make_efi();
 	put32(0x3c, 1024 - 23); /* the header's own end is behind them */
 	memcpy(file + 1024 - 23, "PE\0\0\x64\xaa\x01", 7);
@@ -220,13 +220,13 @@ static void zboot_bounds(void **state)
 	put32(12, size);
 	assert_int_equal(load_kernel(), 0);
 	put32(12, size + 1);
-	assert_refused("is truncated: its header tells of");
+	assert_refused("is truncated: its header says");
 	make_zboot("gzip");
 	put32(8, (uint32_t)file_len);
 	put32(12, 0);
 	assert_refused("is an EFI zboot kernel that holds nothing");
 	put32(8, (uint32_t)file_len + 1);
-	assert_refused("is truncated: its header tells of");
+	assert_refused("is truncated: its header says");
 }
 
 /* Writes a gzip member: `before` and `after` MiB of blocks that hold nothing, and the file's bytes between them. */

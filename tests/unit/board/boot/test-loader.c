@@ -366,7 +366,7 @@ static void cut_image(void **state)
 	make_efi();
 	assert_int_equal(load_kernel(), 0);
 	file_len--;
-	assert_refused("is truncated: its header tells of 4000 bytes, the file has 3999");
+	assert_refused("is truncated: its header says 4000 bytes, the file has 3999");
 	for (size_t at = 0; at < 0x140; at++) { /* every byte of the header spoiled */
 		for (unsigned bit = 0; bit < 8; bit += 7) {
 			make_efi();

@@ -100,6 +100,25 @@ static int close_bench(void **state)
 	return rmdir(folder);
 }
 
+static const struct client_command *command_named(const char *name)
+{
+	static const struct {
+		const char *name;
+		const struct client_command *command;
+	} commands[] = {
+		{ "balloon", &balloon_command },
+		{ "map", &map_command },
+		{ "mem", &mem_command },
+		{ "resize", &resize_command },
+		{ "slots", &slots_command },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (!strcmp(commands[i].name, name))
+			return commands[i].command;
+	abort();
+}
+
 /* Runs a command line, parted by spaces ('@' is the socket); what it printed goes to `output`. */
 static int run(const char *line)
 {
@@ -122,12 +141,7 @@ static int run(const char *line)
 	fflush(stdout);
 	dup2(fileno(file), 1);
 	dup2(fileno(file), 2);
-	result = client_command_run(!strcmp(argv[0], "mem")	  ? &mem_command
-				    : !strcmp(argv[0], "balloon") ? &balloon_command
-				    : !strcmp(argv[0], "resize")  ? &resize_command
-				    : !strcmp(argv[0], "map")	  ? &map_command
-								  : &slots_command,
-		argc, argv);
+	result = client_command_run(command_named(argv[0]), argc, argv);
 	fflush(stdout);
 	dup2(saved[0], 1);
 	dup2(saved[1], 2);

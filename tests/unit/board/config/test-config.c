@@ -133,7 +133,7 @@ static const struct wrong {
 	/* Reserved memory. */
 	{ "reserved-cells", "&reserved { #address-cells = <1>; }; &growth { reg = <0xc0000000 0x0 0x40000000>; };", NULL,
 		{ "/reserved-memory: #address-cells: #address-cells and #size-cells have to be the root's, <2> and <2>" } },
-	{ "reserved-ranges", "&reserved { /delete-property/ ranges; };", NULL, { "/reserved-memory: ranges: has to stand here, empty" } },
+	{ "reserved-ranges", "&reserved { /delete-property/ ranges; };", NULL, { "/reserved-memory: ranges: must be here, empty" } },
 	{ "reserved-on-the-tree", "/memreserve/ 0x40100000 0x1000;", NULL, { "/: /memreserve/: reserved 0x40100000+0x1000 (4 KiB) overlaps the start of RAM" } },
 	{ "memreserve-in-window", "/memreserve/ 0x140000000 0x1000;", NULL, { "/vmem0: memory-region: window 0x100000000+0x100000000 (4 GiB) overlaps /memreserve/, 0x140000000" } },
 
@@ -169,7 +169,7 @@ static const struct wrong {
 	{ "console-without-path", "/ { options { sluice { compatible = \"sluice,options\"; console = \"file:\"; }; }; };", NULL, { "/options/sluice: console: \"file:\" is none of \"stdio\"" } },
 	{ "port-names", PORTS("\"a\", \".b\", \"c d\", \"\", \"a=null\""), NULL, { "/ports0: ports: \".b\": a name is up to 64 letters", "/ports0: ports: \"c d\": a name", "/ports0: ports: \"\": a name", "/ports0: ports: \"a=null\": there is a port of this name" } },
 	{ "port-of-another", PORTS("\"a\"") "/ { ports1 { compatible = \"sluice,virtio-console\"; ports = \"a\"; }; };", NULL, { "/ports1: ports: \"a\": there is a port of this name" } },
-	{ "port-back-end", PORTS("\"a=pty:x\", \"b=\""), NULL, { "/ports0: ports: \"a=pty:x\": behind the = stands none of \"stdio\"", "/ports0: ports: \"b=\": behind" } },
+	{ "port-back-end", PORTS("\"a=pty:x\", \"b=\""), NULL, { "/ports0: ports: \"a=pty:x\": after = comes none of \"stdio\"", "/ports0: ports: \"b=\": behind" } },
 	{ "ports-too-many", PORTS("\"a\", \"b\", \"c\", \"d\", \"e\", \"f\", \"g\", \"h\""), NULL, { "/ports0: ports: takes 1 to 7 strings" } },
 	{ "ports-no-strings", PORTS("<1>"), NULL, { "/ports0: ports: takes 1 to 7 strings" } },
 	{ "ports-missing", "/ { ports0 { compatible = \"sluice,virtio-console\"; }; };", NULL, { "/ports0: ports: missing" } },
@@ -436,7 +436,7 @@ static void odd_blobs(void **state)
 	} odd[] = {
 		{ "it does not begin with a root node", { FDT_END } },
 		{ "blob: ", /* a second root; some versions of libfdt see it */ { FDT_BEGIN_NODE, 0, FDT_END_NODE, FDT_BEGIN_NODE, 0, FDT_END_NODE, FDT_END } },
-		{ "a property stands behind a subnode", { FDT_BEGIN_NODE, 0, FDT_BEGIN_NODE, 0x61000000, FDT_END_NODE, FDT_PROP, 0, 0, FDT_END_NODE, FDT_END } },
+		{ "a property follows a subnode", { FDT_BEGIN_NODE, 0, FDT_BEGIN_NODE, 0x61000000, FDT_END_NODE, FDT_PROP, 0, 0, FDT_END_NODE, FDT_END } },
 		{ "a node's name", { FDT_BEGIN_NODE, 0, FDT_BEGIN_NODE, 0x611b0000, FDT_END_NODE, FDT_END_NODE, FDT_END } },
 		{ "blob: ", { FDT_BEGIN_NODE, 0x61000000, FDT_END_NODE, FDT_END } },
 	};

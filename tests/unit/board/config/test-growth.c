@@ -164,7 +164,7 @@ static void warnings(void **state)
 static void merging(void **state)
 {
 	static const char said[] =
-		"warning: /memory: sluice,mergeable: this host does not look for equal pages";
+		"warning: /memory: sluice,mergeable: this host does not merge equal pages";
 	struct host_memory host = rich;
 
 	assert_warns("&memory { sluice,mergeable; };", &rich, said);

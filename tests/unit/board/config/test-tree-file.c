@@ -375,7 +375,7 @@ static void references_of_overlays(void **state)
 			"the overlay wants the label around, which is no node's path" },
 		{ FRAGMENT
 			"__fixups__ { mem = \"/fragment@0/__overlay__/aa:p:0\"; phandle = <1>; };",
-			"a phandle stands in __fixups__" },
+			"a phandle is in __fixups__" },
 		{ "fragment@0 { target = <0>; __overlay__ { }; }; __fixups__ { mem = "
 		  "\"/fragment@0:target:0\"; };",
 			NULL },
@@ -394,7 +394,7 @@ static void references_of_overlays(void **state)
 							  "<0>; }; };",
 			"__local_fixups__ names a place outside of the property mem" },
 		{ LOCAL("fragment@0 { __overlay__ { aa { phandle = <7>; }; }; };"),
-			"a phandle stands in __local_fixups__" },
+			"a phandle is in __local_fixups__" },
 		{ "fragment@0 { target-path = \"circle\"; __overlay__ { }; };",
 			"no absolute path is the target-path of fragment@0" },
 		{ "fragment@0 { target-path = [2f]; __overlay__ { }; };",
