@@ -568,39 +568,6 @@ static void a_reset_without_another_worker(void **unused)
 	assert_true(kernel.running);
 }
 
-static char line[200];
-
-static void keep_line(enum log_level level, const char *text)
-{
-	snprintf(line, sizeof(line), "%s", text);
-}
-
-/* For a moment by a `sluice check` of a tree that names it: it is asked for 20 times, 10 ms apart. */
-static void its_cid_is_taken(void **unused)
-{
-	log_set_sink(keep_line);
-	line[0] = '\0';
-	kernel.cid = 0;
-	kernel.taken = 19;
-	virtio_vsock_class.reset(device);
-	fake_loop_advance(189);
-	assert_int_equal(kernel.cid, 0);
-	fake_loop_advance(1);
-	assert_int_equal(kernel.cid, cid);
-	assert_string_equal(line, "");
-	/* Or for good, till the reset after. */
-	kernel.cid = 0;
-	kernel.taken = 20;
-	virtio_vsock_class.reset(device);
-	fake_loop_advance(1000);
-	assert_int_equal(kernel.cid, 0);
-	assert_string_equal(line, "vsock0: cid 7 is lost to another: Address already in use");
-	run();
-	assert_int_equal(status(), 15);
-	virtio_vsock_class.reset(device);
-	assert_int_equal(kernel.cid, cid);
-}
-
 /* The driver reads it, and no node asks for one of the host's own. */
 static void its_cid(void **unused)
 {
@@ -740,7 +707,6 @@ int main(void)
 		TEST(a_ring_failed_before),
 		TEST(a_reset_has_another_worker),
 		TEST(a_reset_without_another_worker),
-		TEST(its_cid_is_taken),
 		TEST(its_cid),
 		TEST(what_a_probe_says),
 		TEST(nothing_is_left_of_a_card),
