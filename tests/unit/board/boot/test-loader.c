@@ -228,10 +228,10 @@ static void zboot_hostile(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		make_zboot("gzip");
 		put32(8, bad[i]);
-		assert_refused("is truncated: its header tells");
+		assert_refused("is truncated: its header says");
 		make_zboot("gzip");
 		put32(12, bad[i]);
-		assert_refused("is truncated: its header tells");
+		assert_refused("is truncated: its header says");
 	}
 	make_zboot("gzip");
 	put32(12, 15);

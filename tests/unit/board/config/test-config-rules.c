@@ -86,7 +86,7 @@ static const struct rule {
 	{ "u32-beyond-8-bytes", NULL, "&vmem0 { memslots = <1 0>; };", "/vmem0: memslots: 8 bytes where a 32-bit number belongs: write <N>" },
 	{ "string-empty", NULL, "&vmem0 { stray-reads; };", "/vmem0: stray-reads: one string belongs here" },
 	{ "path-missing", NULL, NODE("d0 { compatible = \"sluice,virtio-blk\"; };"), "/d0: file: missing: a sluice,virtio-blk needs it" },
-	{ "memslots-or-slot-size", NULL, "&vmem0 { memslots = <4>; slot-size = /bits/ 64 <0x8000000>; };", "/vmem0: slot-size: stands in place of memslots" },
+	{ "memslots-or-slot-size", NULL, "&vmem0 { memslots = <4>; slot-size = /bits/ 64 <0x8000000>; };", "/vmem0: slot-size: takes the place of memslots" },
 	{ "vhost-of-a-tap", NODE("n0 { compatible = \"sluice,virtio-net\"; tap = \"t\"; vhost; };"), NODE("n0 { compatible = \"sluice,virtio-net\"; passt; vhost; };"), "/n0: vhost: carries a tap's frames" },
 
 	/* Names. */
@@ -100,7 +100,7 @@ static const struct rule {
 	{ "backing-mergeable", "&memory { sluice,backing = \"anonymous\"; sluice,mergeable; };", "&memory { sluice,backing = \"memfd\"; sluice,mergeable; };", "/memory@40000000: sluice,mergeable: the host merges equal pages of sluice,backing = \"anonymous\" alone" },
 	{ "backing-without-a-file", "&memory { sluice,backing = \"file\"; sluice,file = \"f\"; };", "&memory { sluice,backing = \"file\"; };", "/memory@40000000: sluice,file: missing: sluice,backing = \"file\" needs it" },
 	{ "file-of-no-backing", NULL, "&memory { sluice,file = \"f\"; };", "/memory@40000000: sluice,file: goes with sluice,backing = \"file\", and no other" },
-	{ "file-of-a-memfd", NULL, "&memory { sluice,backing = \"memfd\"; sluice,file = \"f\"; };", "/memory@40000000: sluice,file: stands beside" },
+	{ "file-of-a-memfd", NULL, "&memory { sluice,backing = \"memfd\"; sluice,file = \"f\"; };", "/memory@40000000: sluice,file: goes with" },
 	{ "file-without-a-name", NULL, "&memory { sluice,backing = \"file\"; sluice,file = \"\"; };", "/memory@40000000: sluice,file: the path is empty" },
 	{ "file-of-several-ranges", NULL, "&memory { reg = <0 0x40000000 0 0x10000000>, <0 0x50000000 0 0x200000>; sluice,backing = \"file\"; sluice,file = \"f\"; };", "/memory@40000000: sluice,file: is one, and the node has 2 ranges" },
 	{ "backing-elsewhere", NULL, "&growth { sluice,backing = \"memfd\"; };", "sluice,backing: belongs in a node of memory" },

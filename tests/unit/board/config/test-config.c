@@ -169,7 +169,7 @@ static const struct wrong {
 	{ "console-without-path", "/ { options { sluice { compatible = \"sluice,options\"; console = \"file:\"; }; }; };", NULL, { "/options/sluice: console: \"file:\" is none of \"stdio\"" } },
 	{ "port-names", PORTS("\"a\", \".b\", \"c d\", \"\", \"a=null\""), NULL, { "/ports0: ports: \".b\": a name is up to 64 letters", "/ports0: ports: \"c d\": a name", "/ports0: ports: \"\": a name", "/ports0: ports: \"a=null\": there is a port of this name" } },
 	{ "port-of-another", PORTS("\"a\"") "/ { ports1 { compatible = \"sluice,virtio-console\"; ports = \"a\"; }; };", NULL, { "/ports1: ports: \"a\": there is a port of this name" } },
-	{ "port-back-end", PORTS("\"a=pty:x\", \"b=\""), NULL, { "/ports0: ports: \"a=pty:x\": after = comes none of \"stdio\"", "/ports0: ports: \"b=\": behind" } },
+	{ "port-back-end", PORTS("\"a=pty:x\", \"b=\""), NULL, { "/ports0: ports: \"a=pty:x\": after = comes none of \"stdio\"", "/ports0: ports: \"b=\": after" } },
 	{ "ports-too-many", PORTS("\"a\", \"b\", \"c\", \"d\", \"e\", \"f\", \"g\", \"h\""), NULL, { "/ports0: ports: takes 1 to 7 strings" } },
 	{ "ports-no-strings", PORTS("<1>"), NULL, { "/ports0: ports: takes 1 to 7 strings" } },
 	{ "ports-missing", "/ { ports0 { compatible = \"sluice,virtio-console\"; }; };", NULL, { "/ports0: ports: missing" } },
