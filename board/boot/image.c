@@ -525,8 +525,10 @@ struct image_load {
 	unsigned segment;
 	uint64_t done; /* bytes of it */
 	struct packed *packed;
-	uint8_t nowhere[CHUNK_BYTES]; /* for what is only checked */
 };
+
+/* For what is only checked, and the byte beyond the last one; never read. Few loads write here. */
+static uint8_t nowhere[CHUNK_BYTES];
 
 int image_load_begin(const struct image *image, const struct guestmem *mem, struct image_load **ret)
 {
@@ -555,7 +557,7 @@ static uint8_t *place(struct image_load *load, uint64_t most, uint64_t *ret_room
 
 	*ret_room = left < CHUNK_BYTES ? left : CHUNK_BYTES;
 	if (!load->mem || !left)
-		return load->nowhere;
+		return nowhere;
 	return guestmem_write_at(load->mem, segment->gpa + load->done, *ret_room);
 }
 
