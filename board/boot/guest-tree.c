@@ -95,24 +95,24 @@ static void put_compatible(struct copy *copy)
 {
 	int len;
 	const char *have = fdt_getprop(copy->from.fdt, 0, "compatible", &len), *entry;
-	char *kept = malloc((have ? len : 0) + sizeof("linux,dummy-virt"));
+	char *compatible = malloc((have ? len : 0) + sizeof("linux,dummy-virt"));
 	size_t size = 0;
 
-	if (!kept) {
+	if (!compatible) {
 		writer_note(copy->w, -FDT_ERR_INTERNAL);
 		return;
 	}
 	for (int i = 0; (entry = fdt_stringlist_get(copy->from.fdt, 0, "compatible", i, NULL)); i++)
 		if (strncmp(entry, "sluice,", 7)) {
-			strcpy(kept + size, entry);
+			strcpy(compatible + size, entry);
 			size += strlen(entry) + 1;
 		}
 	if (!size) {
-		strcpy(kept, "linux,dummy-virt");
+		strcpy(compatible, "linux,dummy-virt");
 		size = sizeof("linux,dummy-virt");
 	}
-	writer_put(copy->w, "compatible", kept, (int)size);
-	free(kept);
+	writer_put(copy->w, "compatible", compatible, (int)size);
+	free(compatible);
 }
 
 static void put_root(struct copy *copy)

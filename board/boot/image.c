@@ -178,11 +178,16 @@ static int packed_step(struct packed *packed, uint8_t *out, unsigned room, uint6
 		in_len = piece->in_len;
 		got = unpack_some(packed->unpack, piece, &why);
 		if (got < 0) {
-			error_add(errors, packed->image->path, NULL, "has damaged %s data: %s",
-				name, why);
+			error_add(errors, packed->image->path, NULL,
+				"cannot be unpacked from %s: %s", name, why);
 			return got;
 		}
 		packed->ended = got;
+		if (got && unpack_kind(piece->in, piece->in_len) == packed->image->packing) {
+			error_add(errors, packed->image->path, NULL,
+				"holds several parts in %s: pack all of it in one", name);
+			return -EINVAL;
+		}
 		if (!got && piece->in_len == in_len && piece->out_len == out_len) {
 			error_add(errors, packed->image->path, NULL,
 				"is truncated: its %s data has no end", name);
@@ -226,6 +231,8 @@ static int refuse_foreign(
 		KNOWN(0, "\x27\x05\x19\x56",
 			"is a U-Boot legacy image (uImage): take the kernel in it"),
 		KNOWN(0, "\xd0\x0d\xfe\xed", "is a device tree or FIT image, not a kernel"),
+		KNOWN(1, "\x2a\x4d\x18",
+			"is compressed with pzstd, in parts: pack all of it in one"),
 		KNOWN(0, "BZh", "is compressed with bzip2: unpack it first"),
 		KNOWN(0, "\x89LZO", "is compressed with lzop: unpack it first"),
 		KNOWN(0, "070701", "is an initramfs (cpio), not a kernel"),
@@ -500,11 +507,6 @@ int image_describe(struct image *image, struct errors *errors)
 		image->kind = "EFI zboot kernel";
 		return describe_zboot(image, head, errors);
 	}
-	kind = unpack_kind(head, len);
-	if (kind != UNPACK_KINDS) {
-		image->kind = "compressed arm64 Image";
-		return describe_packed(image, kind, 0, image->file_size, errors);
-	}
 	if (HAS(0, "\x7f"
 		   "ELF")) {
 		image->kind = "AArch64 ELF";
@@ -513,6 +515,11 @@ int image_describe(struct image *image, struct errors *errors)
 	if (is_image(head, len)) {
 		image->kind = "arm64 Image";
 		return describe_image(image, head, len, 0, image->file_size, errors);
+	}
+	kind = unpack_kind(head, len);
+	if (kind != UNPACK_KINDS) {
+		image->kind = "compressed arm64 Image";
+		return describe_packed(image, kind, 0, image->file_size, errors);
 	}
 	return refuse_foreign(image, head, len, errors);
 }

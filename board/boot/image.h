@@ -2,7 +2,7 @@
 /*
  * Kernel file formats: recognises a file, says what memory it needs, and loads its bytes to where loader.c has placed
  * them. No field of a file is trusted: it is checked against the file's size here, and against the machine's memory by
- * the loader. The file stays open and is read again at each reset, all checks included.
+ * the loader. The file stays open and is read again at each reset; if it has changed, all checks included.
  *
  *   arm64 Image                  Documentation/arch/arm64/booting.rst in Linux
  *   the same, compressed         Image.gz, .zst, .xz, .lzma, .lz4
@@ -54,7 +54,8 @@ int image_describe(struct image *image, struct errors *errors);
 void image_close(struct image *image);
 
 /*
- * Loads an image's segments from its file into memory, a step at a time: a file may be large, and compressed. `mem`
+ * Loads an image's segments from its file into memory, a step at a time: a file may be large, and compressed. A step is
+ * of 64 KiB, with lz4 of a block, up to 8 MiB. `mem`
  * NULL: only checks that all is there. Both outlive the load.
  */
 struct image_load;

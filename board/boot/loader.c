@@ -6,6 +6,7 @@
 #include "board/boot/loader.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "board/boot/image.h"
@@ -24,6 +25,10 @@ struct loader {
 	struct image kernel, initrd; /* initrd: one segment, the whole file; fd -1: none */
 	struct image_load *load;     /* under way; NULL: none */
 	bool kernel_loaded;
+	bool described; /* the kernel is, as its file was when `changed` was read */
+	struct {
+		struct timespec content, inode;
+	} changed;
 	struct loader_result plan;
 	struct range taken[ARRAY_SIZE(((struct machine_config *)0)->reserved) + IMAGE_SEGMENTS + 2];
 	size_t taken_count;
@@ -116,7 +121,7 @@ static int plan_elf(struct loader *loader, struct errors *errors)
 		if (is_free(loader, segment->gpa, segment->mem_size))
 			continue;
 		error_add(errors, kernel->path, NULL,
-			"an ELF segment wants 0x%llx to 0x%llx, which is not free: needed is memory from 0x%llx on (the tree stands before it) outside reserved ranges; link it elsewhere, or change /memory",
+			"an ELF segment wants 0x%llx to 0x%llx, which is not free: needed is memory from 0x%llx on (the guest's tree is before it) outside reserved ranges; link it elsewhere, or change /memory",
 			(unsigned long long)segment->gpa,
 			(unsigned long long)(segment->gpa + (segment->mem_size - 1)),
 			(unsigned long long)(RAM_BASE + TREE_SIZE_MAX));
@@ -164,6 +169,17 @@ static int plan_initrd(
 	return 0;
 }
 
+/* A kernel whose file has not changed is described once: to unpack its header may take long. */
+static void note_change(struct loader *loader, const struct stat *st)
+{
+	loader->described &= loader->kernel.file_size == (uint64_t)st->st_size &&
+			     !memcmp(&loader->changed.content, &st->st_mtim, sizeof(st->st_mtim)) &&
+			     !memcmp(&loader->changed.inode, &st->st_ctim, sizeof(st->st_ctim));
+	loader->kernel.file_size = (uint64_t)st->st_size;
+	loader->changed.content = st->st_mtim;
+	loader->changed.inode = st->st_ctim;
+}
+
 static int plan(struct loader *loader, struct errors *errors)
 {
 	const struct machine_config *config = loader->config;
@@ -171,18 +187,19 @@ static int plan(struct loader *loader, struct errors *errors)
 	struct stat st;
 	int err;
 
-	/* The files' sizes may have changed since the last boot. */
+	/* The files may have changed since the last boot. */
 	if (fstat(loader->kernel.fd, &st) == 0)
-		loader->kernel.file_size = st.st_size;
+		note_change(loader, &st);
 	if (loader->initrd.fd >= 0 && fstat(loader->initrd.fd, &st) == 0)
 		loader->initrd.file_size = st.st_size;
 	if (loader->initrd.fd >= 0 && !loader->initrd.file_size) {
 		error_add(errors, loader->initrd.path, NULL, "is empty");
 		return -EINVAL;
 	}
-	err = image_describe(&loader->kernel, errors);
+	err = loader->described ? 0 : image_describe(&loader->kernel, errors);
 	if (err < 0)
 		return err;
+	loader->described = true;
 
 	loader->plan = (struct loader_result){ .tree_gpa = RAM_BASE,
 		.page_bytes = loader->kernel.page_bytes };

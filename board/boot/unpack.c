@@ -24,6 +24,7 @@ struct lz4_blocks {
 	bool in_block;		 /* what is read next is a block; else a size, or the magic */
 	size_t have, need;	 /* bytes of that in `in` */
 	size_t given, given_end; /* of `out` */
+	uint32_t all;		 /* bytes of all blocks, as far as they were unpacked */
 	uint8_t in[LZ4_PACKED];
 	uint8_t out[LZ4_BLOCK];
 };
@@ -67,7 +68,7 @@ static int gzip_some(struct unpack *unpack, struct unpack_piece *piece, const ch
 		return 1;
 	if (status == Z_OK || status == Z_BUF_ERROR)
 		return 0;
-	*ret_why = z->msg ? z->msg : "not gzip";
+	*ret_why = z->msg ? z->msg : status == Z_MEM_ERROR ? "out of memory" : "not gzip";
 	return -EINVAL;
 }
 
@@ -140,7 +141,9 @@ static int xz_some(struct unpack *unpack, struct unpack_piece *piece, const char
 		return 0;
 	*ret_why = status == LZMA_MEMLIMIT_ERROR ? "to unpack it takes more than 160 MiB"
 		   : status == LZMA_MEM_ERROR	 ? "out of memory"
-						 : "the data is corrupt";
+		   : status == LZMA_OPTIONS_ERROR
+			   ? "it has what this liblzma does not know: install a newer one"
+			   : "the data is corrupt";
 	return -EINVAL;
 }
 
@@ -176,8 +179,8 @@ static int lz4_frame(struct unpack *unpack, struct unpack_piece *piece, const ch
 	return !status;
 }
 
-/* What `in` has come to: a size, a magic, or a block. */
-static int take_lz4_part(struct lz4_blocks *blocks, const char **ret_why)
+/* What `in` has come to: a size, a magic, or a block. 1: the end. */
+static int take_lz4_part(struct lz4_blocks *blocks, bool last, const char **ret_why)
 {
 	uint32_t size;
 	int got;
@@ -191,6 +194,7 @@ static int take_lz4_part(struct lz4_blocks *blocks, const char **ret_why)
 			return -EINVAL;
 		blocks->given = 0;
 		blocks->given_end = (size_t)got;
+		blocks->all += (uint32_t)got;
 		blocks->in_block = false;
 		blocks->need = sizeof(size);
 		return 0;
@@ -198,10 +202,14 @@ static int take_lz4_part(struct lz4_blocks *blocks, const char **ret_why)
 	if (!memcmp(blocks->in, lz4_blocks_magic, sizeof(lz4_blocks_magic)))
 		return 0;
 	memcpy(&size, blocks->in, sizeof(size));
-	blocks->need = le32toh(size);
+	size = le32toh(size);
+	/* Linux's build may append the size of all that is packed; others pad with zeros. */
+	if (!size || (last && size == blocks->all))
+		return 1;
+	blocks->need = size;
 	blocks->in_block = true;
 	*ret_why = "a block has no size that lz4 writes";
-	return blocks->need && blocks->need <= LZ4_PACKED ? 0 : -EINVAL;
+	return size <= LZ4_PACKED ? 0 : -EINVAL;
 }
 
 static int lz4_old(struct unpack *unpack, struct unpack_piece *piece, const char **ret_why)
@@ -210,6 +218,7 @@ static int lz4_old(struct unpack *unpack, struct unpack_piece *piece, const char
 
 	for (;;) {
 		size_t left = blocks->given_end - blocks->given, n;
+		int status;
 
 		if (left) {
 			n = left < piece->out_len ? left : piece->out_len;
@@ -221,7 +230,7 @@ static int lz4_old(struct unpack *unpack, struct unpack_piece *piece, const char
 				return 0;
 		}
 		/* It has no end of its own. */
-		if (piece->last && !piece->in_len && !blocks->have)
+		if (piece->last && !piece->in_len && !blocks->have && !blocks->in_block)
 			return 1;
 		n = blocks->need - blocks->have;
 		n = n < piece->in_len ? n : piece->in_len;
@@ -231,11 +240,9 @@ static int lz4_old(struct unpack *unpack, struct unpack_piece *piece, const char
 		piece->in_len -= n;
 		if (blocks->have < blocks->need)
 			return 0;
-		/* The size of all that was packed, which Linux's build may append. */
-		if (!blocks->in_block && piece->last && !piece->in_len)
-			return 1;
-		if (take_lz4_part(blocks, ret_why))
-			return -EINVAL;
+		status = take_lz4_part(blocks, piece->last && !piece->in_len, ret_why);
+		if (status)
+			return status;
 	}
 }
 

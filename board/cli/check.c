@@ -17,6 +17,7 @@
 #include "board/host/host-memory.h"
 #include "board/host/limits.h"
 #include "board/text/errors.h"
+#include "board/text/exit-codes.h"
 #include "board/text/size.h"
 #include "devices/device.h"
 
@@ -63,7 +64,7 @@ static int finish(struct checked *c, int err)
 	config_destroy(c->config);
 	free(c->name);
 	free(c->tree);
-	return err ? 1 : 0;
+	return err ? EXIT_WRONG : EXIT_OK;
 }
 
 static void print_device(const struct machine_config *config, const struct device_config *device,

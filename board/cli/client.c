@@ -135,7 +135,7 @@ static void explain_no_connection(const char *path, int err, struct errors *erro
 
 	if (err == -EACCES || err == -EPERM) {
 		error_add(errors, path, NULL,
-			"no permission: the socket is its owner's alone; run this as the user who runs the machine");
+			"no permission: only the owner may use this socket; run this as the machine's user");
 		return;
 	}
 	if (err != -ENOENT && err != -ECONNREFUSED && err != -ENOTDIR) {

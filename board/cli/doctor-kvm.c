@@ -219,22 +219,22 @@ static uint64_t kind_of_cpu(const struct survey *survey, unsigned cpu)
 static enum status check_kinds_of_cpus(const struct survey *survey, struct finding *finding)
 {
 	uint64_t first = kind_of_cpu(survey, 0);
-	char others[100] = "";
+	char different[100] = "";
 	size_t len = 0;
 
-	for (unsigned cpu = 1; first && cpu < HOST_CPUS && len < sizeof(others) - 8; cpu++) {
+	for (unsigned cpu = 1; first && cpu < HOST_CPUS && len < sizeof(different) - 8; cpu++) {
 		uint64_t kind = kind_of_cpu(survey, cpu);
 
 		if (kind && kind != first)
 			len += (size_t)snprintf(
-				others + len, sizeof(others) - len, "%s%u", len ? " " : "", cpu);
+				different + len, sizeof(different) - len, "%s%u", len ? " " : "", cpu);
 	}
 	if (!len)
 		return SILENT;
 	advise(finding,
 		"a guest's CPU that moves from one kind to another finds its features changed: give each CPU of a tree a sluice,host-cpus of one kind, such as <%s>",
-		others);
-	return found(finding, NOTE, "CPUs of several kinds: %s differ from CPU 0", others);
+		different);
+	return found(finding, NOTE, "CPUs of several kinds: %s differ from CPU 0", different);
 }
 
 const doctor_check doctor_kvm_checks[] = {

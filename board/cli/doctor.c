@@ -103,7 +103,7 @@ int doctor_command(int argc, char **argv)
 	if (code >= 0)
 		return code;
 	if (optind < argc)
-		return misused(argv[0], "it takes nothing, as %s", argv[optind]);
+		return misused(argv[0], "takes no argument: %s", argv[optind]);
 	uname(&survey.name);
 	survey.kvm = kvm_probe(&survey.limits);
 	if (!survey.kvm && survey.limits.ipa_bits)

@@ -33,8 +33,8 @@ static int with_tree(int argc, char **argv, const char *about,
 static int check_main(int argc, char **argv)
 {
 	return with_tree(argc, argv,
-		"Says all that is wrong with a machine's description, or prints its map. With a kernel,\n"
-		"an initrd and disks it looks at these, too. Nothing is started.",
+		"Prints all that is wrong with a machine's description, or its map. Checks the kernel, initrd\n"
+		"and disks that it names, too. Nothing is started.",
 		check_command);
 }
 
@@ -52,7 +52,7 @@ static const struct {
 	const struct client_command *client; /* instead of `run` */
 } commands[] = {
 	{ "run", "FILE            run the machine that a device tree describes", run_command },
-	{ "check", "FILE          say what is wrong with a description, or its map", check_main },
+	{ "check", "FILE          print what is wrong with a description, or its map", check_main },
 	{ "show", "FILE           print the tree that the guest would get", show_main },
 	{ "console", "NAME [PORT] attach to a running machine's console, or a named port",
 		.client = &console_command },
@@ -64,7 +64,7 @@ static const struct {
 		.client = &resize_command },
 	{ "map", "NAME            show a machine's windows, slots and blocks",
 		.client = &map_command },
-	{ "slots", "NAME          show who holds a machine's memory slots",
+	{ "slots", "NAME          show a machine's memory slots: limits and holders",
 		.client = &slots_command },
 	{ "doctor", "             say what this host can do for Sluice", doctor_command },
 };

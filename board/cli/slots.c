@@ -37,7 +37,7 @@ const struct client_command slots_command = {
 	.words = "",
 	.about =
 		"Shows the memory slots of a running machine: how many KVM and each other user of guest\n"
-		"memory can hold, who has reserved how many of them, and how many are open now. What a\n"
+		"memory can hold, how many each holder has reserved, and how many are open now. What a\n"
 		"window may ever open is reserved when the machine starts. NAME is the machine's name, or\n"
 		"the path of its socket (FOLDER/X.sock).",
 	.run = show,

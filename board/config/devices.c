@@ -229,7 +229,7 @@ static void read_property(struct reader *reader, size_t index, const struct prop
 	case PROPERTY_FLAG:
 		if (len)
 			tree_error(tree, node, property->name,
-				"takes no value: it stands there or not");
+				"takes no value: write the name alone");
 		*(bool *)field = true;
 		break;
 	case PROPERTY_U32:

@@ -65,7 +65,7 @@ static void read_mergeable(
 		return;
 	if (len)
 		tree_error(&reader->tree, node, "sluice,mergeable",
-			"has a value: it is there or not, write it without one");
+			"takes no value: write the name alone");
 	for (size_t i = 0; i < count && config->mergeable_count < CONFIG_RANGES; i++)
 		config->mergeable[config->mergeable_count++] = ranges[i];
 }

@@ -230,7 +230,7 @@ static const char *refusal(int err)
 {
 	switch (err) {
 	case -ENOSYS:
-		return "\"%s\" cannot be kept within %s: this kernel has no openat2(), which Linux 5.6 brought";
+		return "\"%s\" cannot be confined to %s: this kernel has no openat2(), which Linux 5.6 brought";
 	case -EXDEV:
 	case -ELOOP:
 		return "\"%s\" is a symbolic link, or goes through one, that leads out of %s, where %s has what it may name";

@@ -10,7 +10,7 @@
 
 /* The most cells of a slot's map; each is of whole blocks. */
 #define SLOT_CELLS 32
-/* A guest opens as many slots as its window has, up to KVM's 32,764. An answer, made in one turn, describes so many. */
+/* A guest opens as many slots as its windows have, up to KVM's 32,764. An answer, made in one turn, describes so many. */
 #define SLOTS_SHOWN 1024
 
 /* The slot as a line of cells: '#' plugged, '+' partly, '.' unplugged. */
@@ -32,19 +32,19 @@ static void slot_cells(
 	ret[cells] = '\0';
 }
 
-/* Describes open slots until there are *left no more. */
-static json_t *open_slots(const struct window *window, unsigned *left)
+/* Describes the first open slots. */
+static json_t *open_slots(const struct window *window, unsigned most)
 {
 	json_t *list = json_array();
 
-	for (unsigned i = 0; i < window_slot_count(window) && *left; i++) {
+	for (unsigned i = 0; i < window_slot_count(window) && most; i++) {
 		char cells[SLOT_CELLS + 1];
 		struct window_slot slot;
 
 		window_slot(window, i, &slot);
 		if (!slot.open)
 			continue;
-		--*left;
+		most--;
 		slot_cells(window, &slot, cells);
 		json_array_append_new(list,
 			json_pack("{s:i,s:o,s:o,s:o,s:o,s:s}", "index", (int)slot.index, "gpa",
@@ -56,7 +56,7 @@ static json_t *open_slots(const struct window *window, unsigned *left)
 }
 
 static json_t *window_map(
-	struct device *device, const struct window_usage *usage, unsigned *slots_left)
+	struct device *device, const struct window_usage *usage, unsigned slots_most)
 {
 	const struct window_config *config = window_config(usage->window);
 	struct device_memory info;
@@ -70,7 +70,7 @@ static json_t *window_map(
 		"plugged", qmp_integer(info.plugged_bytes), "exposed",
 		qmp_integer(usage->exposed_bytes), "resident", qmp_integer(usage->resident_bytes),
 		"open", (int)window_open_slots(usage->window), "open-slots",
-		open_slots(usage->window, slots_left));
+		open_slots(usage->window, slots_most));
 }
 
 /* The next device with a window from *index on; moves *index behind it. NULL: none is left. */
@@ -87,13 +87,13 @@ static struct device *next_window(const struct machine *machine, size_t *index)
 
 static json_t *whole_map(const struct map_query *query)
 {
-	unsigned left = SLOTS_SHOWN;
 	json_t *list = json_array();
 	struct device *device;
 	size_t index = 0;
 
 	for (size_t i = 0; (device = next_window(query->machine, &index)); i++)
-		json_array_append_new(list, window_map(device, &query->usage[i], &left));
+		json_array_append_new(list,
+			window_map(device, &query->usage[i], SLOTS_SHOWN / (unsigned)query->count));
 	return list;
 }
 
@@ -102,6 +102,8 @@ static void end(struct map_query *query)
 	loop_timer_cancel(&query->timer);
 	window_walk_end(query->walk);
 	query->walk = NULL;
+	json_decref(query->answer);
+	query->answer = NULL;
 }
 
 /* One turn of the walk. True at its end. */
@@ -155,8 +157,10 @@ json_t *map_query_run(struct qmp *qmp, json_t *arguments)
 
 void map_query_answer(struct map_query *query, struct qmp *qmp)
 {
+	if (query->machine && !query->answer)
+		query->answer = whole_map(query);
 	if (query->machine)
-		qmp_answer(qmp, whole_map(query));
+		qmp_answer(qmp, json_incref(query->answer));
 	else
 		qmp_answer(qmp, qmp_refuse(qmp, "The machine is gone"));
 }

@@ -24,6 +24,7 @@ struct map_query {
 	struct window_usage usage[CONFIG_DEVICES];
 	size_t count;
 	struct loop_timer timer;
+	json_t *answer; /* while clients that wait get it */
 };
 
 /* The command. */

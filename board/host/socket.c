@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* The control socket's file; see socket.h. */
+/* Unix sockets that listen: the control socket, and those of consoles and ports; see socket.h. */
 #include "board/host/socket.h"
 
 #include <errno.h>

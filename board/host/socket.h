@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Where a machine's control socket is, and how it is made. */
+/* Where a machine's control socket is; and Unix sockets that listen, with their files. */
 #ifndef SLUICE_BOARD_HOST_SOCKET_H
 #define SLUICE_BOARD_HOST_SOCKET_H
 

@@ -378,7 +378,7 @@ void machine_power_button(struct machine *machine)
 {
 	machine_notify(machine, MACHINE_POWERDOWN, NULL);
 	if (machine->reset_timer.loop || machine->reset_posted)
-		machine->pressed = true; /* for begin_again(): the reset would undo it */
+		machine->pressed = true; /* for begin_again() in reset.c: the reset would undo it */
 	else
 		pl061_pulse(machine->fixed[PLATFORM_GPIO].device, GPIO_POWER_LINE);
 }

@@ -96,7 +96,7 @@ void machine_take_reset_turn(struct loop_timer *timer)
 		err = is_busy(machine);
 		if (!err)
 			stop_all(machine);
-		wait_ms = err; /* of the turns that end it */
+		wait_ms = err; /* other handlers end what is in flight */
 		break;
 	case RESET_UNBUILD:
 		err = unbuild(machine, until_ms, &errors);

@@ -28,7 +28,7 @@ enum {
 #define INT_MATCH 1
 
 /* The host may be suspended or its clock set: check at least this often. */
-#define LOOK_MS 60000
+#define CHECK_MS 60000
 
 struct pl031_state {
 	uint64_t alarm_ms; /* of guest_ms(), as the next */
@@ -99,7 +99,7 @@ static void update(struct pl031 *rtc)
 		primecell_update(&rtc->pl);
 	} else {
 		left = rtc->state.alarm_ms - now;
-		loop_timer_arm(rtc->loop, &rtc->timer, left < LOOK_MS ? left : LOOK_MS);
+		loop_timer_arm(rtc->loop, &rtc->timer, left < CHECK_MS ? left : CHECK_MS);
 	}
 	pthread_mutex_unlock(&rtc->pl.device.lock);
 }

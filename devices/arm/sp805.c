@@ -189,7 +189,7 @@ static void load_write(struct primecell *pl, uint64_t offset, uint32_t load)
 static void control_write(struct primecell *pl, uint64_t offset, uint32_t control)
 {
 	struct sp805 *wdt = sp805_of(pl);
-	uint32_t stands = value(wdt);
+	uint32_t now = value(wdt);
 
 	if (wdt->state.locked || control == wdt->state.control)
 		return;
@@ -197,7 +197,7 @@ static void control_write(struct primecell *pl, uint64_t offset, uint32_t contro
 	pl->state.imsc = control & CONTROL_INTEN;
 	start(wdt);
 	if (!wdt->state.counts)
-		wdt->state.value = stands;
+		wdt->state.value = now;
 }
 
 static void intclr_write(struct primecell *pl, uint64_t offset, uint32_t any)

@@ -27,10 +27,9 @@
 #define QUEUES_MAX     8
 /* Guests align partitions and file systems to it. A constant, so that it is the same on every host. */
 #define PHYSICAL_DEFAULT 4096
-/* RANGE_MAX_BYTES: one discard or write of zeroes; Linux splits larger ones. */
 #define SEAMS_MAX	16 /* between ranges of memory, in one request */
 #define PARTS_MAX	(QUEUE_SIZE + SEAMS_MAX)
-#define RANGE_MAX_BYTES (1 * GiB)
+#define RANGE_MAX_BYTES (1 * GiB) /* of one discard or write of zeroes; Linux splits larger ones */
 
 struct virtio_blk_node {
 	struct host_path file;

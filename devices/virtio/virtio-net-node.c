@@ -144,7 +144,7 @@ static void look_for_tap(const struct virtio_net_node *node, struct device_check
 		{ ENOENT, "%s: there is no /dev/net/tun: modprobe tun%.0s" },
 		{ ENODEV, "%s: there is nothing behind /dev/net/tun: modprobe tun%.0s" },
 		{ EACCES,
-			"%s: this user may not open /dev/net/tun: chmod 666 /dev/net/tun, as root; only who has CAP_NET_ADMIN makes interfaces with it%.0s" },
+			"%s: this user may not open /dev/net/tun: chmod 666 /dev/net/tun, as root; making interfaces takes CAP_NET_ADMIN too%.0s" },
 		{ ENAMETOOLONG, "%s is no interface's name: they have 1 to 15 bytes%.0s" },
 		{ 0, "%s cannot be opened%.0s: %s" },
 	};

@@ -6,7 +6,7 @@
  * known before, and copied into as many receive buffers as it needs. While there are too few buffers it stays in
  * pair->frame, and no other frame is read. With vhost the host's kernel does all that (vhost.h).
  *
- * All on the event loop's thread.
+ * All on the event loop's thread, except halt().
  */
 #include "devices/virtio/virtio-net.h"
 

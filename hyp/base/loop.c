@@ -19,7 +19,7 @@
 
 #define TASKS_A_TURN 64
 /* `first` watches are checked once handlers have taken this long, not after each, since a check is a system call. */
-#define LOOK_US 1000
+#define FIRST_CHECK_US 1000
 
 struct loop {
 	int epoll_fd; /* of all; first_fd is in it, so that it returns for these too */
@@ -202,9 +202,9 @@ static void serve_first(struct loop *loop)
 }
 
 /* Called after each other handler, with no event pending, since a handler may remove its watch. */
-static void look_at_first(struct loop *loop)
+static void check_first(struct loop *loop)
 {
-	if (loop->busy_us >= LOOK_US)
+	if (loop->busy_us >= FIRST_CHECK_US)
 		serve_first(loop);
 }
 
@@ -220,7 +220,7 @@ static int run_timers(struct loop *loop)
 		loop_timer_cancel(timer);
 		timer->fired(timer);
 		end_turn(loop, name);
-		look_at_first(loop);
+		check_first(loop);
 	}
 	if (!loop->timers)
 		return -1;
@@ -271,7 +271,7 @@ static void run_tasks(struct loop *loop)
 			return;
 		task->run(task);
 		end_turn(loop, name);
-		look_at_first(loop);
+		check_first(loop);
 	}
 	wake(loop);
 }
@@ -323,7 +323,7 @@ int loop_run(struct loop *loop)
 			serve_first(loop);
 		} else {
 			serve(loop, &event);
-			look_at_first(loop);
+			check_first(loop);
 		}
 	}
 	atomic_store(&loop->stopped, false);

@@ -163,7 +163,7 @@ int irq_pin_init(struct irq_pin *pin, struct loop *loop, int spi, bool edge)
 		.edge = edge,
 		.line.event_fd = edge ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1,
 		.vm_fd = -1,
-		.ended = { .fd = -1, .events = EPOLLIN, .ready = guest_ended },
+		.ended = { .fd = -1, .events = EPOLLIN, .ready = guest_ended, .name = "interrupts" },
 	};
 	if (!edge)
 		return 0;

@@ -40,7 +40,7 @@ struct window {
 
 	/*
 	 * Guards bits and slots against window_lookup() on vCPU threads. The loop holds it over a
-	 * whole change; a vCPU that waits for it is in user space and holds nothing of the kernel's.
+	 * whole change, or each step of one that takes turns; a vCPU that waits for it is in user space and holds nothing of the kernel's.
 	 */
 	pthread_mutex_t lock;
 	uint64_t *plugged; /* bitmap of blocks */

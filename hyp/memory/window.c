@@ -51,7 +51,7 @@ int window_make_idle(struct window *window, uint64_t offset, uint64_t size)
 void window_reclaim_later(struct window *window, uint64_t offset, uint64_t size, int err)
 {
 	log_limited(&window->refusals, LOG_WARNING,
-		"%s: the host does not take back %" PRIu64 " MiB at +0x%" PRIx64
+		"%s: the host has not reclaimed %" PRIu64 " MiB at +0x%" PRIx64
 		" (%s): trying again, and nothing is plugged or unplugged before",
 		window->name, size / MiB, offset, strerror(-err));
 	window->reclaim_offset = offset;
@@ -91,7 +91,7 @@ static void reclaim_due(struct loop_timer *timer)
 static const char *why_busy(struct window *window, bool splits)
 {
 	if (window->reclaim_size || window->going_end)
-		return "the host has yet to take back what was unplugged before";
+		return "the host has yet to reclaim what was unplugged before";
 	if (splits && !mappings_take(&window->slots->mappings))
 		return "the process is close to vm.max_map_count, which is to be raised";
 	return NULL;

@@ -40,7 +40,7 @@ enum vcpu_next vcpu_suspend(struct vcpu *vcpu)
 }
 
 /* -EBUSY: another CPU is on. */
-static int look_at_others(const struct vcpu *vcpu)
+static int check_others_off(const struct vcpu *vcpu)
 {
 	const struct vcpus *vcpus = vcpu->vcpus;
 
@@ -64,7 +64,7 @@ static int look_at_others(const struct vcpu *vcpu)
 int vcpu_answer_suspend(struct vcpu *vcpu)
 {
 	uint64_t entry = 0, context = 0;
-	int err = look_at_others(vcpu);
+	int err = check_others_off(vcpu);
 
 	if (err == -EBUSY)
 		return answer(vcpu, PSCI_RET_DENIED);

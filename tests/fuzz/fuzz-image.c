@@ -41,6 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	CHECK(image.fd >= 0 && write(image.fd, data, size) == (ssize_t)size);
 	if (size)
 		err = image_describe(&image, &errors);
+	CHECK(!size || (err < 0) == errors_any(&errors));
 	if (!err && place(&image, &mem)) {
 		CHECK(!image_load_begin(&image, &mem, &load));
 		for (unsigned i = 0; (err = image_load_step(load, &errors)) > 0; i++)

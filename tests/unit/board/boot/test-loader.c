@@ -187,7 +187,7 @@ static void gzip_damaged(void **state)
 	make_image(100000, 0, 150000);
 	gzip(0);
 	file[file_len - 6] ^= 1; /* its CRC */
-	assert_refused("damaged");
+	assert_refused("cannot be unpacked from gzip: ");
 }
 
 static void gzip_of_something_else(void **state)
@@ -200,6 +200,38 @@ static void gzip_of_something_else(void **state)
 	file_len = 10;
 	gzip(0);
 	assert_refused("what it holds in gzip is not a kernel");
+}
+
+/* As bgzip, pzstd and pxz write it; what pads a file is no part. */
+static void several_parts(void **state)
+{
+	for (unsigned i = 0; i < PACK_LZ4_OLD; i++) {
+		size_t len;
+
+		make_image(5000, 0, 8192);
+		pack_file(i, 0);
+		len = file_len;
+		memset(file + len, 0, 512);
+		file_len += 512;
+		assert_int_equal(load_kernel(), 0);
+		memcpy(file + len, file, len);
+		file_len = 2 * len;
+		assert_refused("holds several parts in ");
+	}
+	memcpy(file, "\x50\x2a\x4d\x18", 4);
+	assert_refused("is compressed with pzstd");
+}
+
+/* The first instruction of an Image may be what else begins compressed data. */
+static void an_image_first(void **state)
+{
+	static const char *const begins[] = { "\x1f\x8b\x08\x14", "\x5d\0\0\x14" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(begins); i++) {
+		make_image(5000, 0, 8192);
+		memcpy(file, begins[i], 4);
+		assert_int_equal(load_kernel(), 0);
+	}
 }
 
 static void zboot(void **state)
@@ -543,6 +575,8 @@ int main(void)
 		T(gzip_bomb),
 		T(gzip_damaged),
 		T(gzip_of_something_else),
+		T(several_parts),
+		T(an_image_first),
 		T(zboot),
 		T(zboot_hostile),
 		T(elf_program),

@@ -339,8 +339,7 @@ static void map_shows_slots(void **state)
 	fake_strays.count[STRAY_LOAD][STRAY_SLOT] = 0;
 	assert_run("map @", 1, "EXPOSED IS NOT PLUGGED\n  The guest can reach 862 MiB more");
 	fake_slots = 8 + 2000;
-	assert_run("map @", 1, "  978 more are open: too many to describe\n\n  2002 of 2008 slots open; ");
-	assert_non_null(strstr(output, "  2002 more are open: too many to describe\n\n  2002 of 2008"));
+	assert_run("map @", 1, "  1490 more are open: too many to describe\n\n  2002 of 2008 slots open; ");
 	fake_slots = 8;
 	fake_exposed = 2 * MiB; /* in the middle of an unplug */
 	assert_run("map @/vmem0", 0, "exposed = 2 MiB of 162 MiB plugged: the rest is being unplugged, or");

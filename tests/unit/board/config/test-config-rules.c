@@ -93,7 +93,7 @@ static const struct rule {
 	{ "id", NODE("Az_0-9 " RNG), NODE("a.b " RNG), "/a.b: a device's id is its node's name" },
 	{ "id-comma", NULL, NODE("a,b " RNG), "/a,b: a device's id is its node's name" },
 	{ "id-plus", NULL, NODE("a+b " RNG), "/a+b: a device's id is its node's name" },
-	{ "mergeable", "&memory { sluice,mergeable; }; &vmem0 { mergeable; };", "&memory { sluice,mergeable = <1>; };", "/memory@40000000: sluice,mergeable: has a value" },
+	{ "mergeable", "&memory { sluice,mergeable; }; &vmem0 { mergeable; };", "&memory { sluice,mergeable = <1>; };", "/memory@40000000: sluice,mergeable: takes no value" },
 	{ "mergeable-memfd", "&vmem0 { backing = \"memfd\"; };", "&vmem0 { mergeable; backing = \"memfd\"; };", "/vmem0: mergeable: the host merges equal pages of backing = \"anonymous\" alone" },
 	{ "backing-of-ram", "&memory { sluice,backing = \"memfd\"; };", "&memory { sluice,backing = \"memfs\"; };", "/memory@40000000: sluice,backing: \"memfs\" is none of anonymous, memfd, hugetlb, file; did you mean memfd?" },
 	{ "backing-no-string", "&memory { sluice,backing = \"hugetlb\"; };", "&memory { sluice,backing = <1>; };", "/memory@40000000: sluice,backing: one string belongs here" },
