@@ -83,9 +83,9 @@ measure() {
 	turn=''
 	if await 20 line $lives '^flooding' "$work/$1.seen"; then
 		[ "$1" != sluice ] || qmp sluice '{"execute":"x-sluice-query-loop","arguments":{"restart":true}}' >/dev/null
-		timeout -s KILL $((asks + 10)) "$BUILD/tests/bench/qmp-pause" "$(socket "$1")" "$asks" >"$work/asked" 2>"$work/unanswered"
+		timeout -s KILL $((asks + 4)) "$BUILD/tests/bench/qmp-pause" "$(socket "$1")" "$asks" >"$work/asked" 2>"$work/unanswered"
 		sed -n 's/.*median \(.*\) longest \(.*\)/\2 (\1)/p' "$work/asked" | grep . ||
-			echo "no answer in $((asks + 10)) s $(tail -n 1 "$work/unanswered")"
+			echo "no answer in $((asks + 4)) s $(tail -n 1 "$work/unanswered")"
 		# Rings that never returned a chain: what they ask for was not measured.
 		sed -n 's/^flooding \([0-9]*\) of \([0-9]*\) .*/\1 \2/p' "$work/$1.seen" | awk 'NR == 1 && $1 < $2 { print "with " $1 " of " $2 " rings served in 2 s" }'
 		[ "$1" != sluice ] || turn=$(qmp sluice '{"execute":"x-sluice-query-loop"}' |
@@ -95,7 +95,7 @@ measure() {
 		tail -n 20 "$work/$1.seen" "$work/$1.err" >&2
 	fi
 	printf '%s\n' '{"execute":"qmp_capabilities"}' '{"execute":"quit"}' | socat -t 2 - "UNIX-CONNECT:$(socket "$1")" >/dev/null
-	ended "$1" 10 0 >"$work/end" || { head -n 1 "$work/end"; cat "$work/end" >&2; }
+	ended "$1" 4 0 >"$work/end" || { head -n 1 "$work/end"; cat "$work/end" >&2; }
 	for p in "$1" "$work/$1.out" "$work/hvc.out" "$work/port.out"; do
 		[ -n "${pid[$p]:-}" ] || continue
 		{ kill -9 "${pid[$p]}"; wait "${pid[$p]}"; } 2>/dev/null
