@@ -188,8 +188,8 @@ guest() {
 	return $rc
 }
 
-# shrinks NAME[/DEVICE]: its guest gives back all of the window. If not: the window's map, and what the guest does.
-# Linux tries for ever to take a page away that somebody in its kernel holds.
+# shrinks NAME[/DEVICE]: its guest unplugs all of the window. If it does not: prints the window's map, and what the
+# guest's kernel is busy with. Linux retries for ever to offline a block with a page that is pinned.
 shrinks() {
 	local name=${1%/*}
 	! "$SLUICE" mem "$1" 0 || return 0

@@ -2,6 +2,7 @@
 /* Kernels and initrds, made here byte by byte, whole, cut off and hostile. */
 #include "tests/unit/helpers/loader-fixture.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -446,6 +447,17 @@ static void changed_meanwhile(void **state)
 	assert_int_equal(loader_load(loader, &mem, UINT64_MAX, &errors, &result), 0);
 	assert_int_equal(result.entry_gpa, KERNEL_GPA + 0x1000);
 	assert_memory_equal(ram + 2 * MiB + 0x1000, file, 2000);
+	/* Of the same size, by its time alone. */
+	make_image(2000, 0x2000, 4096);
+	write_kernel();
+	assert_int_equal(utimensat(AT_FDCWD, kernel_path, (struct timespec[2]){ { 1, 0 }, { 1, 0 } }, 0), 0);
+	assert_int_equal(loader_load(loader, &mem, UINT64_MAX, &errors, &result), 0);
+	assert_int_equal(result.entry_gpa, KERNEL_GPA + 0x2000);
+	make_image(2000, 0x1000, 4096);
+	write_kernel();
+	assert_int_equal(utimensat(AT_FDCWD, kernel_path, (struct timespec[2]){ { 2, 0 }, { 2, 0 } }, 0), 0);
+	assert_int_equal(loader_load(loader, &mem, UINT64_MAX, &errors, &result), 0);
+	assert_int_equal(result.entry_gpa, KERNEL_GPA + 0x1000);
 	assert_int_equal(truncate(kernel_path, 30), 0);
 	assert_true(loader_load(loader, &mem, UINT64_MAX, &errors, &result) < 0);
 	assert_int_equal(truncate(kernel_path, 0), 0);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
+#include "board/boot/unpack.h"
 #include "board/cli/client.h"
 #include "board/host/libraries.h"
 #include "tests/unit/helpers/control-bench.h"
@@ -46,8 +47,16 @@ static void none_can_be_loaded(void **state)
 	assert_null(json_loadb("{}", 2, 0, NULL));
 	assert_int_equal(json_object_set_new(NULL, "a", NULL), -1);
 	json_delete(NULL);
+	for (unsigned kind = 0; kind < UNPACK_KINDS; kind++) {
+		static const char *const files[UNPACK_KINDS] = { "gzip needs libz.so.1",
+			"zstd needs libzstd.so.1", "xz needs liblzma.so.5", "xz needs liblzma.so.5",
+			"lz4 needs liblz4.so.1" };
+		struct unpack *unpack;
+
+		assert_int_equal(unpack_begin(kind, &unpack), -ENOENT);
+		assert_non_null(strstr(logged, files[kind]));
+	}
 	assert_int_equal(inflateInit2(&z, 15 + 16), Z_VERSION_ERROR);
-	assert_non_null(strstr(logged, "gzip needs libz.so.1"));
 	assert_int_equal(inflate(&z, 0), Z_STREAM_ERROR);
 	assert_int_equal(client_open("/nonexistent", &refused, &client), -ENOTSUP);
 	assert_non_null(
