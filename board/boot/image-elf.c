@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* AArch64 ELF files; see image.h. Sources: the ELF specification, and the ELF for the Arm 64-bit Architecture. */
+#include <elf.h>
+#include <endian.h>
+#include <errno.h>
+#include <string.h>
+
+#include "board/boot/image-internal.h"
+#include "board/text/errors.h"
+
+static const char *elf_machine(unsigned machine)
+{
+	switch (machine) {
+	case EM_386:
+	case EM_X86_64:
+		return "x86";
+	case EM_ARM:
+		return "32-bit ARM";
+	case EM_RISCV:
+		return "RISC-V";
+	case EM_PPC64:
+		return "PowerPC";
+	case EM_S390:
+		return "s390";
+	}
+	return "another machine";
+}
+
+int image_describe_elf(struct image *image, const struct image_part *part, struct errors *errors)
+{
+	Elf64_Phdr phdrs[IMAGE_SEGMENTS];
+	bool entered = false;
+	Elf64_Ehdr elf;
+	int err;
+
+	if (part->len < sizeof(elf))
+		return image_refuse(image, errors, "is truncated within its ELF header");
+	memcpy(&elf, part->head, sizeof(elf));
+	if (elf.e_ident[EI_DATA] != ELFDATA2LSB)
+		return image_refuse(
+			image, errors, "is a big-endian ELF; needed is little-endian AArch64");
+	if (le16toh(elf.e_machine) != EM_AARCH64) {
+		error_add(errors, image->path, NULL,
+			"is an ELF for %s (machine %u); needed is AArch64",
+			elf_machine(le16toh(elf.e_machine)), le16toh(elf.e_machine));
+		return -EINVAL;
+	}
+	if (elf.e_ident[EI_CLASS] != ELFCLASS64)
+		return image_refuse(image, errors, "is a 32-bit ELF; needed is a 64-bit one");
+	if (le16toh(elf.e_type) != ET_EXEC && le16toh(elf.e_type) != ET_DYN)
+		return image_refuse(
+			image, errors, "is an ELF that is not linked to run (an object or a core)");
+	if (le16toh(elf.e_phentsize) != sizeof(phdrs[0]) || !le16toh(elf.e_phnum) ||
+		le16toh(elf.e_phnum) > IMAGE_SEGMENTS) {
+		error_add(errors, image->path, NULL,
+			"has %u ELF program headers of %u bytes; needed are 1 to %u of %zu",
+			le16toh(elf.e_phnum), le16toh(elf.e_phentsize), IMAGE_SEGMENTS,
+			sizeof(phdrs[0]));
+		return -EINVAL;
+	}
+	if (le64toh(elf.e_phoff) > image->file_size)
+		return image_refuse(
+			image, errors, "is truncated: its ELF program headers are beyond its end");
+	err = image_read(image, le64toh(elf.e_phoff), phdrs,
+		sizeof(phdrs[0]) * le16toh(elf.e_phnum), errors);
+	if (err < 0)
+		return err;
+
+	for (unsigned i = 0; i < le16toh(elf.e_phnum); i++) {
+		struct image_segment *segment = &image->segments[image->segment_count];
+		uint64_t from_start = le64toh(elf.e_entry) - le64toh(phdrs[i].p_vaddr);
+
+		if (le32toh(phdrs[i].p_type) != PT_LOAD || !phdrs[i].p_memsz)
+			continue;
+		*segment = (struct image_segment){
+			.gpa = le64toh(phdrs[i].p_paddr),
+			.file_offset = le64toh(phdrs[i].p_offset),
+			.file_size = le64toh(phdrs[i].p_filesz),
+			.mem_size = le64toh(phdrs[i].p_memsz),
+		};
+		if (segment->file_size > segment->mem_size ||
+			segment->file_offset > image->file_size ||
+			segment->file_size > image->file_size - segment->file_offset) {
+			error_add(errors, image->path, NULL,
+				"is truncated or damaged: ELF segment %u is not within the file",
+				i);
+			return -EINVAL;
+		}
+		if (segment->gpa + (segment->mem_size - 1) < segment->gpa) {
+			error_add(errors, image->path, NULL,
+				"is damaged: ELF segment %u passes the end of the address space",
+				i);
+			return -EINVAL;
+		}
+		if (from_start < segment->mem_size) {
+			image->entry = segment->gpa + from_start;
+			entered = true;
+		}
+		image->segment_count++;
+	}
+	if (!entered)
+		return image_refuse(
+			image, errors, "has no ELF segment to load that holds its entry point");
+	image->placed = true;
+	return 0;
+}
