@@ -142,6 +142,8 @@ static void put_chosen(struct copy *copy, int node)
 		writer_put_u64(w, "linux,initrd-start", input->initrd_gpa);
 		writer_put_u64(w, "linux,initrd-end", input->initrd_gpa + input->initrd_size);
 	}
+	if (input->cmdline && !tree_has(&copy->from, node, "bootargs"))
+		writer_put_string(w, "bootargs", input->cmdline);
 	writer_put(w, "kaslr-seed", input->kaslr_seed, sizeof(input->kaslr_seed));
 	writer_put(w, "rng-seed", input->rng_seed, sizeof(input->rng_seed));
 	if (!tree_has(&copy->from, node, "stdout-path"))
@@ -316,6 +318,7 @@ int guest_tree_build(const struct machine_config *config, const struct guest_tre
 	/* dtc lets names with the same end share bytes; here each may need bytes of its own. */
 	size_t room = fdt_off_dt_struct(config->fdt) + fdt_size_dt_struct(config->fdt) +
 		      2 * fdt_size_dt_strings(config->fdt) + PROVIDED_BYTES +
+		      (input->cmdline ? strlen(input->cmdline) : 0) +
 		      config->cpu_count * CPU_BYTES + config->device_count * DEVICE_BYTES;
 	struct writer w = { .fdt = malloc(room) };
 

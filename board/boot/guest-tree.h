@@ -11,6 +11,7 @@ struct machine_config;
 
 struct guest_tree_input {
 	uint64_t initrd_gpa, initrd_size; /* size 0: none */
+	const char *cmdline;		  /* /chosen/bootargs, if the source has none; NULL: none */
 	uint64_t serial;		  /* serial-number of the root, if the source has none */
 	uint8_t kaslr_seed[8];
 	uint8_t rng_seed[64];

@@ -8,6 +8,9 @@
 #include "board/boot/image-internal.h"
 #include "board/text/errors.h"
 
+#define ALIGN_MAX GiB
+#define PA_LIMIT  (UINT64_C(1) << 52) /* of any arm64 machine; Linux's own addresses are above */
+
 static const char *elf_machine(unsigned machine)
 {
 	switch (machine) {
@@ -29,6 +32,7 @@ static const char *elf_machine(unsigned machine)
 int image_describe_elf(struct image *image, const struct image_part *part, struct errors *errors)
 {
 	Elf64_Phdr phdrs[IMAGE_SEGMENTS];
+	uint64_t align = IMAGE_BASE_ALIGN;
 	bool entered = false;
 	Elf64_Ehdr elf;
 	int err;
@@ -72,6 +76,8 @@ int image_describe_elf(struct image *image, const struct image_part *part, struc
 
 		if (le32toh(phdrs[i].p_type) != PT_LOAD || !phdrs[i].p_memsz)
 			continue;
+		if (le64toh(phdrs[i].p_align) > align)
+			align = le64toh(phdrs[i].p_align);
 		*segment = (struct image_segment){
 			.gpa = le64toh(phdrs[i].p_paddr),
 			.file_offset = le64toh(phdrs[i].p_offset),
@@ -92,15 +98,23 @@ int image_describe_elf(struct image *image, const struct image_part *part, struc
 				i);
 			return -EINVAL;
 		}
+		if (segment->gpa >= PA_LIMIT)
+			return image_refuse(image, errors,
+				"is a vmlinux, or another ELF for virtual addresses, which no loader can place: take the Image of the same build (arch/arm64/boot/Image), or make it: objcopy -O binary vmlinux Image");
 		if (from_start < segment->mem_size) {
 			image->entry = segment->gpa + from_start;
 			entered = true;
 		}
 		image->segment_count++;
 	}
+	if (align & (align - 1) || align > ALIGN_MAX)
+		return image_refuse(image, errors,
+			"has an ELF segment whose alignment is no power of two up to 1 GiB");
 	if (!entered)
 		return image_refuse(
 			image, errors, "has no ELF segment to load that holds its entry point");
 	image->placed = true;
+	image->movable = le16toh(elf.e_type) == ET_DYN;
+	image->align = align;
 	return 0;
 }

@@ -39,14 +39,14 @@ int image_refuse_foreign(
 	const struct image *image, const uint8_t *head, size_t len, struct errors *errors);
 
 /* Readers of formats: describe the part. -EINVAL after an error was added. */
-int image_describe_part(struct image *image, struct image_part *part, struct errors *errors);
-bool image_is_linux(const uint8_t *head, size_t len);
-int image_describe_linux(struct image *image, const struct image_part *part, struct errors *errors);
-int image_describe_zboot(struct image *image, const struct image_part *part, struct errors *errors);
-/* Of this kind, compressed. */
-int image_describe_packed(struct image *image, enum unpack_kind kind, uint64_t offset,
-	uint64_t size, struct errors *errors);
+/* Whichever of Linux's formats the part has. 1: none of them. Sets image->kind. */
+int image_describe_any_linux(
+	struct image *image, const struct image_part *part, struct errors *errors);
 int image_describe_elf(struct image *image, const struct image_part *part, struct errors *errors);
+/* The part is a PE file for arm64 with a section .linux. */
+bool image_is_bundle(const struct image *image, const struct image_part *part);
+int image_describe_bundle(
+	struct image *image, const struct image_part *part, struct errors *errors);
 
 /* Compressed data in a part of the file, unpacked in steps of bounded length (image-packed.c). */
 struct packed;

@@ -52,7 +52,7 @@ static uint64_t pe_end(const uint8_t *head, size_t len, uint32_t at)
 	return end;
 }
 
-int image_describe_linux(struct image *image, const struct image_part *part, struct errors *errors)
+static int describe_image(struct image *image, const struct image_part *part, struct errors *errors)
 {
 	struct image_header header;
 	uint64_t image_size, whole;
@@ -85,7 +85,7 @@ int image_describe_linux(struct image *image, const struct image_part *part, str
 	return 0;
 }
 
-bool image_is_linux(const uint8_t *head, size_t len)
+static bool is_image(const uint8_t *head, size_t len)
 {
 	struct image_header header;
 
@@ -95,7 +95,7 @@ bool image_is_linux(const uint8_t *head, size_t len)
 	return le32toh(header.magic) == IMAGE_MAGIC;
 }
 
-int image_describe_packed(struct image *image, enum unpack_kind kind, uint64_t offset,
+static int describe_packed(struct image *image, enum unpack_kind kind, uint64_t offset,
 	uint64_t size, struct errors *errors)
 {
 	unsigned chunks = unpack_lead(kind) / IMAGE_CHUNK;
@@ -125,12 +125,12 @@ int image_describe_packed(struct image *image, enum unpack_kind kind, uint64_t o
 			unpack_name(kind), (unsigned)(unpack_lead(kind) / MiB));
 		return -EINVAL;
 	}
-	if (!image_is_linux(part.head, part.len))
+	if (!is_image(part.head, part.len))
 		return image_refuse_foreign(image, part.head, part.len, errors);
-	return image_describe_linux(image, &part, errors);
+	return describe_image(image, &part, errors);
 }
 
-int image_describe_zboot(struct image *image, const struct image_part *part, struct errors *errors)
+static int describe_zboot(struct image *image, const struct image_part *part, struct errors *errors)
 {
 	struct zboot_header zboot;
 	uint64_t offset, size;
@@ -155,5 +155,27 @@ int image_describe_zboot(struct image *image, const struct image_part *part, str
 			zboot.compression);
 		return -EINVAL;
 	}
-	return image_describe_packed(image, kind, part->offset + offset, size, errors);
+	return describe_packed(image, kind, part->offset + offset, size, errors);
+}
+
+int image_describe_any_linux(
+	struct image *image, const struct image_part *part, struct errors *errors)
+{
+	enum unpack_kind kind;
+
+	if (IMAGE_HAS(part, 0, "MZ") && IMAGE_HAS(part, 4, "zimg") &&
+		part->len >= sizeof(struct zboot_header)) {
+		image->kind = "EFI zboot kernel";
+		return describe_zboot(image, part, errors);
+	}
+	if (is_image(part->head, part->len)) {
+		image->kind = "arm64 Image";
+		return describe_image(image, part, errors);
+	}
+	kind = unpack_kind(part->head, part->len);
+	if (kind != UNPACK_KINDS) {
+		image->kind = "compressed arm64 Image";
+		return describe_packed(image, kind, part->offset, part->size, errors);
+	}
+	return 1;
 }

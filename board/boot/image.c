@@ -97,8 +97,8 @@ bool image_has(const uint8_t *head, size_t len, size_t at, const char *magic, si
 	return at + magic_len <= len && !memcmp(head + at, magic, magic_len);
 }
 
-int image_refuse_foreign(
-	const struct image *image, const uint8_t *head, size_t len, struct errors *errors)
+/* What data that begins so is, if Sluice knows it and cannot start it; else NULL. */
+static const char *foreign_format(const uint8_t *head, size_t len)
 {
 	static const struct {
 		size_t at;
@@ -118,57 +118,76 @@ int image_refuse_foreign(
 		KNOWN(0, "BZh", "is compressed with bzip2: unpack it first"),
 		KNOWN(0, "\x89LZO", "is compressed with lzop: unpack it first"),
 		KNOWN(0, "070701", "is an initramfs (cpio), not a kernel"),
+		KNOWN(0, "!<arch>", "is a Debian package or an archive, not a kernel"),
+		KNOWN(0, "PK\x03\x04", "is a zip archive, not a kernel"),
+		KNOWN(0, "hsqs", "is a file system (squashfs), not a kernel"),
+		KNOWN(0, "/dts-v1/", "is the source of a device tree, not a kernel"),
+		KNOWN(0, "QFI\xfb", "is a disk (qcow2), not a kernel"),
+		KNOWN(510, "\x55\xaa", "is a disk with partitions, not a kernel"),
 		KNOWN(0, "#!", "is a script, not a kernel"),
 		KNOWN(0, "MZ", "is an EFI program, but not an arm64 Linux kernel"),
 	};
-	const char *what = "is not a kernel that Sluice knows";
 
-	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
-		if (image_has(head, len, known[i].at, known[i].magic, known[i].magic_len)) {
-			what = known[i].what;
-			break;
-		}
-	}
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (image_has(head, len, known[i].at, known[i].magic, known[i].magic_len))
+			return known[i].what;
+	return NULL;
+}
+
+int image_refuse_foreign(
+	const struct image *image, const uint8_t *head, size_t len, struct errors *errors)
+{
+	const char *what = foreign_format(head, len) ?: "is not a kernel that Sluice knows";
+
 	error_add(errors, image->path, NULL,
-		"%s%s%s%s; needed is an arm64 kernel: an Image, also compressed or in an EFI zboot, or a 64-bit AArch64 ELF",
+		"%s%s%s%s; needed is an arm64 kernel: an Image, also compressed, in an EFI zboot or in a PE bundle, or a 64-bit AArch64 ELF",
 		image->compressed ? "what it holds in " : "",
 		image->compressed ? unpack_name(image->packing) : "", image->compressed ? " " : "",
 		what);
 	return -EINVAL;
 }
 
-int image_describe(struct image *image, struct errors *errors)
+/* The whole file, as it is. */
+static int describe_raw(struct image *image)
+{
+	image->raw = true;
+	image->kind = "raw binary";
+	image->segments[0] = (struct image_segment){ .file_size = image->file_size,
+		.mem_size = image->file_size };
+	image->segment_count = 1;
+	return 0;
+}
+
+int image_describe(struct image *image, bool raw, struct errors *errors)
 {
 	struct image_part part = { .size = image->file_size };
-	enum unpack_kind kind;
 	int err;
 
+	image->compressed = image->raw = image->placed = image->movable = false;
+	image->segment_count = 0;
+	image->page_bytes = 0;
+	image->entry = image->text_offset = 0;
+	image->initrd = image->cmdline = (struct image_extent){ 0 };
+	if (raw)
+		return describe_raw(image);
 	part.len = part.size < IMAGE_HEAD ? part.size : IMAGE_HEAD;
 	err = image_read(image, 0, part.head, part.len, errors);
 	if (err < 0)
 		return err;
-	image->compressed = image->placed = false;
-	image->segment_count = 0;
-	image->page_bytes = 0;
-	image->entry = image->text_offset = 0;
-	if (IMAGE_HAS(&part, 0, "MZ") && IMAGE_HAS(&part, 4, "zimg") && part.len >= 64) {
-		image->kind = "EFI zboot kernel";
-		return image_describe_zboot(image, &part, errors);
-	}
 	if (IMAGE_HAS(&part, 0, ELFMAG)) {
 		image->kind = "AArch64 ELF";
 		return image_describe_elf(image, &part, errors);
 	}
-	if (image_is_linux(part.head, part.len)) {
-		image->kind = "arm64 Image";
-		return image_describe_linux(image, &part, errors);
+	err = image_describe_any_linux(image, &part, errors);
+	if (err <= 0)
+		return err;
+	if (image_is_bundle(image, &part)) {
+		image->kind = "PE bundle";
+		return image_describe_bundle(image, &part, errors);
 	}
-	kind = unpack_kind(part.head, part.len);
-	if (kind != UNPACK_KINDS) {
-		image->kind = "compressed arm64 Image";
-		return image_describe_packed(image, kind, 0, image->file_size, errors);
-	}
-	return image_refuse_foreign(image, part.head, part.len, errors);
+	if (foreign_format(part.head, part.len))
+		return image_refuse_foreign(image, part.head, part.len, errors);
+	return describe_raw(image);
 }
 
 /* ---- Loading ---- */

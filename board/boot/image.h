@@ -7,7 +7,9 @@
  *   arm64 Image                  Documentation/arch/arm64/booting.rst in Linux
  *   the same, compressed         Image.gz, .zst, .xz, .lzma, .lz4
  *   EFI zboot of one of these    drivers/firmware/efi/libstub/zboot-header.S
- *   AArch64 ELF                  bare-metal guests; loaded at its physical addresses
+ *   a PE bundle of one of these  UAPI.5, Unified Kernel Image: sections .linux, .initrd, .cmdline
+ *   AArch64 ELF                  bare-metal guests; loaded at its physical addresses, or moved if it can be
+ *   anything else                a raw binary: loaded as it is, and entered at its first byte
  */
 #ifndef SLUICE_BOARD_BOOT_IMAGE_H
 #define SLUICE_BOARD_BOOT_IMAGE_H
@@ -31,6 +33,11 @@ struct image_segment {
 	uint64_t mem_size;    /* bytes of memory to reserve, not 0; at least what is loaded */
 };
 
+/* A part of the file; size 0: there is none. */
+struct image_extent {
+	uint64_t offset, size; /* bytes */
+};
+
 struct image {
 	const char *path; /* for messages; not owned */
 	int fd;		  /* -1: none */
@@ -40,17 +47,26 @@ struct image {
 	bool compressed;	  /* the one segment, which grows to at most mem_size ... */
 	enum unpack_kind packing; /* ... of this */
 	uint64_t page_bytes;	  /* of an arm64 Image: the size of its pages; 0: not given */
+	bool raw;		  /* a raw binary */
 	bool placed;		  /* ELF: segments have their addresses */
+	bool movable;		  /* ... or any others, all moved by a multiple of `align` */
+	uint64_t align;
 	uint64_t text_offset;
 	struct image_segment segments[IMAGE_SEGMENTS];
 	unsigned segment_count;
 	uint64_t entry; /* ELF: guest-physical; else an offset into the segment */
+	/* Of a bundle. */
+	struct image_extent initrd, cmdline;
 };
 
 /* Opens a regular file that is not empty. -EINVAL after an error was added. */
 int image_open(struct image *image, const struct host_path *path, struct errors *errors);
-/* Reads the headers. -EINVAL after an error was added. */
-int image_describe(struct image *image, struct errors *errors);
+/*
+ * Reads the headers. `raw`: the file is a raw binary, whatever it begins with. -EINVAL after an error was added.
+ */
+int image_describe(struct image *image, bool raw, struct errors *errors);
+/* Reads a bundle's command line. -ENOMEM, or -EINVAL after an error was added; the caller frees *ret. */
+int image_read_cmdline(const struct image *image, struct errors *errors, char **ret);
 void image_close(struct image *image);
 
 /*

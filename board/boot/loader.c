@@ -6,11 +6,13 @@
 #include "board/boot/loader.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "board/boot/image.h"
 #include "board/config/config.h"
+#include "board/config/growth.h"
 #include "board/config/map.h"
 #include "board/text/errors.h"
 #include "hyp/base/loop.h"
@@ -19,11 +21,19 @@
 /* Linux maps kernel and initrd through one window of this size, aligned to 1 GiB (booting.rst). */
 #define INITRD_REACH (32 * GiB)
 #define INITRD_ALIGN (64 * KiB) /* the largest page */
+#define TREE_ALIGN                                                                                 \
+	(2 * MiB) /* so that it lies in one block that small kernels map, as QEMU's does */
+#define KERNEL_PLACE (RAM_BASE + 2 * MiB) /* where QEMU has it, if there is room */
+#define RAW_ROOM     (128 * MiB)
 
 struct loader {
 	const struct machine_config *config;
-	struct image kernel, initrd; /* initrd: one segment, the whole file; fd -1: none */
-	struct image_load *load;     /* under way; NULL: none */
+	struct image kernel;
+	struct image
+		initrd;	   /* one segment, the whole file or a part of the kernel's; fd -1: none */
+	char *cmdline;	   /* of the bundle */
+	uint64_t moved_by; /* the kernel's segments, from where it says */
+	struct image_load *load; /* under way; NULL: none */
 	bool kernel_loaded;
 	bool described; /* the kernel is, as its file was when `changed` was read */
 	struct {
@@ -71,7 +81,9 @@ static bool find_place(const struct loader *loader, uint64_t from, uint64_t alig
 		const bool used = i >= config->memory_count;
 		const struct range *range = used ? &loader->taken[i - config->memory_count]
 						 : &config->memory[i];
-		uint64_t start = used ? range->gpa + range->size : range->gpa;
+		uint64_t start = used		     ? range->gpa + range->size
+				 : range->gpa < from ? from
+						     : range->gpa;
 		uint64_t base = align_up(start, align), gpa;
 
 		if (start < from || base < start || __builtin_add_overflow(base, offset, &gpa))
@@ -111,23 +123,96 @@ static int no_place(const struct loader *loader, const struct image *image, cons
 	return -EINVAL;
 }
 
-static int plan_elf(struct loader *loader, struct errors *errors)
+/* From the first byte that a kernel with segments of its own needs to the last. */
+static struct range span_of(const struct image *kernel)
 {
-	struct image *kernel = &loader->kernel;
+	uint64_t start = UINT64_MAX, last = 0;
 
 	for (unsigned i = 0; i < kernel->segment_count; i++) {
 		const struct image_segment *segment = &kernel->segments[i];
 
-		if (is_free(loader, segment->gpa, segment->mem_size))
-			continue;
+		if (segment->gpa < start)
+			start = segment->gpa;
+		if (segment->gpa + (segment->mem_size - 1) > last)
+			last = segment->gpa + (segment->mem_size - 1);
+	}
+	return (struct range){ start, last - start + 1 };
+}
+
+static const struct image_segment *first_in_the_way(const struct loader *loader)
+{
+	const struct image *kernel = &loader->kernel;
+
+	for (unsigned i = 0; i < kernel->segment_count; i++)
+		if (!is_free(loader, kernel->segments[i].gpa, kernel->segments[i].mem_size))
+			return &kernel->segments[i];
+	return NULL;
+}
+
+static void move_elf(struct loader *loader, uint64_t by)
+{
+	for (unsigned i = 0; i < loader->kernel.segment_count; i++)
+		loader->kernel.segments[i].gpa += by;
+	loader->moved_by += by;
+}
+
+/* The tree at RAM_BASE, if the place is free. */
+static void plan_early_tree(struct loader *loader)
+{
+	if (loader->plan.tree_gpa || !is_free(loader, RAM_BASE, TREE_SIZE_MAX))
+		return;
+	loader->plan.tree_gpa = RAM_BASE;
+	take(loader, RAM_BASE, TREE_SIZE_MAX);
+}
+
+static int plan_elf(struct loader *loader, struct errors *errors)
+{
+	struct image *kernel = &loader->kernel;
+	const struct image_segment *segment;
+	uint64_t gpa;
+
+	move_elf(loader, -loader->moved_by); /* back to where it was linked */
+	segment = first_in_the_way(loader);
+	if (segment && kernel->movable) {
+		struct range span = span_of(kernel);
+		uint64_t offset = span.gpa % kernel->align;
+
+		plan_early_tree(loader);
+		if (!find_place(loader, 0, kernel->align, offset, span.size, &gpa))
+			return no_place(
+				loader, kernel, kernel->kind, span.size, kernel->align, errors);
+		move_elf(loader, gpa - span.gpa);
+	} else if (segment) {
 		error_add(errors, kernel->path, NULL,
-			"an ELF segment wants 0x%llx to 0x%llx, which is not free: needed is memory from 0x%llx on (the guest's tree is before it) outside reserved ranges; link it elsewhere, or change /memory",
+			"an ELF segment wants 0x%llx to 0x%llx, which is not free: needed is memory from 0x%llx on, outside reserved ranges; link it elsewhere, or change /memory",
 			(unsigned long long)segment->gpa,
 			(unsigned long long)(segment->gpa + (segment->mem_size - 1)),
-			(unsigned long long)(RAM_BASE + TREE_SIZE_MAX));
+			(unsigned long long)RAM_BASE);
 		return -EINVAL;
 	}
-	loader->plan.entry_gpa = kernel->entry;
+	loader->plan.entry_gpa = kernel->entry + loader->moved_by;
+	return 0;
+}
+
+static uint64_t raw_room(const struct machine_config *config)
+{
+	return config->memory[0].size / 2 < RAW_ROOM ? config->memory[0].size / 2 : RAW_ROOM;
+}
+
+static int plan_raw(struct loader *loader, struct errors *errors)
+{
+	const struct machine_config *config = loader->config;
+	struct image_segment *segment = &loader->kernel.segments[0];
+
+	segment->gpa = config->raw_kernel ? config->kernel_gpa : KERNEL_PLACE;
+	if (!is_free(loader, segment->gpa, segment->mem_size)) {
+		error_add(errors, loader->kernel.path, NULL,
+			"is a raw binary of %.1f MiB for 0x%llx, and that is not free: needed is memory from 0x%llx on, outside reserved ranges; name another place in /chosen (sluice,kernel-address), or change /memory",
+			mib(segment->mem_size), (unsigned long long)segment->gpa,
+			(unsigned long long)RAM_BASE);
+		return -EINVAL;
+	}
+	loader->plan.entry_gpa = segment->gpa;
 	return 0;
 }
 
@@ -136,8 +221,10 @@ static int plan_image(struct loader *loader, struct errors *errors)
 	struct image *kernel = &loader->kernel;
 	struct image_segment *segment = &kernel->segments[0];
 
-	if (!find_place(loader, 0, IMAGE_BASE_ALIGN, kernel->text_offset, segment->mem_size,
-		    &segment->gpa))
+	if (!find_place(loader, KERNEL_PLACE, IMAGE_BASE_ALIGN, kernel->text_offset,
+		    segment->mem_size, &segment->gpa) &&
+		!find_place(loader, 0, IMAGE_BASE_ALIGN, kernel->text_offset, segment->mem_size,
+			&segment->gpa))
 		return no_place(
 			loader, kernel, kernel->kind, segment->mem_size, IMAGE_BASE_ALIGN, errors);
 	loader->plan.entry_gpa = segment->gpa + kernel->entry;
@@ -145,28 +232,85 @@ static int plan_image(struct loader *loader, struct errors *errors)
 }
 
 static int plan_initrd(
-	struct loader *loader, uint64_t kernel_gpa, uint64_t kernel_end, struct errors *errors)
+	struct loader *loader, const struct range *kernel, uint64_t from, struct errors *errors)
 {
 	struct image *initrd = &loader->initrd;
-	uint64_t gpa, low, high, size = initrd->file_size;
+	struct image_segment *segment = &initrd->segments[0];
+	uint64_t gpa, low, high, end = kernel->gpa + kernel->size, size = segment->mem_size;
 
-	if (!find_place(loader, kernel_end, INITRD_ALIGN, 0, size, &gpa) &&
+	if (!find_place(loader, from, INITRD_ALIGN, 0, size, &gpa) &&
 		!find_place(loader, 0, INITRD_ALIGN, 0, size, &gpa))
 		return no_place(loader, initrd, "initrd", size, INITRD_ALIGN, errors);
-	low = align_down(gpa < kernel_gpa ? gpa : kernel_gpa, GiB);
-	high = gpa + size > kernel_end ? gpa + size : kernel_end;
+	low = align_down(gpa < kernel->gpa ? gpa : kernel->gpa, GiB);
+	high = gpa + size > end ? gpa + size : end;
 	if (!loader->kernel.placed && high - low > INITRD_REACH) {
 		error_add(errors, initrd->path, NULL,
 			"initrd fits only at 0x%llx, more than 32 GiB from the kernel at 0x%llx, where Linux does not find it; make the first /memory range larger",
-			(unsigned long long)gpa, (unsigned long long)kernel_gpa);
+			(unsigned long long)gpa, (unsigned long long)kernel->gpa);
 		return -EINVAL;
 	}
-	initrd->segments[0] =
-		(struct image_segment){ .gpa = gpa, .file_size = size, .mem_size = size };
+	segment->gpa = gpa;
 	initrd->segment_count = 1;
-	loader->plan.initrd_gpa = gpa;
-	loader->plan.initrd_size = size;
+	loader->plan.initrd = (struct range){ gpa, size };
+	take(loader, gpa, size);
 	return 0;
+}
+
+/* The initrd that the tree names, or the kernel's own. The former may have changed since the last boot. */
+static int find_initrd(struct loader *loader, struct errors *errors)
+{
+	struct image *initrd = &loader->initrd;
+	const struct image_extent *bundled = &loader->kernel.initrd;
+	struct image_segment *segment = &initrd->segments[0];
+	struct stat st;
+
+	if (!loader->config->initrd.name) {
+		*initrd = (struct image){ .path = loader->kernel.path,
+			.fd = bundled->size ? loader->kernel.fd : -1 };
+		*segment = (struct image_segment){ .file_offset = bundled->offset,
+			.file_size = bundled->size,
+			.mem_size = bundled->size };
+		loader->plan.bundled_initrd = bundled->size;
+		return 0;
+	}
+	if (fstat(initrd->fd, &st) == 0)
+		initrd->file_size = (uint64_t)st.st_size;
+	if (!initrd->file_size) {
+		error_add(errors, initrd->path, NULL, "is empty");
+		return -EINVAL;
+	}
+	*segment = (struct image_segment){ .file_size = initrd->file_size,
+		.mem_size = initrd->file_size };
+	return 0;
+}
+
+static int find_cmdline(struct loader *loader, struct errors *errors)
+{
+	int err = 0;
+
+	free(loader->cmdline);
+	loader->cmdline = NULL;
+	if (loader->kernel.cmdline.size && !loader->config->has_bootargs)
+		err = image_read_cmdline(&loader->kernel, errors, &loader->cmdline);
+	loader->plan.cmdline = loader->cmdline;
+	loader->plan.growth = loader->config->growth;
+	if (loader->cmdline)
+		growth_read_bootargs(loader->cmdline, &loader->plan.growth);
+	return err;
+}
+
+static int plan_tree(struct loader *loader, uint64_t from, struct errors *errors)
+{
+	struct loader_result *plan = &loader->plan;
+
+	if (plan->tree_gpa ||
+		find_place(loader, from, TREE_ALIGN, 0, TREE_SIZE_MAX, &plan->tree_gpa) ||
+		find_place(loader, 0, INITRD_ALIGN, 0, TREE_SIZE_MAX, &plan->tree_gpa))
+		return 0;
+	error_add(errors, loader->kernel.path, NULL,
+		"does not fit into memory beside the guest's tree, which needs %.1f MiB in one piece: the largest free one has %.1f MiB; make /memory larger",
+		mib(TREE_SIZE_MAX), mib(largest_free(loader)));
+	return -EINVAL;
 }
 
 /* A kernel whose file has not changed is described once: to unpack its header may take long. */
@@ -183,44 +327,54 @@ static void note_change(struct loader *loader, const struct stat *st)
 static int plan(struct loader *loader, struct errors *errors)
 {
 	const struct machine_config *config = loader->config;
-	uint64_t start = UINT64_MAX, end = 0;
+	struct range kernel;
+	uint64_t end;
 	struct stat st;
 	int err;
 
-	/* The files may have changed since the last boot. */
+	/* The file may have changed since the last boot. */
 	if (fstat(loader->kernel.fd, &st) == 0)
 		note_change(loader, &st);
-	if (loader->initrd.fd >= 0 && fstat(loader->initrd.fd, &st) == 0)
-		loader->initrd.file_size = st.st_size;
-	if (loader->initrd.fd >= 0 && !loader->initrd.file_size) {
-		error_add(errors, loader->initrd.path, NULL, "is empty");
-		return -EINVAL;
+	if (!loader->described) {
+		loader->moved_by = 0;
+		err = image_describe(&loader->kernel, config->raw_kernel, errors);
+		if (err < 0)
+			return err;
+		loader->described = true;
 	}
-	err = loader->described ? 0 : image_describe(&loader->kernel, errors);
-	if (err < 0)
-		return err;
-	loader->described = true;
-
-	loader->plan = (struct loader_result){ .tree_gpa = RAM_BASE,
+	loader->plan = (struct loader_result){ .kind = loader->kernel.kind,
 		.page_bytes = loader->kernel.page_bytes };
+	err = find_initrd(loader, errors);
+	if (!err)
+		err = find_cmdline(loader, errors);
+	if (err)
+		return err;
 	loader->taken_count = 0;
-	take(loader, RAM_BASE, TREE_SIZE_MAX);
 	for (size_t i = 0; i < config->reserved_count; i++)
 		if (config->reserved[i].size)
 			take(loader, config->reserved[i].gpa, config->reserved[i].size);
-	err = loader->kernel.placed ? plan_elf(loader, errors) : plan_image(loader, errors);
+	err = loader->kernel.placed ? plan_elf(loader, errors)
+	      : loader->kernel.raw  ? plan_raw(loader, errors)
+				    : plan_image(loader, errors);
 	if (err < 0)
 		return err;
-	for (unsigned i = 0; i < loader->kernel.segment_count; i++) {
-		const struct image_segment *segment = &loader->kernel.segments[i];
-
-		take(loader, segment->gpa, segment->mem_size);
-		if (segment->gpa < start)
-			start = segment->gpa;
-		if (segment->gpa + segment->mem_size > end)
-			end = segment->gpa + segment->mem_size;
+	for (unsigned i = 0; i < loader->kernel.segment_count; i++)
+		take(loader, loader->kernel.segments[i].gpa, loader->kernel.segments[i].mem_size);
+	if (loader->kernel.placed)
+		plan_early_tree(loader);
+	kernel = span_of(&loader->kernel);
+	loader->plan.kernel = kernel;
+	end = kernel.gpa + kernel.size;
+	if (loader->kernel.raw && end < kernel.gpa + raw_room(config))
+		end = kernel.gpa + raw_room(config);
+	if (loader->initrd.fd >= 0) {
+		err = plan_initrd(loader, &kernel, end, errors);
+		if (err < 0)
+			return err;
+		if (loader->plan.initrd.gpa + loader->plan.initrd.size > end)
+			end = loader->plan.initrd.gpa + loader->plan.initrd.size;
 	}
-	return loader->initrd.fd >= 0 ? plan_initrd(loader, start, end, errors) : 0;
+	return plan_tree(loader, end, errors);
 }
 
 int loader_open(const struct machine_config *config, struct errors *errors, struct loader **ret)
@@ -247,6 +401,11 @@ int loader_open(const struct machine_config *config, struct errors *errors, stru
 		loader_close(loader);
 		return err;
 	}
+	if (loader->kernel.raw && !config->raw_kernel)
+		warning_add(errors, loader->kernel.path, NULL,
+			"has no format that Sluice knows: it is loaded as it is, and entered at its first byte, 0x%llx. If that is meant, say so in /chosen: sluice,kernel-address = /bits/ 64 <0x%llx>",
+			(unsigned long long)loader->plan.entry_gpa,
+			(unsigned long long)loader->plan.entry_gpa);
 	*ret = loader;
 	return 0;
 }
@@ -257,7 +416,9 @@ void loader_close(struct loader *loader)
 		return;
 	image_load_end(loader->load);
 	image_close(&loader->kernel);
-	image_close(&loader->initrd);
+	if (loader->config->initrd.name)
+		image_close(&loader->initrd);
+	free(loader->cmdline);
 	free(loader);
 }
 

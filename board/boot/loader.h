@@ -1,30 +1,44 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Places kernel and initrd in guest RAM:
+ * Places kernel, initrd and the guest's tree in guest RAM:
  *
- *   RAM_BASE              the guest's tree, with TREE_SIZE_MAX reserved for it
- *   a 2 MiB boundary      + text_offset: the kernel, with image_size reserved; the lowest place in any
- *                         /memory range that no reserved range (windows, /memreserve/) touches
+ *   a 2 MiB boundary      + text_offset: the kernel, with image_size reserved; the lowest place from 2 MiB
+ *                         above RAM_BASE on, else the lowest, in any /memory range that no reserved
+ *                         range (windows, /memreserve/) touches
  *   after the kernel      the initrd, at the next free place within Linux's reach (its 32 GiB rule)
+ *   a 2 MiB boundary      the tree, after both, where QEMU and kvmtool have it
  *
- * An ELF is loaded at its own addresses, if they are free. A reset loads again from the same open files, and checks
- * them again, since they may have changed.
+ * An ELF is loaded at its own addresses, if they are free; one that is position-independent also elsewhere. Its tree
+ * is at RAM_BASE, where QEMU has it for such programs, unless the ELF itself is there. A raw binary is loaded at
+ * sluice,kernel-address, or 2 MiB above RAM_BASE. Nobody says how much memory it uses behind itself, so initrd and
+ * tree are 128 MiB away, or half of the memory.
+ *
+ * A reset loads again from the same open files, and checks them again, since they may have changed.
  */
 #ifndef SLUICE_BOARD_BOOT_LOADER_H
 #define SLUICE_BOARD_BOOT_LOADER_H
 
+#include <stdbool.h>
 #include <stdint.h>
+
+#include "board/config/config.h"
+#include "board/config/tree.h"
 
 struct errors;
 struct guestmem;
 struct loader;
-struct machine_config;
 
 struct loader_result {
+	const char *kind; /* of the kernel: "arm64 Image" */
+	struct range kernel;
 	uint64_t entry_gpa;
-	uint64_t tree_gpa;		  /* for x0: RAM_BASE */
-	uint64_t initrd_gpa, initrd_size; /* bytes; size 0: none */
-	uint64_t page_bytes;		  /* of the kernel, as its Image says; 0: not given */
+	uint64_t tree_gpa;   /* for x0; TREE_SIZE_MAX bytes are kept for it */
+	struct range initrd; /* size 0: none */
+	bool bundled_initrd; /* it is a part of the kernel's file */
+	/* The command line that a bundle adds; NULL: none. The loader's, until it plans again. */
+	const char *cmdline;
+	struct growth_policy growth; /* by the command line that holds */
+	uint64_t page_bytes;	     /* of the kernel, as its Image says; 0: not given */
 };
 
 /*

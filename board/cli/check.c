@@ -31,6 +31,7 @@ struct checked {
 	size_t tree_size;
 	struct errors errors;
 	struct loader_result plan;
+	struct growth_policy growth;
 };
 
 static int check(struct checked *c, const struct tree_source *source, const char *name)
@@ -44,6 +45,7 @@ static int check(struct checked *c, const struct tree_source *source, const char
 	err = config_read(source, &c->host, &c->errors, &c->config);
 	if (err)
 		return err;
+	c->growth = c->config->growth;
 	input.serial = identity_of(c->host.id, c->name, "serial-number");
 	err = guest_tree_build(c->config, &input, &c->tree, &c->tree_size);
 	if (err == -ENOSPC)
@@ -110,7 +112,6 @@ static void print_map(const struct checked *c)
 			SIZE(config->reserved[i].size));
 	for (size_t i = 0; i < config->device_count; i++)
 		print_device(config, &config->devices[i], c->name);
-	printf("%-12s %zu bytes\n", "guest's tree", c->tree_size);
 }
 
 /* Checks kernel and initrd as `run` would: that they are complete, and that they fit. */
@@ -122,6 +123,8 @@ static int check_files(struct checked *c)
 	if (!err) {
 		err = loader_check(loader, &c->errors);
 		loader_plan(loader, &c->plan);
+		c->growth = c->plan.growth;
+		c->plan.cmdline = NULL; /* it goes with the loader */
 		loader_close(loader);
 	}
 	if (err && !errors_any(&c->errors))
@@ -129,19 +132,32 @@ static int check_files(struct checked *c)
 	return err;
 }
 
+static void print_place(const char *what, struct range place)
+{
+	printf("%-12s 0x%09" PRIx64 " to 0x%09" PRIx64 ", %s", what, place.gpa,
+		place.gpa + place.size, SIZE(place.size));
+}
+
 static void print_files(const struct checked *c)
 {
 	const struct machine_config *config = c->config;
+	const struct loader_result *plan = &c->plan;
 
 	if (!config->kernel.name) {
 		printf("%-12s none: it cannot run\n", "kernel");
+		printf("%-12s %zu bytes\n", "guest's tree", c->tree_size);
 		return;
 	}
-	printf("%-12s %s, entered at 0x%09" PRIx64 "\n", "kernel", config->kernel.name,
-		c->plan.entry_gpa);
-	if (config->initrd.name)
-		printf("%-12s %s at 0x%09" PRIx64 ", %s\n", "initrd", config->initrd.name,
-			c->plan.initrd_gpa, SIZE(c->plan.initrd_size));
+	print_place("kernel", plan->kernel);
+	printf(": %s (%s), entered at 0x%09" PRIx64 "\n", config->kernel.name, plan->kind,
+		plan->entry_gpa);
+	if (plan->initrd.size) {
+		print_place("initrd", plan->initrd);
+		printf(": %s%s\n", config->initrd.name ? config->initrd.name : "",
+			plan->bundled_initrd ? "of the bundle" : "");
+	}
+	print_place("guest's tree", (struct range){ plan->tree_gpa, c->tree_size });
+	putchar('\n');
 }
 
 int check_command(const struct tree_source *source, const char *name)
@@ -158,7 +174,7 @@ int check_command(const struct tree_source *source, const char *name)
 		struct host_memory host;
 
 		host_memory("", &host);
-		growth_check(c.config, c.plan.page_bytes, &host, &c.errors);
+		growth_check(c.config, &c.growth, c.plan.page_bytes, &host, &c.errors);
 		print_map(&c);
 		print_files(&c);
 	}

@@ -260,7 +260,7 @@ static void warn(struct run *run, const struct machine_config *config, struct er
 	struct machine_growth growth;
 
 	machine_growth(run->machine, &growth);
-	growth_check_start(config, growth.page_bytes, warnings);
+	growth_check_start(config, &growth.policy, growth.page_bytes, warnings);
 	errors_print(warnings, stderr);
 	errors_finish(warnings);
 }

@@ -54,6 +54,9 @@ struct growth_policy {
 		cma_bytes; /* boot memory reserved for drivers (CMA), which cannot hold page arrays */
 };
 
+/* Of a kernel's command line: arm64 Linux's COMMAND_LINE_SIZE, less the zero byte. */
+#define BOOTARGS_MAX 2047
+
 #define CONFIG_CPUS    512
 #define CONFIG_RANGES  32
 #define CONFIG_DEVICES 32
@@ -88,9 +91,12 @@ struct machine_config {
 	struct device_config devices[CONFIG_DEVICES];
 	size_t device_count;
 
+	bool has_bootargs;	     /* else a bundle's command line holds, if there is one */
 	struct growth_policy growth; /* by the guest's command line */
 	struct host_path kernel;     /* without a name: none (an error for run) */
-	struct host_path initrd;     /* the same, and no error */
+	bool raw_kernel;	     /* it is a raw binary, for ... */
+	uint64_t kernel_gpa;	     /* ... this address */
+	struct host_path initrd;     /* without a name: that of a bundle, or none */
 
 	struct console_spec console;
 	enum stray_policy stray_access;

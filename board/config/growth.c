@@ -68,14 +68,15 @@ static uint64_t less(uint64_t from, uint64_t bytes)
 	return bytes < from ? from - bytes : 0;
 }
 
-uint64_t growth_carried(const struct machine_config *config, uint64_t page_bytes)
+uint64_t growth_carried(const struct machine_config *config, const struct growth_policy *policy,
+	uint64_t page_bytes)
 {
 	uint64_t boot = boot_bytes(config);
 
-	if (!page_bytes || config->growth.self_carried)
+	if (!page_bytes || policy->self_carried)
 		return GROWTH_UNBOUND;
-	return carried_by(less(boot, KERNEL_BYTES + boot / BOOT_SHARE + config->growth.cma_bytes),
-		page_bytes);
+	return carried_by(
+		less(boot, KERNEL_BYTES + boot / BOOT_SHARE + policy->cma_bytes), page_bytes);
 }
 
 /* Available boot memory is least if all plugged memory is available too, and most if none of it is. */
@@ -104,9 +105,9 @@ static uint64_t requested_of(const struct device_config *device)
 }
 
 /* The size of /memory that would carry `bytes`, a multiple of 64 MiB. */
-static uint64_t boot_for(const struct machine_config *config, uint64_t page_bytes, uint64_t bytes)
+static uint64_t boot_for(const struct growth_policy *policy, uint64_t page_bytes, uint64_t bytes)
 {
-	uint64_t cost = bytes / page_bytes * COST_OF_PAGE + KERNEL_BYTES + config->growth.cma_bytes;
+	uint64_t cost = bytes / page_bytes * COST_OF_PAGE + KERNEL_BYTES + policy->cma_bytes;
 
 	return align_up(cost + cost / (BOOT_SHARE - 1), 64 * MiB);
 }
@@ -134,31 +135,31 @@ static const char *sum_windows(
 	"Give /memory %s, ask for less, or have Linux keep a part of plugged memory for "          \
 	"itself: memhp_default_state=online memory_hotplug.online_policy=auto-movable in bootargs"
 
-void growth_check_start(
-	const struct machine_config *config, uint64_t page_bytes, struct errors *errors)
+void growth_check_start(const struct machine_config *config, const struct growth_policy *policy,
+	uint64_t page_bytes, struct errors *errors)
 {
-	uint64_t carried = growth_carried(config, page_bytes), windows, requested;
+	uint64_t carried = growth_carried(config, policy, page_bytes), windows, requested;
 	const char *where = sum_windows(config, &windows, &requested);
 
 	if (where && requested > carried)
 		warning_add(errors, where, "requested-size",
 			"%s are plugged from the start, and the guest's kernel runs out of memory above about %s, which is what its %s of boot memory describe (page array, page tables). " WAY,
 			SIZE(requested), SIZE(carried), SIZE(boot_bytes(config)),
-			SIZE(boot_for(config, page_bytes, requested)));
+			SIZE(boot_for(policy, page_bytes, requested)));
 }
 
-static void check_windows(
-	const struct machine_config *config, uint64_t page_bytes, struct errors *errors)
+static void check_windows(const struct machine_config *config, const struct growth_policy *policy,
+	uint64_t page_bytes, struct errors *errors)
 {
-	uint64_t carried = growth_carried(config, page_bytes), windows, requested;
+	uint64_t carried = growth_carried(config, policy, page_bytes), windows, requested;
 	const char *where = sum_windows(config, &windows, &requested);
 
-	growth_check_start(config, page_bytes, errors);
+	growth_check_start(config, policy, page_bytes, errors);
 	if (where && windows > carried && requested <= carried)
 		warning_add(errors, where, "memory-region",
 			"%s of window cannot be filled: the guest's %s of boot memory describe about %s of plugged memory (page array, page tables), and `sluice mem` stops there. " WAY,
 			SIZE(windows), SIZE(boot_bytes(config)), SIZE(carried),
-			SIZE(boot_for(config, page_bytes, windows)));
+			SIZE(boot_for(policy, page_bytes, windows)));
 }
 
 uint64_t growth_pool_bytes(const struct machine_config *config)
@@ -208,10 +209,10 @@ static void check_merging(
 			"this host does not merge equal pages: echo 1 > /sys/kernel/mm/ksm/run, as root (a kernel with CONFIG_KSM)");
 }
 
-void growth_check(const struct machine_config *config, uint64_t page_bytes,
-	const struct host_memory *host, struct errors *errors)
+void growth_check(const struct machine_config *config, const struct growth_policy *policy,
+	uint64_t page_bytes, const struct host_memory *host, struct errors *errors)
 {
-	check_windows(config, page_bytes, errors);
+	check_windows(config, policy, page_bytes, errors);
 	check_host(config, host, errors);
 	check_merging(config, host, errors);
 }

@@ -22,10 +22,12 @@ void growth_read_bootargs(const char *bootargs, struct growth_policy *ret);
 /* Boot memory in the host's huge pages, which come from a pool of their own. */
 uint64_t growth_pool_bytes(const struct machine_config *config);
 /*
- * The most bytes that all windows together may have plugged. `page_bytes`: the guest's page size; 0: the kernel's file
+ * The most bytes that all windows together may have plugged. `policy`: by the command line that the guest gets, which
+ * may be a bundle's. `page_bytes`: the guest's page size; 0: the kernel's file
  * does not say, and there is no bound.
  */
-uint64_t growth_carried(const struct machine_config *config, uint64_t page_bytes);
+uint64_t growth_carried(const struct machine_config *config, const struct growth_policy *policy,
+	uint64_t page_bytes);
 
 /*
  * The same with the guest's own figures: with `plugged` bytes plugged, it reported `available` bytes (MemAvailable) in
@@ -35,14 +37,14 @@ uint64_t growth_by_guest(uint64_t carried, const struct growth_policy *policy, u
 	uint64_t plugged, uint64_t available);
 
 /* Warns if boot memory cannot carry what is requested at the start. */
-void growth_check_start(
-	const struct machine_config *config, uint64_t page_bytes, struct errors *errors);
+void growth_check_start(const struct machine_config *config, const struct growth_policy *policy,
+	uint64_t page_bytes, struct errors *errors);
 
 /*
  * Warns about windows that cannot be filled, requests at the start that boot memory cannot carry, and memory or page
  * merging that the host lacks.
  */
-void growth_check(const struct machine_config *config, uint64_t page_bytes,
-	const struct host_memory *host, struct errors *errors);
+void growth_check(const struct machine_config *config, const struct growth_policy *policy,
+	uint64_t page_bytes, const struct host_memory *host, struct errors *errors);
 
 #endif

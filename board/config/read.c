@@ -17,7 +17,6 @@
 #include "board/host/limits.h"
 #include "devices/device.h"
 
-#define BOOTARGS_MAX 2047 /* arm64 Linux: COMMAND_LINE_SIZE less the zero byte */
 /* Sluice adds a few phandles to the guest's tree, above all that exist. */
 #define PHANDLE_MAX UINT32_C(0xfffffff0)
 
@@ -58,6 +57,13 @@ static void read_chosen(struct reader *reader)
 	if (node >= 0) {
 		read_path(reader, node, "sluice,kernel", &config->kernel);
 		read_path(reader, node, "sluice,initrd", &config->initrd);
+		config->raw_kernel = tree_u64(&reader->tree, node, "sluice,kernel-address",
+					     &config->kernel_gpa) == 1;
+		if (config->raw_kernel && config->kernel_gpa % 4)
+			tree_error(&reader->tree, node, "sluice,kernel-address",
+				"0x%llx is no multiple of 4, as instructions are",
+				(unsigned long long)config->kernel_gpa);
+		config->has_bootargs = tree_has(&reader->tree, node, "bootargs");
 		tree_string(&reader->tree, node, "bootargs", &bootargs);
 		if (strlen(bootargs) > BOOTARGS_MAX)
 			tree_error(&reader->tree, node, "bootargs",

@@ -32,7 +32,7 @@ const struct known_node known_nodes[] = {
 		.standard = LIST("#address-cells", "#size-cells", "model", "serial-number",
 			"chassis-type", "dma-coherent", "dma-noncoherent", "interrupt-parent") },
 	[NODE_CHOSEN] = { "/chosen", "sluice,chosen.yaml", .passes = true,
-		.ours = LIST("sluice,kernel", "sluice,initrd"),
+		.ours = LIST("sluice,kernel", "sluice,kernel-address", "sluice,initrd"),
 		.standard = LIST("bootargs", "stdout-path", "stdin-path", "kaslr-seed", "rng-seed",
 			"#address-cells", "#size-cells", "ranges") },
 	[NODE_CPUS] = { "/cpus", "sluice,cpus.yaml", .passes = true,

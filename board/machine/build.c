@@ -66,8 +66,9 @@ static int load_tree(
 	struct machine *machine, const struct loader_result *loaded, struct errors *errors)
 {
 	struct guest_tree_input input = {
-		.initrd_gpa = loaded->initrd_gpa,
-		.initrd_size = loaded->initrd_size,
+		.initrd_gpa = loaded->initrd.gpa,
+		.initrd_size = loaded->initrd.size,
+		.cmdline = loaded->cmdline,
 		.serial = identity_of(
 			machine->config->host_id, machine->options.name, "serial-number"),
 	};

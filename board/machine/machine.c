@@ -418,8 +418,8 @@ void machine_growth(const struct machine *machine, struct machine_growth *ret)
 	*ret = (struct machine_growth){
 		.page_bytes = plan.page_bytes,
 		.pool_bytes = growth_pool_bytes(machine->config),
-		.carried_bytes = growth_carried(machine->config, plan.page_bytes),
-		.policy = machine->config->growth,
+		.carried_bytes = growth_carried(machine->config, &plan.growth, plan.page_bytes),
+		.policy = plan.growth,
 		.mergeable = machine->config->mergeable_count,
 	};
 	for (size_t i = 0; i < machine->config->memory_count; i++)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* A kernel's file of any bytes: it is described and loaded, or refused with an error. */
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -19,6 +20,8 @@ static bool place(struct image *image, struct guestmem *mem)
 {
 	struct guestmem_range range = { .gpa = 0x40000000, .size = KERNEL_RAM, .hva = ram };
 
+	CHECK(image->initrd.offset <= image->file_size &&
+		image->initrd.size <= image->file_size - image->initrd.offset);
 	CHECK(image->segment_count && image->segment_count <= IMAGE_SEGMENTS);
 	for (unsigned i = 0; i < image->segment_count; i++)
 		CHECK(image->segments[i].mem_size);
@@ -40,8 +43,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	image.fd = memfd_create("kernel", MFD_CLOEXEC);
 	CHECK(image.fd >= 0 && write(image.fd, data, size) == (ssize_t)size);
 	if (size)
-		err = image_describe(&image, &errors);
+		err = image_describe(&image, false, &errors);
 	CHECK(!size || (err < 0) == errors_any(&errors));
+	if (!err && image.cmdline.size) {
+		char *cmdline = NULL;
+
+		err = image_read_cmdline(&image, &errors, &cmdline);
+		CHECK((err < 0) == errors_any(&errors));
+		free(cmdline);
+	}
 	if (!err && place(&image, &mem)) {
 		CHECK(!image_load_begin(&image, &mem, &load));
 		for (unsigned i = 0; (err = image_load_step(load, &errors)) > 0; i++)

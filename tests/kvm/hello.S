@@ -6,10 +6,10 @@
 _start:
 	ldr	w5, [x0]		/* the tree that x0 points to: its magic, big-endian */
 	ldr	w6, =0xedfe0dd0
-	ldr	x1, =line
+	adr	x1, line
 	cmp	w5, w6
 	b.eq	1f
-	ldr	x1, =no_tree
+	adr	x1, no_tree
 1:
 	mov	x2, #0x09000000		/* UARTDR; UARTFR at 0x18 */
 next:

@@ -221,6 +221,8 @@ static const struct wrong {
 	{ "root-cells", "/ { #address-cells = <3>; };", NULL, { "/: #address-cells: write #address-cells = <2> (or <1>)" } },
 	{ "root-cells-none", "/ { /delete-property/ #size-cells; };", NULL, { "/: #size-cells: write #size-cells = <2>" } },
 	{ "kernel-number", "&chosen { sluice,kernel = <1 2>; };", NULL, { "/chosen: sluice,kernel: one string belongs here" } },
+	{ "kernel-address-short", "&chosen { sluice,kernel-address = <0x40200000>; };", NULL, { "/chosen: sluice,kernel-address: " } },
+	{ "kernel-address-odd", "&chosen { sluice,kernel-address = <0 0x40200002>; };", NULL, { "/chosen: sluice,kernel-address: 0x40200002 is no multiple of 4" } },
 	{ "kernel-empty", "&chosen { sluice,kernel = \"\"; };", NULL, { "/chosen: sluice,kernel: the path is empty" } },
 	{ "options-policy", "/ { options { sluice { compatible = \"sluice,options\"; stray-access = \"ignore\"; }; }; };", NULL,
 		{ "/options/sluice: stray-access: \"ignore\" is none of \"abort\", \"pause\", \"stop\"" } },

@@ -26,7 +26,7 @@ static uint64_t carried(uint64_t boot, uint64_t page_bytes, const char *bootargs
 	config.memory[0].size = boot;
 	config.memory_count = 1;
 	growth_read_bootargs(bootargs, &config.growth);
-	return growth_carried(&config, page_bytes);
+	return growth_carried(&config, &config.growth, page_bytes);
 }
 
 /* Each beside where Debian's 6.12 was seen to end (tests/bench/RESULTS.md), with all of it in the movable zone. */
@@ -119,7 +119,7 @@ static void assert_warns(const char *change, const struct host_memory *host, con
 	struct machine_config *config = tree_source_good(change, &big_host);
 	struct errors errors = { 0 };
 
-	growth_check(config, 4 * KiB, host, &errors);
+	growth_check(config, &config->growth, 4 * KiB, host, &errors);
 	assert_false(errors_any(&errors));
 	if (!said ? errors.count != 0 : !errors_say(&errors, said)) {
 		errors_show(&errors);
@@ -184,7 +184,7 @@ static void cannot_be_filled(const char *file)
 		fail_msg("%s is refused", file);
 	}
 	errors_finish(&errors);
-	growth_check(config, 4 * KiB, &rich, &errors);
+	growth_check(config, &config->growth, 4 * KiB, &rich, &errors);
 	if (errors.count) {
 		errors_show(&errors);
 		fail_msg("%s has a window that cannot be filled", file);
