@@ -25,6 +25,7 @@ struct listener;
 struct loop;
 struct state_part;
 struct window;
+struct vm;
 struct window_config;
 struct virtio_transport;
 
@@ -229,6 +230,11 @@ struct device_class {
 	void (*memory)(struct device *device, struct device_memory *ret);
 	/* The listener for its memory table number `index` (vhost.h), or NULL. May be NULL. */
 	struct listener *(*listener)(struct device *device, unsigned index);
+	/*
+	 * For memory of the device's own that the guest reads without an exit (hyp/kvm/rom.h), at region.gpa: there is a
+	 * new VM, in which the id `slot` is the device's; or with NULL the VM is about to go. No vCPU runs. NULL: it has none.
+	 */
+	void (*attach)(struct device *device, const struct vm *vm, unsigned slot);
 	/* System reset: back to the state after `init`. vCPUs are parked, guest memory is new. */
 	void (*reset)(struct device *device);
 	/* Ends what is in flight, before the loop waits for the vCPUs. They may run. May be NULL. */

@@ -7,11 +7,14 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include "devices/arm/cfi-flash.h"
 #include "devices/arm/pl011.h"
 #include "devices/arm/pl031.h"
 #include "devices/arm/pl061.h"
+#include "devices/backend/flash-file.h"
 #include "devices/virtio/virtio-mmio.h"
 #include "hyp/base/util.h"
 #include "hyp/kvm/irq.h"
@@ -87,12 +90,26 @@ struct device_env env = {
 };
 
 static const struct device_class *const fixed_classes[] = { &pl011_class, &pl031_class,
-	&pl061_class };
+	&pl061_class, &cfi_flash_class };
 
 const struct device_class *class_at(unsigned index)
 {
 	return index < ARRAY_SIZE(fixed_classes) ? fixed_classes[index]
 						 : device_table[index - ARRAY_SIZE(fixed_classes)];
+}
+
+/* A file of the smallest size, the same for each flash of this process. */
+static void fill_flash(struct flash_config *config)
+{
+	static char path[32];
+	int fd;
+
+	if (!path[0]) {
+		fd = memfd_create("flash", MFD_CLOEXEC);
+		CHECK(fd >= 0 && !ftruncate(fd, FLASH_BYTES_MIN));
+		snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	}
+	config->path.name = path;
 }
 
 /* What the properties need that no class can have a default for. */
@@ -106,6 +123,8 @@ static void fill_node(const struct device_class *class)
 	node = calloc(1, class->config_bytes + 1);
 	if (class->defaults)
 		class->defaults(node);
+	if (class == &cfi_flash_class)
+		fill_flash(node);
 	for (const struct property *p = class->properties; p && p->name; p++) {
 		char *at = (char *)node + p->offset;
 

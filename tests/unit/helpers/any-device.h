@@ -33,7 +33,7 @@ extern unsigned end_resumed;
 /* How often more the kernel refuses a context id, and its errno. */
 extern unsigned cid_refusals, cid_error;
 
-/* Class number `index`: those that every machine has, and those of the table; NULL beyond the last. */
+/* Class number `index`: those that no tree names, and those of the table; NULL beyond the last. */
 const struct device_class *class_at(unsigned index);
 
 /* As device_create(), with what the class's properties need; its node stays until the next, or free_node(). */

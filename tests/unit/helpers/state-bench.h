@@ -96,11 +96,12 @@ static inline void set(const char *name, unsigned element, uint64_t value)
 static inline size_t write_record(uint8_t *to, const struct state_field *field)
 {
 	size_t name = strlen(field->name);
+	const uint32_t count = field->count;
 
 	to[0] = (uint8_t)name;
 	to[1] = (uint8_t)field->bytes;
-	memset(to + 2, 0, 6);
-	to[4] = (uint8_t)field->count;
+	memset(to + 2, 0, 2);
+	memcpy(to + 4, &count, sizeof(count));
 	memcpy(to + 8, field->name, name);
 	for (unsigned i = 0; i < field->count; i++)
 		memcpy(to + 8 + name + i * field->bytes, at(field, i), field->bytes);
@@ -118,11 +119,25 @@ static inline size_t write_all(uint8_t *to)
 	return bytes;
 }
 
+/* How many values a record says that it has, and its length by what it says. */
+static inline uint32_t count_of(const uint8_t *record)
+{
+	uint32_t count;
+
+	memcpy(&count, record + 4, sizeof(count));
+	return count;
+}
+
+static inline size_t bytes_of(const uint8_t *record)
+{
+	return 8 + record[0] + (size_t)record[1] * count_of(record);
+}
+
 /* Where the record of a field begins. */
 static inline uint8_t *record_of(uint8_t *all, const char *name)
 {
 	while (all[0] != strlen(name) || memcmp(all + 8, name, all[0]))
-		all += 8 + all[0] + all[1] * all[4];
+		all += bytes_of(all);
 	return all;
 }
 
