@@ -41,6 +41,7 @@ void writer_put_reg(struct writer *w, const struct range *ranges, size_t count);
 	writer_put_strings(w, name, (const char *const[]){ __VA_ARGS__, NULL })
 
 /* Writes the nodes that Sluice provides: its devices, and those of KVM. */
-void guest_tree_add_nodes(struct writer *w, const struct machine_config *config);
+void guest_tree_add_nodes(
+	struct writer *w, const struct machine_config *config, uint64_t flash_bytes);
 
 #endif

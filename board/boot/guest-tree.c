@@ -36,16 +36,46 @@ static bool is_all_ours(const struct tree *tree, int options)
 	       tree_name_is(tree, node, "sluice") && fdt_next_subnode(tree->fdt, node) < 0;
 }
 
+/* Whether this child of /reserved-memory is a window. */
+static bool is_window(const struct machine_config *config, const struct tree *tree, int node)
+{
+	unsigned cells = (unsigned)fdt_address_cells(tree->fdt, 0);
+	int len;
+	const void *reg = fdt_getprop(tree->fdt, node, "reg", &len);
+
+	for (size_t i = 0; reg && len >= (int)(cells * 4) && i < config->device_count; i++)
+		if (config->devices[i].has_window &&
+			config->devices[i].window.gpa == tree_value(reg, cells))
+			return true;
+	return false;
+}
+
+static bool is_all_windows(
+	const struct machine_config *config, const struct tree *tree, int reserved)
+{
+	int node, windows = 0;
+
+	fdt_for_each_subnode(node, tree->fdt, reserved)
+	{
+		if (!is_window(config, tree, node))
+			return false;
+		windows++;
+	}
+	return windows;
+}
+
 /* Whether the guest does not get the node at[depth]; its ancestors are in `at` before it. */
-static bool is_host_node(const struct tree *tree, const int *at, int depth)
+static bool is_host_node(
+	const struct machine_config *config, const struct tree *tree, const int *at, int depth)
 {
 	int node = at[depth], parent = depth ? at[depth - 1] : -1;
 
 	if (depth == 2 && tree_name_is(tree, parent, "options"))
 		return tree_name_is(tree, node, "sluice");
+	if (depth == 2 && tree_name_is(tree, parent, "reserved-memory"))
+		return tree_off(tree, node) || is_window(config, tree, node);
 	if (depth == 2)
-		return ((tree_name_is(tree, parent, "cpus") && tree_type_is(tree, node, "cpu")) ||
-			       tree_name_is(tree, parent, "reserved-memory")) &&
+		return tree_name_is(tree, parent, "cpus") && tree_type_is(tree, node, "cpu") &&
 		       tree_off(tree, node);
 	if (depth != 1)
 		return false;
@@ -54,6 +84,8 @@ static bool is_host_node(const struct tree *tree, const int *at, int depth)
 	       tree_name_is(tree, node, "__fixups__") ||
 	       tree_name_is(tree, node, "__local_fixups__") ||
 	       (tree_name_is(tree, node, "options") && is_all_ours(tree, node)) ||
+	       (tree_name_is(tree, node, "reserved-memory") &&
+		       is_all_windows(config, tree, node)) ||
 	       (tree_type_is(tree, node, "memory") && tree_off(tree, node));
 }
 
@@ -126,7 +158,7 @@ static void put_root(struct copy *copy)
 	snprintf(serial, sizeof(serial), "%016" PRIx64, copy->input->serial);
 	if (!tree_has(&copy->from, 0, "serial-number"))
 		writer_put_string(copy->w, "serial-number", serial);
-	guest_tree_add_nodes(copy->w, copy->config);
+	guest_tree_add_nodes(copy->w, copy->config, copy->input->flash_bytes);
 }
 
 /* `node` is negative if the machine's tree has none. */
@@ -213,7 +245,7 @@ static void copy_tree(struct copy *copy)
 		at[depth] = node;
 		for (; open >= depth; open--)
 			writer_end(copy->w);
-		if (is_host_node(&copy->from, at, depth)) {
+		if (is_host_node(copy->config, &copy->from, at, depth)) {
 			skipped = depth;
 			continue;
 		}

@@ -50,6 +50,16 @@ static void take(struct loader *loader, uint64_t gpa, uint64_t size)
 	loader->taken[loader->taken_count++] = (struct range){ gpa, size };
 }
 
+static void take_reserved(struct loader *loader)
+{
+	const struct machine_config *config = loader->config;
+
+	loader->taken_count = 0;
+	for (size_t i = 0; i < config->reserved_count; i++)
+		if (config->reserved[i].size)
+			take(loader, config->reserved[i].gpa, config->reserved[i].size);
+}
+
 /* The range lies in one memory range, and is not in use. `size` is not 0; neither number is trusted. */
 static bool is_free(const struct loader *loader, uint64_t gpa, uint64_t size)
 {
@@ -324,6 +334,18 @@ static void note_change(struct loader *loader, const struct stat *st)
 	loader->changed.inode = st->st_ctim;
 }
 
+/* It loads the rest itself: only its tree has a place, as on QEMU's virt. */
+static int plan_firmware(struct loader *loader, struct errors *errors)
+{
+	take_reserved(loader);
+	if (is_free(loader, RAM_BASE, TREE_SIZE_MAX))
+		return 0;
+	error_add(errors, "/chosen", "sluice,firmware",
+		"finds the tree at 0x%llx, and that is not free: needed are %llu KiB of memory there, outside reserved ranges",
+		(unsigned long long)RAM_BASE, (unsigned long long)(TREE_SIZE_MAX / KiB));
+	return -EINVAL;
+}
+
 static int plan(struct loader *loader, struct errors *errors)
 {
 	const struct machine_config *config = loader->config;
@@ -332,6 +354,13 @@ static int plan(struct loader *loader, struct errors *errors)
 	struct stat st;
 	int err;
 
+	if (config->firmware.name) {
+		loader->plan = (struct loader_result){ .kind = "firmware",
+			.entry_gpa = FIRMWARE_BASE,
+			.tree_gpa = RAM_BASE,
+			.growth = config->growth };
+		return plan_firmware(loader, errors);
+	}
 	/* The file may have changed since the last boot. */
 	if (fstat(loader->kernel.fd, &st) == 0)
 		note_change(loader, &st);
@@ -349,10 +378,7 @@ static int plan(struct loader *loader, struct errors *errors)
 		err = find_cmdline(loader, errors);
 	if (err)
 		return err;
-	loader->taken_count = 0;
-	for (size_t i = 0; i < config->reserved_count; i++)
-		if (config->reserved[i].size)
-			take(loader, config->reserved[i].gpa, config->reserved[i].size);
+	take_reserved(loader);
 	err = loader->kernel.placed ? plan_elf(loader, errors)
 	      : loader->kernel.raw  ? plan_raw(loader, errors)
 				    : plan_image(loader, errors);
@@ -382,17 +408,18 @@ int loader_open(const struct machine_config *config, struct errors *errors, stru
 	struct loader *loader;
 	int err = 0;
 
-	if (!config->kernel.name) {
+	if (!config->kernel.name && !config->firmware.name) {
 		error_add(errors, "/chosen", "sluice,kernel",
-			"missing: the machine has no kernel to run");
+			"missing: the machine has neither a kernel nor firmware to run");
 		return -EINVAL;
 	}
 	loader = calloc(1, sizeof(*loader));
 	if (!loader)
 		return -ENOMEM;
 	loader->config = config;
-	loader->initrd.fd = -1;
-	err = image_open(&loader->kernel, &config->kernel, errors);
+	loader->kernel.fd = loader->initrd.fd = -1;
+	if (config->kernel.name)
+		err = image_open(&loader->kernel, &config->kernel, errors);
 	if (config->initrd.name && image_open(&loader->initrd, &config->initrd, errors) < 0)
 		err = -EINVAL;
 	if (!err)
@@ -432,6 +459,8 @@ int loader_check(struct loader *loader, struct errors *errors)
 	struct image_load *load;
 	int err = plan(loader, errors);
 
+	if (!err && loader->config->firmware.name)
+		return 0;
 	if (!err)
 		err = image_load_begin(&loader->kernel, NULL, &load);
 	if (err)
@@ -450,6 +479,10 @@ int loader_load(struct loader *loader, const struct guestmem *mem, uint64_t unti
 
 	if (!loader->load) {
 		err = plan(loader, errors);
+		if (!err && loader->config->firmware.name) {
+			*ret = loader->plan;
+			return 0;
+		}
 		loader->kernel_loaded = false;
 		if (!err)
 			err = image_load_begin(&loader->kernel, mem, &loader->load);

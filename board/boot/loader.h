@@ -13,6 +13,9 @@
  * sluice,kernel-address, or 2 MiB above RAM_BASE. Nobody says how much memory it uses behind itself, so initrd and
  * tree are 128 MiB away, or half of the memory.
  *
+ * With firmware nothing is loaded: it is entered in its own memory (board/machine/firmware.h), and finds the tree at
+ * RAM_BASE.
+ *
  * A reset loads again from the same open files, and checks them again, since they may have changed.
  */
 #ifndef SLUICE_BOARD_BOOT_LOADER_H

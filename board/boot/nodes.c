@@ -169,6 +169,21 @@ static void add_virtio(struct writer *w, const struct machine_config *config)
 	}
 }
 
+/* The second bank alone: U-Boot would send commands to the first, and UEFI does not look at it. */
+static void add_flash(struct writer *w, uint64_t bytes)
+{
+	char name[32];
+
+	if (!bytes)
+		return;
+	snprintf(name, sizeof(name), "flash@%llx", (unsigned long long)FLASH_BASE);
+	writer_begin(w, name);
+	writer_put_string(w, "compatible", "cfi-flash");
+	writer_put_reg(w, &(struct range){ FLASH_BASE, bytes }, 1);
+	PUT_CELLS(w, "bank-width", 4);
+	writer_end(w);
+}
+
 static void add_firmware(struct writer *w, const struct machine_config *config)
 {
 	writer_begin(w, "hypervisor");
@@ -181,8 +196,10 @@ static void add_firmware(struct writer *w, const struct machine_config *config)
 	writer_end(w);
 }
 
-void guest_tree_add_nodes(struct writer *w, const struct machine_config *config)
+void guest_tree_add_nodes(
+	struct writer *w, const struct machine_config *config, uint64_t flash_bytes)
 {
+	add_flash(w, flash_bytes);
 	add_firmware(w, config);
 	add_gic(w, config);
 	add_pmu(w, config);

@@ -16,6 +16,7 @@
 #include "board/config/tree-file.h"
 #include "board/host/host-memory.h"
 #include "board/host/limits.h"
+#include "board/machine/firmware.h"
 #include "board/text/errors.h"
 #include "board/text/exit-codes.h"
 #include "board/text/size.h"
@@ -32,6 +33,7 @@ struct checked {
 	struct errors errors;
 	struct loader_result plan;
 	struct growth_policy growth;
+	uint64_t flash_bytes;
 };
 
 static int check(struct checked *c, const struct tree_source *source, const char *name)
@@ -46,6 +48,10 @@ static int check(struct checked *c, const struct tree_source *source, const char
 	if (err)
 		return err;
 	c->growth = c->config->growth;
+	if (c->config->flash.path.name)
+		input.flash_bytes = flash_file_bytes(&c->config->flash.path,
+			c->config->flash_template.name ? &c->config->flash_template : NULL);
+	c->flash_bytes = input.flash_bytes;
 	input.serial = identity_of(c->host.id, c->name, "serial-number");
 	err = guest_tree_build(c->config, &input, &c->tree, &c->tree_size);
 	if (err == -ENOSPC)
@@ -118,7 +124,10 @@ static void print_map(const struct checked *c)
 static int check_files(struct checked *c)
 {
 	struct loader *loader;
-	int err = loader_open(c->config, &c->errors, &loader);
+	int err = c->config->firmware.name ? firmware_check(&c->config->firmware, &c->errors) : 0;
+
+	if (!err)
+		err = loader_open(c->config, &c->errors, &loader);
 
 	if (!err) {
 		err = loader_check(loader, &c->errors);
@@ -143,14 +152,26 @@ static void print_files(const struct checked *c)
 	const struct machine_config *config = c->config;
 	const struct loader_result *plan = &c->plan;
 
-	if (!config->kernel.name) {
+	if (config->firmware.name) {
+		print_place("firmware", (struct range){ FIRMWARE_BASE, FIRMWARE_SIZE });
+		printf(": %s, entered at 0x%09" PRIx64 "\n", config->firmware.name,
+			plan->entry_gpa);
+	}
+	if (config->flash.path.name) {
+		print_place("flash", (struct range){ FLASH_BASE, c->flash_bytes });
+		printf(": %s%s\n", config->flash.path.name,
+			config->flash.read_only ? ", read-only" : "");
+	}
+	if (!config->kernel.name && !config->firmware.name) {
 		printf("%-12s none: it cannot run\n", "kernel");
 		printf("%-12s %zu bytes\n", "guest's tree", c->tree_size);
 		return;
 	}
-	print_place("kernel", plan->kernel);
-	printf(": %s (%s), entered at 0x%09" PRIx64 "\n", config->kernel.name, plan->kind,
-		plan->entry_gpa);
+	if (config->kernel.name) {
+		print_place("kernel", plan->kernel);
+		printf(": %s (%s), entered at 0x%09" PRIx64 "\n", config->kernel.name, plan->kind,
+			plan->entry_gpa);
+	}
 	if (plan->initrd.size) {
 		print_place("initrd", plan->initrd);
 		printf(": %s%s\n", config->initrd.name ? config->initrd.name : "",
@@ -167,7 +188,7 @@ int check_command(const struct tree_source *source, const char *name)
 
 	if (c.config)
 		config_probe(c.config, true, false, &c.errors);
-	if (!err && c.config->kernel.name && !errors_any(&c.errors))
+	if (!err && (c.config->kernel.name || c.config->firmware.name) && !errors_any(&c.errors))
 		err = check_files(&c);
 	err = errors_any(&c.errors) ? -EINVAL : err;
 	if (!err) {

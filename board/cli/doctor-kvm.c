@@ -226,8 +226,8 @@ static enum status check_kinds_of_cpus(const struct survey *survey, struct findi
 		uint64_t kind = kind_of_cpu(survey, cpu);
 
 		if (kind && kind != first)
-			len += (size_t)snprintf(
-				different + len, sizeof(different) - len, "%s%u", len ? " " : "", cpu);
+			len += (size_t)snprintf(different + len, sizeof(different) - len, "%s%u",
+				len ? " " : "", cpu);
 	}
 	if (!len)
 		return SILENT;

@@ -371,8 +371,9 @@ int run_command(int argc, char **argv)
 	host_probe(&host);
 	errors.tree = run.options.source.file;
 	err = config_read(&run.options.source, &host, &errors, &config);
-	if (!err && !config->kernel.name)
-		error_add(&errors, "/chosen", "sluice,kernel", "names the kernel to run: give one");
+	if (!err && !config->kernel.name && !config->firmware.name)
+		error_add(&errors, "/chosen", "sluice,kernel",
+			"names the kernel to run: give one, or firmware (sluice,firmware)");
 	if (!err)
 		config_probe(config, false, true, &errors);
 	errors.tree = NULL;

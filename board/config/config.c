@@ -68,11 +68,47 @@ bool config_open_ram(const struct machine_config *config, uint64_t gpa, struct e
 	return false;
 }
 
+/* A flash that is missing can be made; its template can be opened, if it is named. */
+static bool probe_flash(const struct machine_config *config, bool running, struct errors *errors)
+{
+	char why[256];
+	int err;
+
+	if (!config->flash.path.name)
+		return true;
+	err = flash_file_probe(&config->flash, running, why, sizeof(why));
+	if (err == -ENOENT)
+		return look_for(config, "sluice,flash-template", &config->flash_template, errors);
+	if (err)
+		error_add(
+			errors, "/chosen", "sluice,flash", "%s: %s", config->flash.path.name, why);
+	return !err;
+}
+
+bool config_create_flash(const struct machine_config *config, struct errors *errors)
+{
+	const struct host_path *template = config->flash_template.name ? &config->flash_template
+								       : NULL;
+	char why[256];
+	int err;
+
+	if (!config->flash.path.name ||
+		flash_file_probe(&config->flash, false, why, sizeof(why)) != -ENOENT)
+		return true;
+	err = flash_file_create(&config->flash.path, template, why, sizeof(why));
+	if (err && err != -EEXIST)
+		error_add(errors, "/chosen", "sluice,flash", "%s cannot be made: %s",
+			config->flash.path.name, why);
+	return !err || err == -EEXIST;
+}
+
 void config_probe(
 	const struct machine_config *config, bool devices, bool running, struct errors *errors)
 {
 	devices |= !look_for(config, "sluice,kernel", &config->kernel, errors);
 	devices |= !look_for(config, "sluice,initrd", &config->initrd, errors);
+	devices |= !look_for(config, "sluice,firmware", &config->firmware, errors);
+	devices |= !probe_flash(config, running, errors);
 	for (size_t i = 0; devices && i < config->memory_count; i++) {
 		enum backing_kind kind;
 		int fd;
@@ -136,6 +172,9 @@ void config_destroy(struct machine_config *config)
 		free((char *)config->ram[i].file.name);
 	free((char *)config->kernel.name);
 	free((char *)config->initrd.name);
+	free((char *)config->firmware.name);
+	free((char *)config->flash.path.name);
+	free((char *)config->flash_template.name);
 	path_rights_destroy(config->rights);
 	free(config->model);
 	free(config->folder);

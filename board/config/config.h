@@ -13,6 +13,7 @@
 #include "board/config/tree.h"
 #include "board/console/console.h"
 #include "board/host/limits.h"
+#include "devices/backend/flash-file.h"
 #include "hyp/base/host-path.h"
 #include "hyp/kvm/kvm.h"
 #include "hyp/memory/window.h"
@@ -94,9 +95,14 @@ struct machine_config {
 	bool has_bootargs;	     /* else a bundle's command line holds, if there is one */
 	struct growth_policy growth; /* by the guest's command line */
 	struct host_path kernel;     /* without a name: none (an error for run) */
-	bool raw_kernel;	     /* it is a raw binary, for ... */
-	uint64_t kernel_gpa;	     /* ... this address */
-	struct host_path initrd;     /* without a name: that of a bundle, or none */
+	/* Without a name: none; else there is neither kernel nor initrd. */
+	struct host_path firmware;
+	struct flash_config flash; /* its path without a name: none */
+	struct host_path
+		flash_template;	 /* of a flash file that there is not yet; without a name: none */
+	bool raw_kernel;	 /* it is a raw binary, for ... */
+	uint64_t kernel_gpa;	 /* ... this address */
+	struct host_path initrd; /* without a name: that of a bundle, or none */
 
 	struct console_spec console;
 	enum stray_policy stray_access;
@@ -123,11 +129,13 @@ int config_read_blob(const void *blob, size_t size, const char *name,
 void config_destroy(struct machine_config *config);
 
 /*
- * Checks that kernel and initrd can be opened. If not, or if `devices`, checks memory's files and probes all devices
+ * Checks that kernel, initrd, firmware and flash can be opened. If not, or if `devices`, checks memory's files and probes all devices
  * (device_probe()) too, so that all errors are printed together.
  */
 void config_probe(
 	const struct machine_config *config, bool devices, bool running, struct errors *errors);
+/* Makes the file of the flash, if the tree names one and it is missing. False after an error was added. */
+bool config_create_flash(const struct machine_config *config, struct errors *errors);
 /*
  * The backing of the range of memory at `gpa`, in *ret, and in *ret_fd a descriptor to read and write its file; -1: it
  * has none. False after an error was added.

@@ -228,8 +228,8 @@ static void read_property(struct reader *reader, size_t index, const struct prop
 	switch (property->type) {
 	case PROPERTY_FLAG:
 		if (len)
-			tree_error(tree, node, property->name,
-				"takes no value: write the name alone");
+			tree_error(
+				tree, node, property->name, "takes no value: write the name alone");
 		*(bool *)field = true;
 		break;
 	case PROPERTY_U32:

@@ -3,7 +3,8 @@
  * The guest's physical map. It is QEMU virt's, so that stock firmware for that machine runs. platform.c has the
  * addresses and interrupts of platform devices.
  *
- *   0x00000000 +-----------------------------+ flash of QEMU virt: nothing here yet
+ *   0x00000000 +-----------------------------+ firmware, 64M, read-only memory, where the tree has one
+ *   0x04000000 | CFI flash, up to 64M        | where the tree has one
  *   0x08000000 | GIC distributor, 64K        |
  *   0x08010000 | GICv2 CPU interface, 64K    |
  *   0x08080000 | GICv3 ITS, 128K             |
@@ -15,7 +16,7 @@
  *   0x090d0000 | SP805 watchdog, 4K          | SPI 10, level, where the tree has one
  *   0x0a000000 | virtio-mmio, 32 x 512 bytes | SPI 16 + place, edge
  *   0x10000000 | GICv3 redistributors        | of the vCPUs from the 124th on
- *   0x40000000 | RAM: the tree, then kernel  |
+ *   0x40000000 | RAM                         | kernel, initrd and tree: board/boot/loader.h
  *              +-----------------------------+ windows anywhere above RAM, aligned to 512 MiB
  */
 #ifndef SLUICE_BOARD_CONFIG_MAP_H
@@ -23,6 +24,12 @@
 
 #include "hyp/base/util.h"
 #include "hyp/kvm/vm.h"
+
+/* The two banks of flash. */
+#define FIRMWARE_BASE UINT64_C(0)
+#define FIRMWARE_SIZE (64 * MiB)
+#define FLASH_BASE    UINT64_C(0x04000000)
+#define FLASH_SIZE    (64 * MiB)
 
 #define GIC_DIST_BASE	  UINT64_C(0x08000000)
 #define GIC_DIST_SIZE	  (64 * KiB)

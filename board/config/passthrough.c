@@ -21,6 +21,7 @@ static const char *const own_compatibles[] = { "linux,kvm", "arm,psci", "arm,psc
 	"arm,gic-400", "arm,cortex-a15-gic", "virtio,mmio", NULL };
 
 static const struct claim own_ranges[] = {
+	{ { FIRMWARE_BASE, FIRMWARE_SIZE + FLASH_SIZE }, -1, "firmware and flash" },
 	{ { GIC_REDIST2_BASE, GIC_REDIST2_VCPUS *GIC_REDIST_BYTES }, -1,
 		"the interrupt controller" },
 	{ { GIC_DIST_BASE, UART_BASE - GIC_DIST_BASE }, -1, "the interrupt controller" },

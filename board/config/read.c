@@ -48,6 +48,50 @@ bool read_console_spec(struct reader *reader, int node, const char *property, co
 	return true;
 }
 
+/*
+ * UEFI (ArmVirtQemu) begins with the lowest node of memory, and reads an address and a size of two cells each there
+ * and nothing more.
+ */
+static void check_firmware_memory(struct reader *reader)
+{
+	const struct tree *tree = &reader->tree;
+	int node;
+
+	fdt_for_each_subnode(node, tree->fdt, 0)
+	{
+		int len;
+
+		if (tree_type_is(tree, node, "memory") && !tree_off(tree, node) &&
+			fdt_getprop(tree->fdt, node, "reg", &len) && len != 16)
+			tree_warning(tree, node, "reg",
+				"UEFI firmware reads one address and one size of two cells each: give each range of memory a node of its own, and the root #address-cells and #size-cells of 2");
+	}
+}
+
+static void read_firmware(struct reader *reader, int node)
+{
+	static const char *const loaded[] = { "sluice,kernel", "sluice,kernel-address",
+		"sluice,initrd" };
+	static const char *const of_flash[] = { "sluice,flash-template", "sluice,flash-read-only" };
+	struct machine_config *config = reader->config;
+	const struct tree *tree = &reader->tree;
+
+	read_path(reader, node, "sluice,firmware", &config->firmware);
+	read_path(reader, node, "sluice,flash", &config->flash.path);
+	read_path(reader, node, "sluice,flash-template", &config->flash_template);
+	config->flash.read_only = tree_has(tree, node, "sluice,flash-read-only");
+	for (size_t i = 0; i < ARRAY_SIZE(loaded); i++)
+		if (tree_has(tree, node, "sluice,firmware") && tree_has(tree, node, loaded[i]))
+			tree_error(tree, node, loaded[i],
+				"does not go with sluice,firmware, which finds the system that it starts on a disk or by the network: remove one of the two");
+	for (size_t i = 0; i < ARRAY_SIZE(of_flash); i++)
+		if (tree_has(tree, node, of_flash[i]) && !tree_has(tree, node, "sluice,flash"))
+			tree_error(tree, node, of_flash[i],
+				"says what is done with the file that sluice,flash names, and there is none");
+	if (config->firmware.name)
+		check_firmware_memory(reader);
+}
+
 static void read_chosen(struct reader *reader)
 {
 	struct machine_config *config = reader->config;
@@ -63,6 +107,7 @@ static void read_chosen(struct reader *reader)
 			tree_error(&reader->tree, node, "sluice,kernel-address",
 				"0x%llx is no multiple of 4, as instructions are",
 				(unsigned long long)config->kernel_gpa);
+		read_firmware(reader, node);
 		config->has_bootargs = tree_has(&reader->tree, node, "bootargs");
 		tree_string(&reader->tree, node, "bootargs", &bootargs);
 		if (strlen(bootargs) > BOOTARGS_MAX)

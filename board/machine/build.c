@@ -7,6 +7,7 @@
 
 #include "board/boot/guest-tree.h"
 #include "board/boot/loader.h"
+#include "devices/arm/cfi-flash.h"
 #include "board/config/map.h"
 #include "board/host/identity.h"
 #include "board/machine/machine-internal.h"
@@ -69,6 +70,7 @@ static int load_tree(
 		.initrd_gpa = loaded->initrd.gpa,
 		.initrd_size = loaded->initrd.size,
 		.cmdline = loaded->cmdline,
+		.flash_bytes = machine->flash.device ? machine->flash.device->region.size : 0,
 		.serial = identity_of(
 			machine->config->host_id, machine->options.name, "serial-number"),
 	};
@@ -130,7 +132,14 @@ static int build_vm(struct machine *machine)
 	if (!err)
 		err = build_irqs(machine);
 	if (!err)
-		err = registers_map(&machine->registers, &machine->vm, machine->limits.memslots);
+		err = registers_map(&machine->registers, &machine->vm,
+			machine->limits.memslots + KVM_SLOT_REGISTERS);
+	if (!err)
+		err = firmware_attach(&machine->firmware, &machine->vm,
+			machine->limits.memslots + KVM_SLOT_FIRMWARE);
+	if (!err && machine->flash.device)
+		cfi_flash_class.attach(machine->flash.device, &machine->vm,
+			machine->limits.memslots + KVM_SLOT_FLASH);
 	if (!err)
 		err = vm_add_doorbells(&machine->vm, &machine->bus);
 	return err;
@@ -143,6 +152,9 @@ static void destroy_vm(struct machine *machine)
 	for (size_t i = 0; i < machine->config->device_count; i++)
 		irq_pin_disconnect(&machine->devices[i].pin);
 	vcpus_teardown(machine->vcpus);
+	firmware_attach(&machine->firmware, NULL, 0);
+	if (machine->flash.device)
+		cfi_flash_class.attach(machine->flash.device, NULL, 0);
 	vm_destroy(&machine->vm);
 }
 

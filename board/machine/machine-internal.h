@@ -10,6 +10,7 @@
 
 #include "board/config/config.h"
 #include "board/config/platform.h"
+#include "board/machine/firmware.h"
 #include "board/machine/machine.h"
 #include "board/machine/reset-rate.h"
 #include "devices/device.h"
@@ -52,6 +53,8 @@ struct machine {
 	uint8_t *stolen_time; /* written by KVM; not in `mem`, so no device reaches it */
 	struct machine_device fixed[PLATFORM_FIXED]; /* as in platform.h */
 	struct machine_device devices[CONFIG_DEVICES];
+	struct machine_device flash; /* no `device`: there is none */
+	struct firmware firmware;
 	struct loader *loader;
 
 	enum machine_state state;

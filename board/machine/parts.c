@@ -11,6 +11,7 @@
 #include "devices/virtio/virtio-mmio.h"
 #include "hyp/memory/addrspace.h"
 #include "hyp/memory/window.h"
+#include "devices/arm/cfi-flash.h"
 
 void machine_for_each_device(struct machine *machine,
 	void (*call)(struct machine *machine, struct machine_device *device))
@@ -19,6 +20,8 @@ void machine_for_each_device(struct machine *machine,
 		call(machine, &machine->fixed[i]);
 	for (size_t i = 0; i < machine->config->device_count; i++)
 		call(machine, &machine->devices[i]);
+	if (machine->flash.device)
+		call(machine, &machine->flash);
 }
 
 static bool is_mergeable(const struct machine_config *config, const struct range *range)
@@ -267,6 +270,40 @@ static int create_devices(struct machine *machine, struct errors *errors)
 	return err;
 }
 
+/* Firmware and flash: neither has an interrupt, and no device reaches their memory. */
+static int create_firmware(struct machine *machine, struct errors *errors)
+{
+	const struct machine_config *config = machine->config;
+	struct machine_device *flash = &machine->flash;
+	char why[256];
+	int err = 0;
+
+	if (config->firmware.name && !machine->limits.readonly_slots) {
+		error_add(errors, "/chosen", "sluice,firmware",
+			"KVM on this host has no read-only memory (KVM_CAP_READONLY_MEM), in which firmware runs");
+		return -ENOTSUP;
+	}
+	if (config->firmware.name)
+		err = firmware_create(&machine->firmware, &config->firmware, errors);
+	if (!err && config->firmware.name)
+		err = mmio_bus_add(&machine->bus, &machine->firmware.region);
+	if (err || !config->flash.path.name)
+		return err;
+	if (!config_create_flash(config, errors))
+		return -EINVAL;
+	flash->env.id = "flash";
+	err = device_create(&cfi_flash_class, &config->flash, &flash->env, &flash->device);
+	if (err) {
+		if (!flash_file_probe(&config->flash, true, why, sizeof(why)))
+			snprintf(why, sizeof(why), "%s", strerror(-err));
+		error_add(
+			errors, "/chosen", "sluice,flash", "%s: %s", config->flash.path.name, why);
+		return err;
+	}
+	flash->device->region.gpa = FLASH_BASE;
+	return mmio_bus_add(&machine->bus, &flash->device->region);
+}
+
 static int create_vcpus(struct machine *machine,
 	void (*on_event)(void *opaque, enum vcpus_event event, const char *text),
 	struct errors *errors)
@@ -314,6 +351,8 @@ int machine_create_parts(struct machine *machine,
 	if (!err)
 		err = create_devices(machine, errors);
 	if (!err)
+		err = create_firmware(machine, errors);
+	if (!err)
 		err = create_vcpus(machine, on_event, errors);
 	return err;
 }
@@ -330,6 +369,7 @@ void machine_destroy_parts(struct machine *machine)
 {
 	vcpus_destroy(machine->vcpus);
 	machine_for_each_device(machine, destroy_device);
+	firmware_destroy(&machine->firmware);
 	for (size_t i = 0; i < machine->config->memory_count; i++)
 		backing_destroy(&machine->ram[i]);
 	if (machine->stolen_time)

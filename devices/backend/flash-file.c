@@ -294,8 +294,8 @@ static int open_template(
 		err = fail(why, len, -EINVAL, "%s is no regular file", path->name);
 	else if (!stat.st_size || (uint64_t)stat.st_size > FLASH_BYTES_MAX)
 		err = fail(why, len, -EINVAL,
-			"%s has %llu bytes, and a flash's contents at least one and at most 64 MiB", path->name,
-			(unsigned long long)stat.st_size);
+			"%s has %llu bytes, and a flash's contents at least one and at most 64 MiB",
+			path->name, (unsigned long long)stat.st_size);
 	else if (RETRY_EINTR(pread(fd, magic, sizeof(magic), 0)) < 0)
 		err = fail(why, len, -errno, "cannot read %s: %s", path->name, strerror(errno));
 	else if (!memcmp(magic, "QFI\xfb", sizeof(magic)))
@@ -323,6 +323,23 @@ static int look_for(const struct host_path *path, char *why, size_t len)
 		return cannot_open(path->name, true, "", fd, why, len);
 	close(fd);
 	return fail(why, len, -EEXIST, "there is a %s", path->name);
+}
+
+uint64_t flash_file_bytes(const struct host_path *path, const struct host_path *template)
+{
+	int fd = host_path_open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0);
+	const bool missing = fd == -ENOENT;
+	struct stat stat = { .st_size = FLASH_DEFAULT_BYTES };
+
+	if (missing && template)
+		fd = host_path_open(template, O_RDONLY | O_NONBLOCK | O_CLOEXEC, 0);
+	if (fd < 0 && !(missing && !template))
+		return 0;
+	if (fd >= 0 && (fstat(fd, &stat) < 0 || stat.st_size > (off_t)FLASH_BYTES_MAX))
+		stat.st_size = 0;
+	if (fd >= 0)
+		close(fd);
+	return missing && stat.st_size ? next_size((uint64_t)stat.st_size) : (uint64_t)stat.st_size;
 }
 
 int flash_file_create(

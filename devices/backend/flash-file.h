@@ -70,4 +70,9 @@ int flash_file_write(const struct flash_file *file, uint64_t offset, const void 
 int flash_file_create(
 	const struct host_path *path, const struct host_path *template, char *ret_why, size_t len);
 
+/*
+ * How many bytes the flash has, or will have once it is made of the template (NULL: none). 0: the file cannot be opened.
+ */
+uint64_t flash_file_bytes(const struct host_path *path, const struct host_path *template);
+
 #endif

@@ -178,8 +178,7 @@ int kvm_probe(struct kvm_limits *ret)
 	if (fd < 0)
 		return fd;
 	limits.memslots = (unsigned)kvm_extension(fd, KVM_CAP_NR_MEMSLOTS);
-	if (limits.memslots)
-		limits.memslots--; /* registers.h has the last one */
+	limits.memslots -= limits.memslots < KVM_OWN_SLOTS ? limits.memslots : KVM_OWN_SLOTS;
 	limits.readonly_slots = kvm_extension(fd, KVM_CAP_READONLY_MEM) > 0;
 	limits.vcpus = (unsigned)kvm_extension(fd, KVM_CAP_MAX_VCPUS);
 	limits.ipa_bits = (unsigned)kvm_extension(fd, KVM_CAP_ARM_VM_IPA_SIZE);

@@ -56,10 +56,17 @@ enum cpu_feature {
 	CPU_FEATURES
 };
 
+/* Memory slots that are in none of hyp/memory's tables: their ids begin at kvm_limits.memslots. */
+enum kvm_own_slot {
+	KVM_SLOT_REGISTERS, /* registers.h */
+	KVM_SLOT_FIRMWARE,  /* rom.h */
+	KVM_SLOT_FLASH,	    /* the same */
+	KVM_OWN_SLOTS
+};
+
 /* What this host's KVM offers. */
 struct kvm_limits {
-	/* Memory slots of a VM, less the one that is reserved for registers (registers.h). */
-	unsigned memslots;
+	unsigned memslots;     /* of a VM, less KVM_OWN_SLOTS */
 	bool readonly_slots;   /* KVM_CAP_READONLY_MEM */
 	unsigned vcpus;	       /* of a VM */
 	unsigned ipa_bits;     /* guest-physical address bits; 0 if KVM does not say (x86-64) */
