@@ -294,8 +294,8 @@ static int open_template(
 		err = fail(why, len, -EINVAL, "%s is no regular file", path->name);
 	else if (!stat.st_size || (uint64_t)stat.st_size > FLASH_BYTES_MAX)
 		err = fail(why, len, -EINVAL,
-			"%s has %llu bytes, and a flash's contents at least one and at most 64 MiB", path->name,
-			(unsigned long long)stat.st_size);
+			"%s has %llu bytes, and a flash's contents at least one and at most 64 MiB",
+			path->name, (unsigned long long)stat.st_size);
 	else if (RETRY_EINTR(pread(fd, magic, sizeof(magic), 0)) < 0)
 		err = fail(why, len, -errno, "cannot read %s: %s", path->name, strerror(errno));
 	else if (!memcmp(magic, "QFI\xfb", sizeof(magic)))
