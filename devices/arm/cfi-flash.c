@@ -110,10 +110,8 @@ static void drive_rom(struct cfi_flash *flash)
 
 static void fill_query(struct cfi_flash *flash)
 {
-	const uint64_t chip = flash->file.bytes / CHIPS;
 	const uint64_t last_block = flash->file.bytes / CFI_FLASH_BLOCK_BYTES - 1;
 	const uint64_t block_256 = CFI_FLASH_BLOCK_BYTES / CHIPS / 256;
-	const unsigned buffer = CFI_FLASH_BUFFER_BYTES / CHIPS;
 	/* By the offsets that CFI gives them; what is not here is zero. */
 	const struct {
 		uint8_t at, value;
@@ -131,9 +129,9 @@ static void fill_query(struct cfi_flash *flash)
 		{ 0x23, 4 },	/* at most 2^4 times as long each */
 		{ 0x24, 4 },
 		{ 0x25, 4 },
-		{ 0x27, (uint8_t)__builtin_ctzll(chip) },
+		{ 0x27, (uint8_t)__builtin_ctzll(flash->file.bytes / CHIPS) },
 		{ 0x28, 0x01 }, /* 16 bits only */
-		{ 0x2a, (uint8_t)__builtin_ctz(buffer) },
+		{ 0x2a, (uint8_t)__builtin_ctz(CFI_FLASH_BUFFER_BYTES / CHIPS) },
 		{ 0x2c, 1 }, /* all blocks have one size */
 		{ 0x2d, (uint8_t)last_block },
 		{ 0x2e, (uint8_t)(last_block >> 8) },
@@ -195,10 +193,10 @@ static uint64_t load(struct cfi_flash *flash, uint64_t offset, unsigned size)
 /* Ends an operation that came to `err`, with the status bit of its kind. */
 static void end_operation(struct cfi_flash *flash, uint8_t failed, int err)
 {
-	if (!err)
-		return;
-	flash->state.status |= failed;
-	complain(flash, "cannot write", err);
+	if (err) {
+		flash->state.status |= failed;
+		complain(flash, "cannot write", err);
+	}
 }
 
 /* Whether the array may change: it is hidden, and is the guest's to write. Else the operation has failed. */
@@ -299,9 +297,7 @@ static void store_erase(struct cfi_flash *flash, uint64_t offset, uint32_t data)
 /* 0x01 locks a block, 0x2f locks it down, 0xd0 unlocks it. */
 static void store_lock(struct cfi_flash *flash, uint64_t offset, uint32_t data)
 {
-	const uint8_t which = data & 0xff;
-
-	if (which != 0x01 && which != 0x2f && which != CONFIRM)
+	if ((data & 0xff) != 0x01 && (data & 0xff) != 0x2f && (data & 0xff) != CONFIRM)
 		refuse_sequence(flash);
 }
 

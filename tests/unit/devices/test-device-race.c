@@ -15,12 +15,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "devices/arm/cfi-flash.h"
 #include "devices/arm/pl011.h"
 #include "devices/arm/pl031.h"
 #include "devices/arm/pl061.h"
 #include "devices/arm/sp805.h"
 #include "devices/backend/chardev.h"
+#include "devices/backend/flash-file.h"
 #include "devices/device.h"
+#include "devices/state.h"
 #include "devices/virtio/virtio-balloon.h"
 #include "devices/virtio/virtio-blk.h"
 #include "devices/virtio/virtio-console.h"
@@ -32,7 +35,9 @@
 #include "hyp/base/loop.h"
 #include "hyp/base/util.h"
 #include "hyp/kvm/irq.h"
+#include "hyp/kvm/kvm.h"
 #include "hyp/kvm/mmio.h"
+#include "hyp/kvm/vm.h"
 #include "hyp/memory/guestmem.h"
 #include "tests/unit/helpers/unit.h"
 
@@ -270,6 +275,23 @@ static void poke_watchdog(void)
 	device->class->pause(device, pokes % 2);
 }
 
+/* As at a system reset, and for what is saved. */
+static void poke_flash(void)
+{
+	static const struct vm vm;
+	uint8_t *records = malloc(device_state_bytes(&cfi_flash_class));
+
+	device->class->attach(device, pokes % 3 ? &vm : NULL, 1);
+	device_take_state(device, records);
+	free(records);
+}
+
+static int set_slot(int fd, unsigned long request, void *arg)
+{
+	expect_locked();
+	return 0;
+}
+
 static void poke_balloon(void)
 {
 	virtio_balloon_request(device, pokes % 5 * MiB);
@@ -352,6 +374,24 @@ static void watchdog(void **state)
 
 	race(&sp805_class, node, feed_watchdog, poke_watchdog);
 	free(node);
+}
+
+static void flash(void **state)
+{
+	char path[] = "/tmp/test-device-race.XXXXXX";
+	const struct flash_config config = { .path.name = path };
+	struct kvm_seam seam = kvm_kernel;
+	int fd = mkstemp(path);
+
+	assert_int_equal(ftruncate(fd, FLASH_BYTES_MIN), 0);
+	close(fd);
+	seam.ioctl = set_slot;
+	kvm_seam = &seam;
+	first_register = 0;
+	end_of_registers = 0x100;
+	race(&cfi_flash_class, &config, write_registers, poke_flash);
+	kvm_seam = &kvm_kernel;
+	unlink(path);
 }
 
 static void entropy(void **state)
@@ -461,6 +501,7 @@ int main(void)
 		cmocka_unit_test(clock_),
 		cmocka_unit_test(buttons),
 		cmocka_unit_test(watchdog),
+		cmocka_unit_test(flash),
 		cmocka_unit_test(entropy),
 		cmocka_unit_test(balloon),
 		cmocka_unit_test(console),

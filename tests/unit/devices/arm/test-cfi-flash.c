@@ -545,6 +545,9 @@ static void from_vm_to_vm(void **unused)
 	assert_int_equal(fake_kvm.calls, 0);
 	attach(&vm);
 	assert_slot(true);
+	fake_kvm_install(); /* the next one without a word of the end of the last */
+	attach(&vm);
+	assert_slot(true);
 }
 
 /* Then all accesses exit, and are answered; the next time that the array is asked for it is tried again. */
