@@ -21,7 +21,6 @@ static const char *const own_compatibles[] = { "linux,kvm", "arm,psci", "arm,psc
 	"arm,gic-400", "arm,cortex-a15-gic", "virtio,mmio", NULL };
 
 static const struct claim own_ranges[] = {
-	{ { FIRMWARE_BASE, FIRMWARE_SIZE + FLASH_SIZE }, -1, "firmware and flash" },
 	{ { GIC_REDIST2_BASE, GIC_REDIST2_VCPUS *GIC_REDIST_BYTES }, -1,
 		"the interrupt controller" },
 	{ { GIC_DIST_BASE, UART_BASE - GIC_DIST_BASE }, -1, "the interrupt controller" },
@@ -137,6 +136,11 @@ static void check_range(
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(own_ranges); i++)
 		note(range, own_ranges[i], &own);
+	if (reader->config->firmware.name)
+		note(range, (struct claim){ { FIRMWARE_BASE, FIRMWARE_SIZE }, -1, "the firmware" },
+			&own);
+	if (reader->config->flash.path.name)
+		note(range, (struct claim){ { FLASH_BASE, FLASH_SIZE }, -1, "the flash" }, &own);
 	for (const struct platform *p = platforms; p->class; p++)
 		note(range, (struct claim){ { p->gpa, PL0XX_SIZE }, -1, p->what }, &own);
 	for (size_t i = 0; i < reader->config->device_count; i++) {

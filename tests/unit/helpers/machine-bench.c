@@ -346,8 +346,7 @@ int loader_load(struct loader *loader, const struct guestmem *mem, uint64_t unti
 	memset(ret, 0, sizeof(*ret));
 	ret->entry_gpa = RAM_GPA + 0x200;
 	ret->tree_gpa = RAM_GPA + 0x1000;
-	ret->initrd_gpa = RAM_GPA + 0x8000;
-	ret->initrd_size = 0x123;
+	ret->initrd = (struct range){ RAM_GPA + 0x8000, 0x123 };
 	return called("load");
 }
 

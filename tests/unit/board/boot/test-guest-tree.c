@@ -22,12 +22,12 @@ static const char machine[] =
 	"sluice,host-cpus = <3>; };"
 	"  cpu@2 { device_type = \"cpu\"; reg = <2>; status = \"disabled\"; }; cpu@3 { reg = <3>; status = \"fail-cache\"; }; cpu-map { }; };"
 	"&memory { /delete-property/ device_type; };"
-	"&reserved { small: small { size = <0 0x20000000>; no-map; }; unused { reg = <2 0 0 "
+	"&reserved { stays: stays@42000000 { reg = <0 0x42000000 0 0x1000>; }; small: small { size = <0 0x20000000>; no-map; }; unused { reg = <2 0 0 "
 	"0x1000>; status = \"disabled\"; }; };"
 	"/ { vmem1: vmem1 { compatible = \"sluice,virtio-mem\"; memory-region = <&small>; };"
 	"  gone: gone { compatible = \"sluice,virtio-mem\"; status = \"disabled\"; };"
 	"  other: other@50000000 { compatible = \"acme,thing\"; reg = <0 0x50000000 0 0x1000>; "
-	"friend = <&growth>; };"
+	"friend = <&stays>; };"
 	"  memory@80000000 { reg = <0 0x80000000 0 0x200000>; status = \"reserved\"; };"
 	"  options { sluice { compatible = \"sluice,options\"; }; };"
 	"  aliases { virtio0 = &vmem1; virtio1 = &gone; thing = &other; }; };"
@@ -259,12 +259,28 @@ static void lost_aliases(void **state)
 	free(source);
 }
 
+/* A flash has a node of its own; of /reserved-memory nothing is left where it has only windows. */
+static void firmware(void **state)
+{
+	const struct guest_tree_input input = { .flash_bytes = 1 * MiB };
+	struct built b = build(good_machine,
+		"&chosen { /delete-property/ sluice,kernel; sluice,firmware = \"f\"; sluice,flash = \"v\"; };",
+		&input);
+
+	assert_node(&b, "/reserved-memory", false);
+	assert_strings(&b, "/flash@4000000", "compatible", "cfi-flash");
+	assert_cells(&b, "/flash@4000000", "reg", 0, 0x04000000, 0, 1 * MiB);
+	assert_cells(&b, "/flash@4000000", "bank-width", 4);
+	finish(&b);
+}
+
 static void stripped(void **state)
 {
 	static const char *const gone[] = { "/vmem0", "/vmem1", "/gone", "/options", "/__symbols__",
-		"/cpus/cpu@2", "/cpus/cpu@3", "/memory@80000000", "/reserved-memory/unused" };
+		"/cpus/cpu@2", "/cpus/cpu@3", "/memory@80000000", "/reserved-memory/unused",
+		"/reserved-memory/small@60000000", "/reserved-memory/growth@100000000", "/flash@4000000" };
 	static const char *const retained[] = { "/other@50000000", "/cpus/cpu-map",
-		"/reserved-memory/small@60000000", "/reserved-memory/growth@100000000" };
+		"/reserved-memory/stays@42000000" };
 	const struct guest_tree_input input = { 0 };
 	struct built b = build(good_machine, machine, &input);
 	int depth = 0;
@@ -279,10 +295,7 @@ static void stripped(void **state)
 	/* No initrd: the guest's tree names none, whatever the source said. */
 	assert_false(has(&b, "/chosen", "linux,initrd-start"));
 	assert_cells(
-		&b, "/other@50000000", "friend", phandle(&b, "/reserved-memory/growth@100000000"));
-	/* Placed by Sluice, right behind RAM. */
-	assert_cells(&b, "/reserved-memory/small@60000000", "reg", 0, 0x60000000, 0, 0x20000000);
-	assert_false(has(&b, "/reserved-memory/small@60000000", "size"));
+		&b, "/other@50000000", "friend", phandle(&b, "/reserved-memory/stays@42000000"));
 	for (int node = 0; node >= 0; node = fdt_next_node(b.fdt, node, &depth)) {
 		int property;
 
@@ -539,6 +552,8 @@ int main(void)
 		TEST(watchdog),
 		TEST(no_watchdog),
 		TEST(stripped),
+		TEST(firmware),
+		cmocka_unit_test(firmware),
 		TEST(lost_aliases),
 		TEST(phandles),
 		TEST(gicv2),

@@ -246,6 +246,14 @@ static void own_addresses(void **state)
 	}
 	REFUSE("is Sluice's: the interrupt controller", "/ { a { reg = <0 0x8ffffff 0 1>; }; };");
 	REFUSE("is Sluice's: the UART", "/ { a { reg = <0 0x9000000 0 1>; }; };");
+	/* The banks of flash, where there are any. */
+	PASS("/ { a { reg = <0 0 0 0x8000000>; }; };");
+	PASS("&chosen { sluice,flash = \"f\"; }; / { a { reg = <0 0 0 0x4000000>; }; };");
+	REFUSE("is Sluice's: the flash", "&chosen { sluice,flash = \"f\"; }; / { a { reg = <0 0x7ffffff 0 1>; }; };");
+	REFUSE("is Sluice's: the flash", "&chosen { sluice,flash = \"f\"; }; / { a { reg = <0 0 0 0x4000001>; }; };");
+	PASS("&chosen { /delete-property/ sluice,kernel; sluice,firmware = \"f\"; }; / { a { reg = <0 0x4000000 0 0x4000000>; }; };");
+	REFUSE("is Sluice's: the firmware", "&chosen { /delete-property/ sluice,kernel; sluice,firmware = \"f\"; }; / { a { reg = <0 0 0 1>; }; };");
+	REFUSE("is Sluice's: the firmware", "&chosen { /delete-property/ sluice,kernel; sluice,firmware = \"f\"; }; / { a { reg = <0 0x3ffffff 0 1>; }; };");
 }
 
 static void own_interrupts(void **state)

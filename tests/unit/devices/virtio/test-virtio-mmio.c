@@ -63,7 +63,15 @@ static void wrong_width(void **unused)
 
 static void status_order(void **unused)
 {
+	/* U-Boot 2025.01 acknowledges nothing. */
 	set(VIRTIO_MMIO_STATUS, DRIVER);
+	assert_int_equal(get(VIRTIO_MMIO_STATUS), DRIVER);
+	take_features(NEEDED);
+	set(VIRTIO_MMIO_STATUS, DRIVER | FEATURES_OK);
+	set(VIRTIO_MMIO_STATUS, DRIVER | FEATURES_OK | DRIVER_OK);
+	assert_int_equal(get(VIRTIO_MMIO_STATUS), DRIVER | FEATURES_OK | DRIVER_OK);
+	set(VIRTIO_MMIO_STATUS, 0);
+	set(VIRTIO_MMIO_STATUS, FEATURES_OK);
 	assert_int_equal(get(VIRTIO_MMIO_STATUS), 0);
 	set(VIRTIO_MMIO_STATUS, ACKNOWLEDGE);
 	take_features(NEEDED);
