@@ -95,15 +95,17 @@ static int add_signature(struct fit_digest *digest, uint32_t node, struct errors
 	return want(digest, signature->hash, errors);
 }
 
-static bool is_of(const struct fit_trust *trust, const struct fit_image *image)
+/* What is trusted of this image; NULL: it is none of the configuration's. */
+static const struct fit_image *find_image(const struct fit_trust *trust, uint32_t node)
 {
 	const struct fit_configuration *configuration = fit_trust_configuration(trust);
 
 	for (unsigned i = 0; i < configuration->fdt_count; i++)
-		if (image->node == configuration->fdts[i].node)
-			return true;
-	return image->node == configuration->kernel.node ||
-	       (configuration->has_ramdisk && image->node == configuration->ramdisk.node);
+		if (node == configuration->fdts[i].node)
+			return &configuration->fdts[i];
+	if (configuration->has_ramdisk && node == configuration->ramdisk.node)
+		return &configuration->ramdisk;
+	return node == configuration->kernel.node ? &configuration->kernel : NULL;
 }
 
 int fit_digest_begin(const struct fit_trust *trust, const struct fit_image *image,
@@ -114,7 +116,8 @@ int fit_digest_begin(const struct fit_trust *trust, const struct fit_image *imag
 	struct fit_digest *digest;
 	int err = 0;
 
-	CHECK(is_of(trust, image));
+	image = find_image(trust, image->node);
+	CHECK(image);
 	digest = calloc(1, sizeof(*digest));
 	if (!digest)
 		return -ENOMEM;
@@ -234,8 +237,8 @@ int fit_digest_file(const struct fit_trust *trust, const struct fit_image *image
 {
 	const struct fit_tree *tree = fit_tree(fit_trust_fit(trust));
 	uint64_t left = image->data.size, at = image->data.offset;
-	uint8_t *data = NULL, *to;
 	struct fit_digest *digest;
+	uint8_t *data, *to;
 	int err;
 
 	if (left > most) {

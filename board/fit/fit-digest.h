@@ -16,7 +16,7 @@
 struct fit_digest;
 
 /*
- * `image` is one of the configuration's that is trusted; both outlive the digest. Without keys an image may have no
+ * `image` is one of the configuration's that is trusted, which outlives the digest. Without keys an image may have no
  * hash. -EINVAL after an error was added, -ENOENT if a library cannot be loaded, -ENOMEM.
  */
 int fit_digest_begin(const struct fit_trust *trust, const struct fit_image *image,

@@ -57,7 +57,7 @@ void blob_free(struct blob *blob);
 /* ---- Tag by tag ---- */
 
 struct builder {
-	uint8_t structure[1 << 20], strings[1 << 18];
+	uint8_t structure[3 << 20], strings[1 << 18];
 	size_t structure_len, strings_len;
 };
 
