@@ -127,14 +127,13 @@ static const char usual[] =
 	"}; configurations { default = \"conf-1\"; conf-1 { description = \"one\"; kernel = \"kernel-1\"; ramdisk = \"ramdisk-1\";"
 	" fdt = \"fdt-1\", \"fdt-2\"; %S }; }; };";
 
-struct blob maker_image(
-	const char *source, const char *hashes, const char *signature, const char *options)
+static void write_source(const char *source, const char *hashes, const char *signature)
 {
 	char *its = NULL;
 	size_t len;
 	FILE *out = open_memstream(&its, &len);
 
-	for (const char *c = source ? source : usual; *c; c++)
+	for (const char *c = source; *c; c++)
 		if (c[0] == '%' && (c[1] == 'H' || c[1] == 'S'))
 			fputs(*++c == 'H' ? hashes : signature, out);
 		else
@@ -142,6 +141,22 @@ struct blob maker_image(
 	fclose(out);
 	maker_write("x.its", its, len);
 	free(its);
+}
+
+bool maker_knows(const char *algorithm, const char *key)
+{
+	char command[100];
+
+	write_source(usual, maker_sha256, maker_signature(algorithm, key, ""));
+	snprintf(command, sizeof(command), "cd %s && mkimage -k . -f x.its x.itb >said 2>&1",
+		folder);
+	return !system(command);
+}
+
+struct blob maker_image(
+	const char *source, const char *hashes, const char *signature, const char *options)
+{
+	write_source(source ? source : usual, hashes, signature);
 	maker_run("rm -f x.itb; mkimage %s -f x.its x.itb", options);
 	return maker_read("x.itb");
 }

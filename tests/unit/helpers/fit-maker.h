@@ -37,6 +37,8 @@ void maker_write(const char *name, const void *data, size_t len);
  */
 struct blob maker_image(
 	const char *source, const char *hashes, const char *signature, const char *options);
+/* This machine's mkimage signs with this algorithm and key. */
+bool maker_knows(const char *algorithm, const char *key);
 /* A configuration's signature of this algorithm, by the key of the same kind, with what else is to be in the node. */
 const char *maker_signature(const char *algorithm, const char *key, const char *more);
 extern const char maker_sha256[]; /* hashes: one of sha256 */

@@ -70,11 +70,13 @@ static int at(const struct blob *blob, const char *path)
 /* Each algorithm, with keys from a control tree and from a PEM file, and not with another key. */
 static void each_algorithm(void **state)
 {
-	static const char *const kinds[] = { "rsa2048", "rsa3072", "rsa4096", "ecdsa256" };
+	static const char *const kinds[] = { "rsa2048", "rsa3072", "rsa4096", "ecdsa256",
+		"ecdsa384" };
 	static const char *const hashes[] = { "sha256", "sha384", "sha512" };
 
 	NEEDS_TOOLS();
-	for (size_t k = 0; k < ARRAY_SIZE(kinds); k++)
+	/* mkimage 2023.01 does not know the last: see curve_of_384_bits(). */
+	for (size_t k = 0; k < ARRAY_SIZE(kinds) - !maker_knows("sha256,ecdsa384", "ecdsa384"); k++)
 		for (size_t h = 0; h < ARRAY_SIZE(hashes); h++)
 			for (unsigned pss = 0; pss <= (k < 3); pss++) {
 				struct fit_keys *control = NULL, *pem = NULL, *other = NULL;
