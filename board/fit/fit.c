@@ -368,10 +368,8 @@ int fit_configuration(const struct fit *fit, const char *name, struct errors *er
 		return -EINVAL;
 	}
 	found = calloc(1, sizeof(*found));
-	if (!found) {
-		error_add(errors, tree->file, NULL, "out of memory");
+	if (!found)
 		return -ENOMEM;
-	}
 	found->node = node;
 	found->name = fit_tree_name(tree, node);
 	found->description = text_of(tree, node, "description");

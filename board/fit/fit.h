@@ -10,7 +10,9 @@
  *	fit_verify()            its signatures; without keys it is taken as it is
  *	fit_digest_begin() ...  the bytes of each image, as they are copied
  *
- * Nothing here opens a file. All sizes and places are in bytes.
+ * Nothing here opens a file. All sizes and places are in bytes. A FIT takes at most 5 MiB of memory, however large its
+ * file is. Texts from it, such as descriptions, may hold any bytes but zero: what prints them has to replace those that
+ * a terminal would obey. Errors do so.
  */
 #ifndef SLUICE_BOARD_FIT_FIT_H
 #define SLUICE_BOARD_FIT_FIT_H
@@ -84,7 +86,7 @@ const char *fit_configuration_name(const struct fit *fit, unsigned i);
 const char *fit_configuration_description(const struct fit *fit, unsigned i);
 /*
  * What the i-th configuration says that it is compatible with: NULL first, then the string that was got last. NULL:
- * there is no other. U-Boot chooses a configuration by them.
+ * there is no other. U-Boot chooses a configuration by them, and where there are none by those of its tree.
  */
 const char *fit_configuration_compatible(const struct fit *fit, unsigned i, const char *last);
 /* The name of the default configuration; the only one's, if none is marked; else NULL. It may name what is not there. */
@@ -94,7 +96,7 @@ const char *fit_default(const struct fit *fit);
  * The configuration `name`, or the default one for NULL, with all that it names. References lead to /images alone. What
  * cannot be started by Sluice is refused: another architecture than arm64, another type than its place asks for, a
  * compression that is none of the above, encrypted images, firmware, loadables, fpga, setup, standalone. -EINVAL after
- * an error was added.
+ * an error was added, -ENOMEM.
  */
 int fit_configuration(const struct fit *fit, const char *name, struct errors *errors,
 	struct fit_configuration *ret);
