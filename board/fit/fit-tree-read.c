@@ -443,6 +443,10 @@ int fit_tree_open(int fd, const char *file, enum fit_tree_kind kind, struct erro
 	}
 	tree->file_size = (uint64_t)st.st_size;
 	err = read_header(reader);
+	/* A tree may have no property, and then has a table for none. */
+	if (!err)
+		err = grow(&tree->properties, &reader->property_room, 0, FIT_TREE_PROPERTIES,
+			sizeof(*tree->properties));
 	if (!err)
 		err = read_structure(reader);
 	if (!err)

@@ -219,6 +219,7 @@ static void numbers(void)
 
 static const char *required, *algorithm, *mode, *curve;
 static uint32_t bits;
+static uint8_t exponent[8];
 static size_t modulus_len, exponent_len;
 
 static void again(void)
@@ -229,6 +230,7 @@ static void again(void)
 	algorithm = "sha256,ecdsa256";
 	curve = "prime256v1";
 	bits = 2048;
+	memcpy(exponent, "\0\0\0\0\0\1\0\1", 8);
 	modulus_len = 256;
 	exponent_len = 8;
 }
@@ -250,7 +252,7 @@ static void put_key(const char *name)
 		builder_property(&b, "ecdsa,y-point", point_y, point_len);
 	} else {
 		builder_property(&b, "rsa,modulus", modulus, modulus_len);
-		builder_property(&b, "rsa,exponent", "\0\0\0\0\0\1\0\1", exponent_len);
+		builder_property(&b, "rsa,exponent", exponent, exponent_len);
 		builder_cell(&b, "rsa,num-bits", bits);
 	}
 	builder_end(&b);
@@ -366,6 +368,13 @@ static void control_trees(void **state)
 	refuses_tree("an RSA key of 2048, 3072 or 4096 bits belongs here");
 	curve = NULL;
 	modulus[255] = 2;
+	refuses_tree("its numbers are no RSA key");
+	/* 65536; and 1, with which anything is its own signature. */
+	curve = NULL;
+	exponent[7] = 0;
+	refuses_tree("its numbers are no RSA key");
+	curve = NULL;
+	exponent[5] = 0;
 	refuses_tree("its numbers are no RSA key");
 }
 

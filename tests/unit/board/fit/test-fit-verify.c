@@ -230,6 +230,12 @@ static void signatures_of_images(void **state)
 	plain = maker_image(
 		NULL, maker_sha256, maker_signature("sha256,rsa2048", "rsa2048", ""), "-k .");
 	refuses(&plain, NULL, both, "/images/kernel-1: a required signature of the image");
+	/* By a key that is required of configurations: U-Boot would take it. */
+	blob_free(&plain);
+	plain = maker_image(NULL,
+		"hash-1 { algo = \"sha256\"; }; signature-1 { algo = \"sha256,rsa2048\"; key-name-hint = \"rsa2048\"; };",
+		maker_signature("sha256,rsa2048", "rsa2048", ""), "-k .");
+	refuses(&plain, NULL, both, "/images/kernel-1: a required signature of the image");
 	fit_keys_destroy(keys);
 	fit_keys_destroy(pem);
 	fit_keys_destroy(both);
