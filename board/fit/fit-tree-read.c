@@ -205,7 +205,7 @@ static bool is_image(const struct reader *reader)
 {
 	const struct fit_tree *tree = reader->tree;
 
-	return reader->kind == FIT_TREE_IMAGES && reader->depth == 3 &&
+	return reader->kind != FIT_TREE_KEYS && reader->depth == 3 &&
 	       !strcmp(fit_tree_name(tree, tree->nodes[reader->node].parent), "images");
 }
 

@@ -99,9 +99,10 @@ int fit_tree_string(const struct fit_tree *tree, uint32_t node, const char *prop
 	if (!found)
 		return 0;
 	text = fit_tree_string_of(tree, found, NULL);
-	if (!text || !*text || strlen(text) != found->len - 1) {
+	if (!text || !*text || strlen(text) != found->len - 1 || found->len - 1 > FIT_TREE_NAME) {
 		fit_tree_error(tree, errors, node, property,
-			"one string belongs here: write %s = \"...\"", property);
+			"one string of at most %u bytes belongs here: write %s = \"...\"",
+			FIT_TREE_NAME, property);
 		return -EINVAL;
 	}
 	*ret = text;

@@ -63,7 +63,8 @@ struct fit_tree {
 
 enum fit_tree_kind {
 	FIT_TREE_IMAGES, /* a FIT: leaves out the data of /images/NODE, and refuses names with '@' as U-Boot does */
-	FIT_TREE_KEYS /* any tree */
+	FIT_TREE_MAYBE, /* a FIT or another tree: leaves out the same */
+	FIT_TREE_KEYS	/* any tree, whole */
 };
 
 /*
@@ -103,7 +104,7 @@ const char *fit_tree_property_name(
  */
 const char *fit_tree_string_of(
 	const struct fit_tree *tree, const struct fit_tree_property *property, const char *last);
-/* 1: the property is this one string; 0: it is absent. -EINVAL after an error was added. */
+/* 1: the property is this one string, of 1 to FIT_TREE_NAME bytes; 0: it is absent. -EINVAL after an error was added. */
 int fit_tree_string(const struct fit_tree *tree, uint32_t node, const char *property,
 	struct errors *errors, const char **ret);
 /* 1: the property is this number, in as many cells as it has, at most `cells`; 0: absent. -EINVAL as above. */

@@ -24,6 +24,22 @@ bool fit_has_magic(const void *head, size_t len)
 	return len >= 4 && !memcmp(head, "\xd0\x0d\xfe\xed", 4);
 }
 
+bool fit_probe(int fd)
+{
+	struct errors errors = { 0 };
+	struct fit_tree *tree;
+	bool is_fit;
+
+	if (fit_tree_open(fd, "", FIT_TREE_MAYBE, &errors, &tree)) {
+		errors_finish(&errors);
+		return false;
+	}
+	is_fit = fit_tree_child(tree, 0, "images") != FIT_TREE_NONE &&
+		 fit_tree_child(tree, 0, "configurations") != FIT_TREE_NONE;
+	fit_tree_close(tree);
+	return is_fit;
+}
+
 int fit_open(int fd, const char *file, struct errors *errors, struct fit **ret)
 {
 	struct fit *fit = calloc(1, sizeof(*fit));
@@ -318,7 +334,8 @@ static int describe_images(const struct fit *fit, uint32_t node, const char *pla
 			return -EINVAL;
 		}
 		if (image == FIT_TREE_NONE) {
-			fit_tree_error(tree, errors, node, place, "/images has no \"%s\"", name);
+			fit_tree_error(
+				tree, errors, node, place, "/images has no \"%.127s\"", name);
 			err = -EINVAL;
 		} else if (describe_image(fit, image, place, errors, ret + count)) {
 			err = -EINVAL;
@@ -343,7 +360,8 @@ static void no_such_configuration(const struct fit *fit, const char *name, struc
 		list_add(&there, "and %u more", fit->count - LISTED);
 	if (name)
 		error_add(errors, fit->tree->file, NULL,
-			"has no configuration \"%s\"; there are: %s", name, there ? there : "?");
+			"has no configuration \"%.127s\"; there are: %s", name,
+			there ? there : "?");
 	else
 		error_add(errors, fit->tree->file, NULL,
 			"has no default configuration: name one; there are: %s",

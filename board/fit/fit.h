@@ -67,6 +67,12 @@ struct fit;
 bool fit_has_magic(const void *head, size_t len);
 
 /*
+ * A file of that magic is a FIT rather than a machine's tree: it has /images and /configurations. False too if it cannot
+ * be read, is damaged, or has a structure of more than 2 MiB: fit_open() says what is wrong.
+ */
+bool fit_probe(int fd);
+
+/*
  * Reads a FIT's structure from a regular file. `file` is its name for messages and outlives the FIT. The descriptor is
  * not used after the call. At each start of the machine it is read anew, since the file may be another by then.
  * -EINVAL after an error was added, -ENOMEM.

@@ -154,7 +154,7 @@ static void hashes_that_cannot_be(void **state)
 	builder_property(&b, "algo", "crc32", 5);
 	builder_end(&b);
 	blob = end_image();
-	refuses(&blob, NULL, NULL, "/images/k/hash-1: algo: one string belongs here");
+	refuses(&blob, NULL, NULL, "/images/k/hash-1: algo: one string of at most");
 	blob_free(&blob);
 	for (unsigned count = FIT_HASHES; count <= FIT_HASHES + 1; count++) {
 		begin_image();

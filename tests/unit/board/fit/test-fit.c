@@ -770,6 +770,66 @@ static void bounds(void **state)
 	is_taken("conf-1");
 }
 
+static void put_at(void)
+{
+	builder_begin(&b, "a@1");
+	builder_end(&b);
+}
+
+/* A message does not repeat what is as long as a file. */
+static void long_values(void **state)
+{
+	static char text[100000], what[600];
+
+	memset(text, 'x', sizeof(text) - 1);
+	also.compression = text;
+	is_refused("/images/kernel-1: compression: one string of at most 127 bytes belongs here");
+	also.type = text;
+	is_refused("/images/kernel-1: type: one string of at most 127 bytes belongs here");
+	snprintf(what, sizeof(what), "/images has no \"%.127s\"", text);
+	names_refused("fdt", text, sizeof(text), what);
+	for (size_t i = 0; i < maker_errors.count; i++)
+		assert_true(strlen(maker_errors.lines[i]) < 600);
+}
+
+static bool probe(const struct blob *blob)
+{
+	int fd = blob_fd(blob);
+	bool is_fit = fit_probe(fd);
+
+	close(fd);
+	return is_fit;
+}
+
+static void fit_or_tree(void **state)
+{
+	struct blob blob = usual();
+
+	assert_true(probe(&blob));
+	blob.len--;
+	assert_false(probe(&blob));
+	blob_free(&blob);
+	builder_begin(&b, "");
+	builder_begin(&b, "images@0");
+	builder_end(&b);
+	builder_begin(&b, "configurations");
+	builder_end(&b);
+	builder_end(&b);
+	blob = builder_finish(&b);
+	assert_false(probe(&blob));
+	blob_free(&blob);
+	/* What is wrong with it is said by fit_open(). Its data may be large. */
+	name_of_it = "data";
+	len_of_it = 2 << 20;
+	also.in_root = put_at;
+	also.no_data = true;
+	also.in_kernel = put_large;
+	blob = usual();
+	assert_true(probe(&blob));
+	refuses(&blob, NULL, NULL, "has an '@' in its name");
+	blob_free(&blob);
+}
+
 /* Headers' fields that wrap, overlap or lead beyond the file. */
 static void headers(void **state)
 {
@@ -903,6 +963,8 @@ int main(void)
 		TEST(roots_and_ends),
 		TEST(what_is_there_twice),
 		TEST(bounds),
+		TEST(long_values),
+		TEST(fit_or_tree),
 		TEST(headers),
 		TEST(truncated),
 		TEST(odd_properties),
