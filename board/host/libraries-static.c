@@ -6,3 +6,8 @@ bool library_load(enum library library)
 {
 	return true;
 }
+
+const char *library_file(enum library library)
+{
+	return "the program";
+}

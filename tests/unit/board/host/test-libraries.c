@@ -3,12 +3,14 @@
 #include "tests/unit/helpers/unit.h"
 
 #include <dlfcn.h>
+#include <mbedtls/pk.h>
 #include <string.h>
 #include <unistd.h>
 #include <zlib.h>
 
 #include "board/boot/unpack.h"
 #include "board/cli/client.h"
+#include "board/fit/fit-crypto.h"
 #include "board/host/libraries.h"
 #include "tests/unit/helpers/control-bench.h"
 #include "hyp/base/log.h"
@@ -35,6 +37,9 @@ static void none_can_be_loaded(void **state)
 {
 	struct errors refused = { 0 };
 	struct client *client;
+	struct fit_public_key *key;
+	struct fit_hash *hash;
+	const char *why;
 	z_stream z = { 0 };
 
 	missing = true;
@@ -61,6 +66,26 @@ static void none_can_be_loaded(void **state)
 	assert_int_equal(client_open("/nonexistent", &refused, &client), -ENOTSUP);
 	assert_non_null(
 		strstr(refused.lines[0], "QMP needs jansson (libjansson.so.4): install it"));
+	/* Neither hash nor signature is right for want of a library. */
+	assert_int_equal(fit_crypto_load(FIT_SHA256, "x.itb", &refused), -ENOENT);
+	assert_int_equal(fit_crypto_load(FIT_CRC32, "x.itb", &refused), -ENOENT);
+	assert_int_equal(fit_crypto_load(FIT_HASH_KINDS, "x.itb", &refused), -ENOENT);
+	assert_non_null(
+		strstr(refused.lines[1], "x.itb: its sha256 needs mbedTLS (libmbedcrypto.so."));
+	assert_string_equal(
+		refused.lines[2], "x.itb: its crc32 needs zlib (libz.so.1): install it");
+	assert_non_null(
+		strstr(refused.lines[3], "x.itb: its signature needs mbedTLS (libmbedcrypto"));
+	assert_non_null(strstr(logged, "FIT needs libmbedcrypto.so."));
+	assert_int_equal(fit_hash_begin(FIT_SHA256, &hash), -ENOMEM);
+	assert_int_equal(fit_public_key_rsa(
+				 (const uint8_t *)"abc", 3, (const uint8_t *)"abc", 3, &key, &why),
+		-ENOMEM);
+	assert_int_equal(mbedtls_pk_verify(NULL, MBEDTLS_MD_SHA256, NULL, 0, NULL, 0),
+		MBEDTLS_ERR_PK_ALLOC_FAILED);
+	assert_int_equal(mbedtls_pk_verify_ext(MBEDTLS_PK_RSASSA_PSS, NULL, NULL, MBEDTLS_MD_SHA256,
+				 NULL, 0, NULL, 0),
+		MBEDTLS_ERR_PK_ALLOC_FAILED);
 	errors_finish(&refused);
 	log_set_sink(NULL);
 }
