@@ -4,6 +4,14 @@
 	.text
 	.global _start
 _start:
+#ifdef IMAGE		/* with the header of an arm64 Image, for boot loaders that want one */
+	b	begin
+	.word	0
+	.quad	0, 0x10000, 0xa, 0, 0, 0
+	.ascii	"ARM\x64"
+	.word	0
+begin:
+#endif
 	ldr	w5, [x0]		/* the tree that x0 points to: its magic, big-endian */
 	ldr	w6, =0xedfe0dd0
 	adr	x1, line

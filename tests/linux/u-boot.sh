@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # hosts: 6.12
 # cpus: 2
-# seconds: 120
+# seconds: 170
 # with: firmware
 # Debian 12's and 13's U-Boot as the machine's firmware: its prompt, its environment over resets and restarts, disks and
 # network cards, Linux by booti, by extlinux and by its own EFI, which grows and shrinks; reset and power off.

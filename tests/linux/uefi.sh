@@ -14,22 +14,6 @@
 ram='0x0 0x20000000'
 linux_disk "$work/disk"
 
-# in_shell NAME COUNT: the shell's prompt is there for the COUNTth time since this process runs.
-in_shell() {
-	await 150 line "$2" 'UEFI Interactive Shell' "$work/$1.out" || { tail -n 20 "$work/$1.out" "$work/$1.err"; return 1; }
-	# Any key ends its countdown.
-	send "$1" ''
-	uefi "$1" 60 'echo here' '^here'
-}
-# uefi NAME SECONDS COMMAND PATTERN: what the command prints comes to have a line that fits.
-uefi_serial=0
-uefi() {
-	local fd=input_$1 from
-	from=$(wc -c <"$work/$1.out")
-	printf '%s\r' "$3" >&"${!fd}"
-	until_true "$2" eval "tail -c +$((from + 1)) '$work/$1.out' | sed 's/\x1b\[[0-9;?=]*[a-zA-Z]//g' | tr -d '\r' | grep -q '$4'" ||
-		{ tail -c +$((from + 1)) "$work/$1.out"; cat "$work/$1.err"; return 1; }
-}
 variable='hello -guid 11111111-2222-3333-4444-555555555555'
 
 releases='13 12'
