@@ -28,11 +28,11 @@ for release in 13 12; do
 	run $name
 	check "$release-prompt" at_prompt $name 1
 	for kind in unsigned changed; do
-		check "$release-loads-the-$kind-one" uboot $name 60 "virtio scan; load virtio 0:1 0x50000000 /$kind.itb"
-		check "$release-refuses-the-$kind-one" eval "! uboot $name 60 'bootm 0x50000000#conf - 0x40000000' >$work/out && grep -i 'Failed to verify required signature\|Bad hash value\|Bad Data Hash' $work/said && ! grep '^h.llo from bare metal' $work/said || { cat $work/said; false; }"
+		check "$release-loads-the-$kind-one" uboot $name 60 "virtio scan; load virtio 0:1 0x44000000 /$kind.itb"
+		check "$release-refuses-the-$kind-one" eval "! uboot $name 60 'bootm 0x44000000#conf - 0x40000000' >$work/out && grep -i 'Failed to verify required signature\|Bad hash value\|Bad Data Hash' $work/said && ! grep '^h.llo from bare metal' $work/said || { cat $work/said; false; }"
 	done
-	check "$release-loads-the-signed-one" uboot $name 60 'load virtio 0:1 0x50000000 /signed.itb'
-	send $name 'bootm 0x50000000#conf - 0x40000000'
+	check "$release-loads-the-signed-one" uboot $name 60 'load virtio 0:1 0x44000000 /signed.itb'
+	send $name 'bootm 0x44000000#conf - 0x40000000'
 	check "$release-starts-the-signed-one" until_line 60 '^hello from bare metal, with a tree' "$work/$name.out"
 	check "$release-says-whose-it-is" grep 'sha256,rsa2048:dev+' "$work/$name.out"
 	check "$release-ends" ended $name 60 0
