@@ -62,5 +62,12 @@ for release in 13 12; do
 	kill -9 "${pid[$name]}"
 	wait "${pid[$name]}" 2>/dev/null
 	unset "pid[$name]"
+	# A script, found by itself.
+	boot_disk "$work/scripted$release" 64
+	put "$work/scripted$release" "$firmware/fit/boot.scr" /boot.scr
+	firmware_tree script$release $release/u-boot.bin "sluice,flash = \"none$release\";" "disk0 { compatible = \"sluice,virtio-blk\"; file = \"scripted$release\"; };"
+	run script$release
+	check "$release-script" until_line 100 '^the script says hello' "$work/script$release.out"
+	check "$release-script-powers-off" ended script$release 60 0
 done
 done_testing
