@@ -100,7 +100,12 @@ int image_describe_elf(struct image *image, const struct image_part *part, struc
 		}
 		if (segment->gpa >= PA_LIMIT)
 			return image_refuse(image, errors,
-				"is a vmlinux, or another ELF for virtual addresses, which no loader can place: take the Image of the same build (arch/arm64/boot/Image), or make it: objcopy -O binary vmlinux Image");
+				"is a vmlinux, or another ELF for virtual addresses, which no loader can place: take the Image of the same build (arch/arm64/boot/Image)");
+		if (segment->gpa + (segment->mem_size - 1) >= PA_LIMIT) {
+			error_add(errors, image->path, NULL,
+				"is damaged: ELF segment %u is larger than any memory", i);
+			return -EINVAL;
+		}
 		if (from_start < segment->mem_size) {
 			image->entry = segment->gpa + from_start;
 			entered = true;

@@ -67,6 +67,9 @@ static int describe_image(struct image *image, const struct image_part *part, st
 		return image_refuse(
 			image, errors, "is a big-endian kernel; needed is a little-endian one");
 	}
+	if (image->text_offset % 4)
+		return image_refuse(image, errors,
+			"is damaged: its header asks for an address that is no multiple of 4");
 	if (!image->compressed) {
 		whole = pe_end(part->head, part->len, le32toh(header.pe_offset));
 		if (whole > part->size)

@@ -204,6 +204,7 @@ static int plan_elf(struct loader *loader, struct errors *errors)
 	return 0;
 }
 
+/* Of what a raw binary uses behind itself nobody says how much it is. */
 static uint64_t raw_room(const struct machine_config *config)
 {
 	return config->memory[0].size / 2 < RAW_ROOM ? config->memory[0].size / 2 : RAW_ROOM;
@@ -385,14 +386,16 @@ static int plan(struct loader *loader, struct errors *errors)
 	if (err < 0)
 		return err;
 	for (unsigned i = 0; i < loader->kernel.segment_count; i++)
-		take(loader, loader->kernel.segments[i].gpa, loader->kernel.segments[i].mem_size);
+		take(loader, loader->kernel.segments[i].gpa,
+			loader->kernel.segments[i].mem_size +
+				(loader->kernel.raw ? raw_room(config) : 0));
 	if (loader->kernel.placed)
 		plan_early_tree(loader);
 	kernel = span_of(&loader->kernel);
 	loader->plan.kernel = kernel;
 	end = kernel.gpa + kernel.size;
-	if (loader->kernel.raw && end < kernel.gpa + raw_room(config))
-		end = kernel.gpa + raw_room(config);
+	if (loader->kernel.raw)
+		end += raw_room(config);
 	if (loader->initrd.fd >= 0) {
 		err = plan_initrd(loader, &kernel, end, errors);
 		if (err < 0)

@@ -75,6 +75,13 @@ static int finish(struct checked *c, int err)
 	return err ? EXIT_WRONG : EXIT_OK;
 }
 
+/* Names come from untrusted trees, and go to a terminal. */
+static void print_text(const char *text)
+{
+	for (; text && *text; text++)
+		putchar((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text);
+}
+
 static void print_device(const struct machine_config *config, const struct device_config *device,
 	const char *machine)
 {
@@ -103,8 +110,9 @@ static void print_map(const struct checked *c)
 {
 	const struct machine_config *config = c->config;
 
-	printf("%s: good%s%s\n", config->file, *config->model ? ", the machine " : "",
-		config->model);
+	printf("%s: good%s", config->file, *config->model ? ", the machine " : "");
+	print_text(config->model);
+	putchar('\n');
 	printf("%-12s %zu, guest addresses of %u bits (this host%s: %u)\n", "CPUs",
 		config->cpu_count, config->ipa_bits_needed,
 		c->has_kvm ? "" : ", without KVM, is taken to have", c->host.ipa_bits);
@@ -154,13 +162,15 @@ static void print_files(const struct checked *c)
 
 	if (config->firmware.name) {
 		print_place("firmware", (struct range){ FIRMWARE_BASE, FIRMWARE_SIZE });
-		printf(": %s, entered at 0x%09" PRIx64 "\n", config->firmware.name,
-			plan->entry_gpa);
+		printf(": ");
+		print_text(config->firmware.name);
+		printf(", entered at 0x%09" PRIx64 "\n", plan->entry_gpa);
 	}
 	if (config->flash.path.name) {
 		print_place("flash", (struct range){ FLASH_BASE, c->flash_bytes });
-		printf(": %s%s\n", config->flash.path.name,
-			config->flash.read_only ? ", read-only" : "");
+		printf(": ");
+		print_text(config->flash.path.name);
+		puts(config->flash.read_only ? ", read-only" : "");
 	}
 	if (!config->kernel.name && !config->firmware.name) {
 		printf("%-12s none: it cannot run\n", "kernel");
@@ -169,13 +179,15 @@ static void print_files(const struct checked *c)
 	}
 	if (config->kernel.name) {
 		print_place("kernel", plan->kernel);
-		printf(": %s (%s), entered at 0x%09" PRIx64 "\n", config->kernel.name, plan->kind,
-			plan->entry_gpa);
+		printf(": ");
+		print_text(config->kernel.name);
+		printf(" (%s), entered at 0x%09" PRIx64 "\n", plan->kind, plan->entry_gpa);
 	}
 	if (plan->initrd.size) {
 		print_place("initrd", plan->initrd);
-		printf(": %s%s\n", config->initrd.name ? config->initrd.name : "",
-			plan->bundled_initrd ? "of the bundle" : "");
+		printf(": ");
+		print_text(plan->bundled_initrd ? "of the bundle" : config->initrd.name);
+		putchar('\n');
 	}
 	print_place("guest's tree", (struct range){ plan->tree_gpa, c->tree_size });
 	putchar('\n');
@@ -208,10 +220,9 @@ static void print_head(const struct checked *c)
 	char text[IDENTITY_TEXT];
 
 	printf("// What the guest of the machine \"");
-	for (const char *at = c->name; at && *at; at++)
-		putchar((unsigned char)*at < ' ' || *at == 0x7f ? '?' : *at);
-	printf("\" gets on this host. Each start adds the initrd's place\n"
-	       "// and fresh seeds; another name (--name, here and of sluice run) and another host have other numbers.\n");
+	print_text(c->name);
+	printf("\" gets on this host. Each start adds the initrd's place,\n"
+	       "// fresh seeds and, where a bundle has one, its command line; another name (--name, here and of sluice run) and another host have other numbers.\n");
 	for (size_t i = 0; i < c->config->device_count; i++)
 		if (*device_identity(c->config, &c->config->devices[i], c->name, text))
 			printf("// %s: %s\n", c->config->devices[i].id, text);

@@ -77,11 +77,13 @@ static bool probe_flash(const struct machine_config *config, bool running, struc
 	if (!config->flash.path.name)
 		return true;
 	err = flash_file_probe(&config->flash, running, why, sizeof(why));
-	if (err == -ENOENT)
-		return look_for(config, "sluice,flash-template", &config->flash_template, errors);
+	/* What nobody can write is not made: it would be another flash than the owner meant. */
+	if (err == -ENOENT && !config->flash.read_only)
+		err = flash_file_probe_create(&config->flash.path,
+			config->flash_template.name ? &config->flash_template : NULL, why,
+			sizeof(why));
 	if (err)
-		error_add(
-			errors, "/chosen", "sluice,flash", "%s: %s", config->flash.path.name, why);
+		error_add(errors, "/chosen", "sluice,flash", "%s", why);
 	return !err;
 }
 
@@ -92,13 +94,12 @@ bool config_create_flash(const struct machine_config *config, struct errors *err
 	char why[256];
 	int err;
 
-	if (!config->flash.path.name ||
+	if (!config->flash.path.name || config->flash.read_only ||
 		flash_file_probe(&config->flash, false, why, sizeof(why)) != -ENOENT)
 		return true;
 	err = flash_file_create(&config->flash.path, template, why, sizeof(why));
 	if (err && err != -EEXIST)
-		error_add(errors, "/chosen", "sluice,flash", "%s cannot be made: %s",
-			config->flash.path.name, why);
+		error_add(errors, "/chosen", "sluice,flash", "%s", why);
 	return !err || err == -EEXIST;
 }
 

@@ -206,8 +206,9 @@ static void check_interrupts(const struct tree *tree, int node)
 }
 
 /* Adds an error for a child of the root that Sluice adds itself. */
-static void check_own(const struct tree *tree, int node)
+static void check_own(const struct reader *reader, int node)
 {
+	const struct tree *tree = &reader->tree;
 	const char *own = NULL;
 
 	for (size_t i = 0; own_names[i]; i++)
@@ -216,6 +217,9 @@ static void check_own(const struct tree *tree, int node)
 	for (size_t i = 0; own_compatibles[i] && !own; i++)
 		if (tree_compatible(tree, node, own_compatibles[i]))
 			own = own_compatibles[i];
+	if (reader->config->flash.path.name &&
+		(tree_name_is(tree, node, "flash") || tree_compatible(tree, node, "cfi-flash")))
+		own = "flash";
 	if (own)
 		tree_error(tree, node, NULL,
 			"Sluice puts its own %s into the guest's tree: remove this node", own);
@@ -244,7 +248,7 @@ static struct level check_node(struct reader *reader, int node, int depth, const
 		return self;
 	}
 	if (depth == 1 && !interpreted)
-		check_own(tree, node);
+		check_own(reader, node);
 	if (self.skipped)
 		return self;
 	if (self.our_gic)

@@ -62,7 +62,8 @@ static void check_firmware_memory(struct reader *reader)
 		int len;
 
 		if (tree_type_is(tree, node, "memory") && !tree_off(tree, node) &&
-			fdt_getprop(tree->fdt, node, "reg", &len) && len != 16)
+			fdt_getprop(tree->fdt, node, "reg", &len) &&
+			(len != 16 || reader->cells.address != 2 || reader->cells.size != 2))
 			tree_warning(tree, node, "reg",
 				"UEFI firmware reads one address and one size of two cells each: give each range of memory a node of its own, and the root #address-cells and #size-cells of 2");
 	}
@@ -88,6 +89,12 @@ static void read_firmware(struct reader *reader, int node)
 		if (tree_has(tree, node, of_flash[i]) && !tree_has(tree, node, "sluice,flash"))
 			tree_error(tree, node, of_flash[i],
 				"says what is done with the file that sluice,flash names, and there is none");
+	if (tree_has(tree, node, "sluice,kernel-address") && !tree_has(tree, node, "sluice,kernel"))
+		tree_error(tree, node, "sluice,kernel-address",
+			"says where the file that sluice,kernel names is loaded, and there is none");
+	if (config->firmware.name && !tree_has(tree, node, "sluice,flash"))
+		tree_warning(tree, node, "sluice,firmware",
+			"neither U-Boot nor UEFI comes up without a flash: name a file for it (sluice,flash), which is made where it is missing");
 	if (config->firmware.name)
 		check_firmware_memory(reader);
 }

@@ -10,7 +10,14 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-enum library { LIBRARY_JANSSON, LIBRARY_ZLIB, LIBRARY_ZSTD, LIBRARY_LZMA, LIBRARY_LZ4, LIBRARY_MBEDCRYPTO };
+enum library {
+	LIBRARY_JANSSON,
+	LIBRARY_ZLIB,
+	LIBRARY_ZSTD,
+	LIBRARY_LZMA,
+	LIBRARY_LZ4,
+	LIBRARY_MBEDCRYPTO
+};
 
 /* For messages: of two releases of mbedTLS, 2.28 and 3.6, the one whose headers the program was compiled with. */
 const char *library_file(enum library library);

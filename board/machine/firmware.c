@@ -17,6 +17,23 @@
 
 #define CHUNK (64 * KiB)
 
+static void count_store(struct firmware *firmware, uint64_t offset)
+{
+	firmware->stores++;
+	log_limited(&firmware->complaints, LOG_INFO,
+		"the guest stores to its firmware at 0x%llx, which is read-only: ignored (%llu so far)",
+		(unsigned long long)(firmware->region.gpa + offset),
+		(unsigned long long)firmware->stores);
+}
+
+/* Stores of any kind. */
+static bool on_ignored(struct mmio_region *region, uint64_t offset, bool write)
+{
+	if (write)
+		count_store(container_of(region, struct firmware, region), offset);
+	return write;
+}
+
 /* Only stores come here, and loads if KVM could not show the memory. Under the lock. */
 static void on_access(struct mmio_region *region, struct mmio_access *access)
 {
@@ -26,11 +43,7 @@ static void on_access(struct mmio_region *region, struct mmio_access *access)
 		memcpy(&access->data, firmware->hva + access->offset, access->size);
 		return;
 	}
-	firmware->stores++;
-	log_limited(&firmware->complaints, LOG_INFO,
-		"the guest stores to its firmware at 0x%llx, which is read-only: ignored (%llu so far)",
-		(unsigned long long)(region->gpa + access->offset),
-		(unsigned long long)firmware->stores);
+	count_store(firmware, access->offset);
 }
 
 /* Opens it; its size to `ret_bytes`. The descriptor, or -EINVAL after an error was added. */
@@ -59,15 +72,41 @@ static int open_file(const struct host_path *path, uint64_t *ret_bytes, struct e
 	return -EINVAL;
 }
 
+/* What people name by mistake, and would be run as code. */
+static int check_format(int fd, const struct host_path *path, struct errors *errors)
+{
+	static const struct {
+		char magic[5];
+		const char *what;
+	} known[] = { { "QFI\xfb", "a qcow2 image" }, { "\x7f"
+							"ELF",
+							      "an ELF" } };
+	char head[4] = { 0 };
+
+	if (RETRY_EINTR(pread(fd, head, sizeof(head), 0)) < 0) {
+		error_add(errors, path->name, NULL, "cannot be read: %s", strerror(errno));
+		return -EINVAL;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (!memcmp(head, known[i].magic, sizeof(head))) {
+			error_add(errors, path->name, NULL,
+				"is %s, and firmware is raw code that is entered at its first byte: name that",
+				known[i].what);
+			return -EINVAL;
+		}
+	return 0;
+}
+
 int firmware_check(const struct host_path *path, struct errors *errors)
 {
 	uint64_t bytes;
-	int fd = open_file(path, &bytes, errors);
+	int err, fd = open_file(path, &bytes, errors);
 
 	if (fd < 0)
 		return fd;
+	err = check_format(fd, path, errors);
 	close(fd);
-	return 0;
+	return err;
 }
 
 static bool is_zero(const uint8_t *at, size_t len)
@@ -104,6 +143,11 @@ int firmware_create(struct firmware *firmware, const struct host_path *path, str
 
 	if (fd < 0)
 		return fd;
+	err = check_format(fd, path, errors);
+	if (err) {
+		close(fd);
+		return err;
+	}
 	hva = mmap(NULL, FIRMWARE_SIZE, PROT_READ | PROT_WRITE,
 		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	err = hva == MAP_FAILED ? -ENOMEM : read_file(fd, path, bytes, hva, errors);
@@ -119,6 +163,8 @@ int firmware_create(struct firmware *firmware, const struct host_path *path, str
 			.gpa = FIRMWARE_BASE,
 			.size = FIRMWARE_SIZE,
 			.access = on_access,
+			.ignores = on_ignored,
+			.memory = hva,
 			.lock = &firmware->lock },
 		.complaints = LOG_LIMIT(10),
 	};

@@ -14,8 +14,9 @@
  * An operation is done by the time the store that confirms it is, so the chips are always ready, and there is nothing to
  * suspend. Four deviations. The chips are always commanded together, by the low byte of the low half. Unknown commands
  * are ignored. Locks are accepted and do nothing; all blocks of a read-only file are locked. After a command sequence
- * error no operation starts before the status is cleared: what a driver still sends of a buffer that was refused must
- * not be taken for commands. StrataFlash says so of the buffer's command alone.
+ * error no operation starts before the status is cleared, so that the words which a driver still sends of a buffer that
+ * was refused start nothing, unless one of them is the command that clears it. StrataFlash says so of the buffer's
+ * command alone.
  */
 #include "devices/arm/cfi-flash.h"
 
@@ -93,8 +94,8 @@ static struct cfi_flash *flash_of(struct device *device)
 
 static void complain(struct cfi_flash *flash, const char *what, int err)
 {
-	log_limited(&flash->complaints, LOG_ERROR, "%s: %s %s: %s", flash->device.id, what,
-		flash->config->path.name, strerror(-err));
+	log_limited(&flash->complaints, LOG_ERROR, "%s: %s: %s", flash->device.id, what,
+		strerror(-err));
 }
 
 /* ---- What the guest reads ---- */
@@ -105,7 +106,7 @@ static void drive_rom(struct cfi_flash *flash)
 	int err = flash->state.mode == MODE_ARRAY ? rom_show(&flash->rom) : rom_hide(&flash->rom);
 
 	if (err)
-		complain(flash, "KVM does not change the memory slot of", err);
+		complain(flash, "KVM does not change its memory slot", err);
 }
 
 static void fill_query(struct cfi_flash *flash)
@@ -179,7 +180,7 @@ static uint64_t load(struct cfi_flash *flash, uint64_t offset, unsigned size)
 		err = flash_file_read(&flash->file, offset, bytes, size);
 		if (err) {
 			memset(bytes, 0, sizeof(bytes));
-			complain(flash, "cannot read", err);
+			complain(flash, "its file cannot be read", err);
 		}
 	}
 	for (unsigned i = 0; i < size && flash->state.mode != MODE_ARRAY; i++)
@@ -195,7 +196,7 @@ static void end_operation(struct cfi_flash *flash, uint8_t failed, int err)
 {
 	if (err) {
 		flash->state.status |= failed;
-		complain(flash, "cannot write", err);
+		complain(flash, "its file cannot be written", err);
 	}
 }
 

@@ -317,12 +317,62 @@ static int look_for(const struct host_path *path, char *why, size_t len)
 {
 	int fd = host_path_open(path, O_PATH | O_CLOEXEC, 0);
 
-	if (fd == -ENOENT)
-		return 0;
+	if (fd == -ENOENT) {
+		fd = host_path_open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC, 0);
+		if (fd == -ENOENT)
+			return 0;
+		if (fd < 0)
+			return cannot_open(path->name, true, "", fd, why, len);
+		close(fd);
+		return fail(why, len, -EINVAL,
+			"%s is a symbolic link to a file that is not there: make that, or remove the link",
+			path->name);
+	}
 	if (fd < 0)
 		return cannot_open(path->name, true, "", fd, why, len);
 	close(fd);
 	return fail(why, len, -EEXIST, "there is a %s", path->name);
+}
+
+/* A file can be made where `place` is. */
+static int check_folder(const char *place)
+{
+	char *folder = strdup(place), *slash = folder ? strrchr(folder, '/') : NULL;
+	int err;
+
+	if (!folder)
+		return -ENOMEM;
+	if (slash)
+		slash[slash == folder] = 0;
+	err = access(slash ? folder : ".", W_OK) ? -errno : 0;
+	free(folder);
+	return err;
+}
+
+int flash_file_probe_create(
+	const struct host_path *path, const struct host_path *template, char *ret_why, size_t len)
+{
+	struct flash_file from = { .fd = -1 };
+	char *place = NULL;
+	int folder = -1, err = look_for(path, ret_why, len);
+
+	if (err)
+		return err == -EEXIST ? 0 : err;
+	if (template) {
+		err = open_template(template, &from, ret_why, len);
+		if (err)
+			return err;
+		close(from.fd);
+	}
+	err = host_path_place(path, &folder, &place);
+	if (!err)
+		err = check_folder(place);
+	if (err)
+		fail(ret_why, len, err, "cannot make %s: %s", path->name, strerror(-err));
+	free(place);
+	if (folder >= 0)
+		close(folder);
+	return err;
 }
 
 uint64_t flash_file_bytes(const struct host_path *path, const struct host_path *template)

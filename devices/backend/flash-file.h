@@ -70,6 +70,9 @@ int flash_file_write(const struct flash_file *file, uint64_t offset, const void 
 int flash_file_create(
 	const struct host_path *path, const struct host_path *template, char *ret_why, size_t len);
 
+/* Whether that would succeed, as far as can be said without making it. Also 0 if there is such a file. */
+int flash_file_probe_create(
+	const struct host_path *path, const struct host_path *template, char *ret_why, size_t len);
 /*
  * How many bytes the flash has, or will have once it is made of the template (NULL: none). 0: the file cannot be opened.
  */

@@ -68,3 +68,17 @@ bool mmio_bus_access(struct mmio_bus *bus, uint64_t gpa, unsigned size, bool wri
 		*data = access.data;
 	return true;
 }
+
+bool mmio_bus_ignores(struct mmio_bus *bus, uint64_t gpa, bool write)
+{
+	size_t at = find(bus, gpa);
+	struct mmio_region *region = at < bus->count ? bus->regions[at] : NULL;
+	bool ignores;
+
+	if (!region || gpa < region->gpa || !region->ignores)
+		return false;
+	pthread_mutex_lock(region->lock);
+	ignores = region->ignores(region, gpa - region->gpa, write);
+	pthread_mutex_unlock(region->lock);
+	return ignores;
+}

@@ -34,7 +34,14 @@ struct mmio_region {
 	uint64_t size;	  /* bytes */
 	/* The handler ignores bad offsets and sizes: reads give 0, writes do nothing. */
 	void (*access)(struct mmio_region *region, struct mmio_access *access);
-	pthread_mutex_t *lock; /* held around `access`; the owner's */
+	pthread_mutex_t *lock; /* held around the calls; the owner's */
+	/*
+	 * Of an access whose width and registers KVM does not tell (a pair, one with writeback): true if it does
+	 * nothing here, and the instruction is passed over. NULL or false: the guest gets an abort.
+	 */
+	bool (*ignores)(struct mmio_region *region, uint64_t offset, bool write);
+	/* The memory of `size` bytes that the guest reads here without an exit (rom.h), if it is shown; or NULL. */
+	const uint8_t *memory;
 	const struct mmio_doorbell *doorbells;
 	size_t doorbell_count;
 };
@@ -57,5 +64,8 @@ const struct mmio_region *mmio_bus_find(const struct mmio_bus *bus, uint64_t gpa
  * untouched.
  */
 bool mmio_bus_access(struct mmio_bus *bus, uint64_t gpa, unsigned size, bool write, uint64_t *data);
+
+/* Whether the region that contains this address ignores an access of unknown width; see struct mmio_region. */
+bool mmio_bus_ignores(struct mmio_bus *bus, uint64_t gpa, bool write);
 
 #endif

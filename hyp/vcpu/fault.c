@@ -72,9 +72,19 @@ bool fault_is_memory(const struct guestmem *mem, uint64_t gpa)
 	return look_up(mem, gpa).owned;
 }
 
+/* The region there, if the guest can read memory of its own in it. */
+static const struct mmio_region *shown_at(const struct mmio_bus *bus, uint64_t gpa)
+{
+	const struct mmio_region *region = mmio_bus_find(bus, gpa);
+
+	return region && region->memory ? region : NULL;
+}
+
 static bool read_table(void *opaque, uint64_t gpa, uint64_t *ret)
 {
-	const struct guestmem *mem = opaque;
+	const struct vcpus_config *config = opaque;
+	const struct guestmem *mem = config->mem;
+	const struct mmio_region *shown = shown_at(config->bus, gpa);
 
 	for (size_t i = 0; i < mem->count; i++) {
 		const struct guestmem_range *range = &mem->ranges[i];
@@ -85,7 +95,9 @@ static bool read_table(void *opaque, uint64_t gpa, uint64_t *ret)
 			return window_peek(range->window, gpa, ret, sizeof(*ret)) == 0;
 		return addrspace_peek(range->hva + (gpa - range->gpa), ret, sizeof(*ret)) == 0;
 	}
-	return false;
+	/* UEFI's first tables are in its own memory. */
+	return shown && gpa - shown->gpa <= shown->size - sizeof(*ret) &&
+	       addrspace_peek(shown->memory + (gpa - shown->gpa), ret, sizeof(*ret)) == 0;
 }
 
 /* Registers that an injected abort overwrites: those of every vCPU, then those of EL2. */
@@ -227,6 +239,19 @@ static enum vcpu_next stray(
 		vcpu, strays->policy == STRAY_PAUSE ? VCPUS_PAUSE : VCPUS_STOP, "%s", text);
 }
 
+/* A base register that the instruction would have changed stays as it is: KVM does not tell it. */
+static int pass_over(struct vcpu *vcpu)
+{
+	uint64_t pc;
+	int err = reg_get(vcpu->fd, REG_PC, &pc);
+
+	if (!err)
+		err = reg_set(vcpu->fd, REG_PC, pc + 4);
+	if (!err)
+		vcpu->run->exit_reason = 0;
+	return err;
+}
+
 enum vcpu_next fault_at(struct vcpu *vcpu, uint64_t gpa, bool write)
 {
 	struct place place = look_up(vcpu->vcpus->config.mem, gpa);
@@ -240,6 +265,8 @@ enum vcpu_next fault_at(struct vcpu *vcpu, uint64_t gpa, bool write)
 		vcpu->run->exit_reason = 0;
 		return VCPU_CONTINUE;
 	}
+	if (region && mmio_bus_ignores(vcpu->vcpus->config.bus, gpa, write) && !pass_over(vcpu))
+		return VCPU_CONTINUE;
 	if (inject_abort(vcpu) != 0)
 		return vcpu_report(
 			vcpu, VCPUS_ERROR, "vCPU %u: cannot inject an abort", vcpu->index);
@@ -295,8 +322,7 @@ static int faulting_address(struct vcpu *vcpu, uint64_t *ret)
  */
 static enum walk_result find_gpa(struct vcpu *vcpu, uint64_t pstate, uint64_t *ret_gpa)
 {
-	const struct walk_memory memory = { .read = read_table,
-		.opaque = (void *)(uintptr_t)vcpu->vcpus->config.mem };
+	const struct walk_memory memory = { .read = read_table, .opaque = &vcpu->vcpus->config };
 	struct stage2 stage2 = { .memory = memory };
 	struct stage1 stage1 = { .memory = memory };
 	const struct regime *regime = &regimes[0];
@@ -333,6 +359,7 @@ enum vcpu_next fault_unknown(struct vcpu *vcpu)
 	struct vcpus *vcpus = vcpu->vcpus;
 	uint64_t old[ARRAY_SIZE(abort_registers)], gpa = 0;
 	struct place place = { .where = STRAY_UNMAPPED };
+	const struct mmio_region *shown;
 	enum walk_result walk;
 	bool changed;
 
@@ -345,6 +372,8 @@ enum vcpu_next fault_unknown(struct vcpu *vcpu)
 	walk = find_gpa(vcpu, old[OLD_PSTATE], &gpa);
 	if (walk != WALK_UNMAPPED)
 		place = look_up(vcpus->config.mem, gpa);
+	shown = walk != WALK_UNMAPPED ? shown_at(vcpus->config.bus, gpa) : NULL;
+	place.owned |= shown != NULL;
 	changed = atomic_load(&vcpus->config.slots->generation) != vcpu->generation;
 	vcpu->retries = changed ? 0 : vcpu->retries + 1;
 
@@ -363,6 +392,9 @@ enum vcpu_next fault_unknown(struct vcpu *vcpu)
 	return vcpu_report(vcpu, VCPUS_HOST_FAULT,
 		"vCPU %u: the host has no memory for %s of the guest's at 0x%" PRIx64
 		"%s%s (out of memory, a cgroup's limit, huge pages used up, or a file cut short)",
-		vcpu->index, place.window ? "a plugged block" : "RAM", gpa,
-		place.window ? " in " : "", place.window ? place.window : "");
+		vcpu->index,
+		shown	       ? shown->name
+		: place.window ? "a plugged block"
+			       : "RAM",
+		gpa, place.window ? " in " : "", place.window ? place.window : "");
 }

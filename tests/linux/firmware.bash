@@ -80,6 +80,17 @@ uefi() {
 	until_true "$2" eval "tail -c +$((from + 1)) '$work/$1.out' | sed 's/\x1b\[[0-9;?=]*[a-zA-Z]//g' | tr -d '\r' | grep -q '$4'" ||
 		{ tail -c +$((from + 1)) "$work/$1.out"; cat "$work/$1.err"; return 1; }
 }
+# sets NAME COMMAND...: that print nothing of their own. The last one is over when it has returned.
+sets() {
+	local command name=$1
+	shift
+	for command in "$@"; do
+		uefi_serial=$((uefi_serial + 1))
+		printf '%s\r' "$command" >&"$(fd=input_$name; echo "${!fd}")"
+		uefi "$name" 60 "echo done-$uefi_serial" "^done-$uefi_serial" || return
+	done
+}
+
 # grows_and_shrinks NAME: the guest's Linux takes memory and gives it back, and knows of none that it does not have.
 grows_and_shrinks() {
 	local before

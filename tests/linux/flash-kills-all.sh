@@ -72,7 +72,7 @@ variable='-guid 11111111-2222-3333-4444-555555555555'
 run uefi
 check "uefi-comes-up" in_shell uefi 1
 since=$(now_ms)
-check "uefi-sets" uefi uefi 60 "setvar n $variable -bs -rt -nv =L\"v0\"; setvar m $variable -bs -rt -nv =L\"w\"; echo done" '^done'
+check "uefi-sets" sets uefi "setvar n $variable -bs -rt -nv =L\"v0\"" "setvar m $variable -bs -rt -nv =L\"w\""
 took=$(($(now_ms) - since))
 kill_after 0 uefi
 echo "# to set two variables takes UEFI $took ms"

@@ -26,15 +26,20 @@ for release in $releases; do
 	check "$release-is-checked" eval "$SLUICE check $work/$name.dts >$work/out && grep '^flash  *0x004000000 to 0x008000000, 64 MiB: .*vars$release' $work/out || { cat $work/out; false; }"
 	run $name
 	check "$release-shell" in_shell $name 1
-	check "$release-sets-a-variable" uefi $name 60 "setvar $variable -bs -rt -nv =0x01020304; echo done" '^done'
+	check "$release-sets-a-variable" sets $name "setvar $variable -bs -rt -nv =0x01020304"
 	send $name $'reset\r'
 	check "$release-is-reset" in_shell $name 2
 	check "$release-kept-it" uefi $name 60 "setvar $variable" '04 03 02 01\|01 02 03 04'
 	send $name $'reset -s\r'
 	check "$release-powers-off" ended $name 60 0
 	check "$release-stores-nothing-to-its-code" [ ! -s "$work/$name.err" ]
-	# Another process, with a disk.
-	sed -i "s|chosen {|disk0 { compatible = \"sluice,virtio-blk\"; file = \"disk\"; }; &|" "$work/$name.dts"
+	run $name
+	check "$release-restarts" in_shell $name 1
+	check "$release-kept-it-over-the-restart" uefi $name 60 "setvar $variable" '04 03 02 01\|01 02 03 04'
+	send $name $'reset -s\r'
+	check "$release-powers-off-again" ended $name 60 0
+	# With a disk, and a flash in which the shell does not come first.
+	sed -i "s|chosen {|disk0 { compatible = \"sluice,virtio-blk\"; file = \"disk\"; }; &|; s|\"vars$release\"|\"disk$release\"|" "$work/$name.dts"
 	run $name
 	check "$release-boots-linux" booted $name 1 200
 	check "$release-by-efi" guest $name 60 'dmesg | grep "efi: EFI v2"'
@@ -49,7 +54,7 @@ done
 firmware_tree erased 13/QEMU_EFI.fd 'sluice,flash = "erased";'
 run erased
 check "erased-shell" in_shell erased 1
-check "erased-sets-a-variable" uefi erased 60 "setvar $variable -bs -rt -nv =0x01020304; echo done" '^done'
+check "erased-sets-a-variable" sets erased "setvar $variable -bs -rt -nv =0x01020304"
 send erased $'reset\r'
 check "erased-is-reset" in_shell erased 2
 check "erased-kept-it" uefi erased 60 "setvar $variable" '04 03 02 01\|01 02 03 04'

@@ -251,7 +251,7 @@ static void vmlinux(void **state)
 			elf.e_entry = addresses[i];
 			elf_write();
 			assert_refused(
-				"is a vmlinux, or another ELF for virtual addresses, which no loader can place: take the Image of the same build (arch/arm64/boot/Image), or make it: objcopy -O binary vmlinux Image");
+				"is a vmlinux, or another ELF for virtual addresses, which no loader can place: take the Image of the same build (arch/arm64/boot/Image)");
 		}
 }
 
@@ -334,6 +334,13 @@ static void elf_that_can_be_moved(void **state)
 	phdrs[2].p_paddr = phdrs[1].p_paddr + RAM_SIZE;
 	elf_write();
 	assert_refused("AArch64 ELF does not fit into memory: it needs 64.1 MiB in one piece");
+	phdrs[1].p_paddr = phdrs[1].p_vaddr = 1;
+	phdrs[1].p_memsz = UINT64_MAX - 1;
+	elf_write();
+	assert_refused("ELF segment 1 is larger than any memory");
+	phdrs[1].p_paddr = RAM_BASE + 5 * MiB;
+	phdrs[1].p_vaddr = 0;
+	phdrs[1].p_memsz = 0x500;
 	phdrs[2].p_paddr = phdrs[1].p_paddr + (UINT64_C(1) << 51);
 	elf_write();
 	assert_refused("AArch64 ELF does not fit into memory");
@@ -370,9 +377,18 @@ static void raw(void **state)
 	assert_int_equal(errors.count, 0);
 	assert_int_equal(result.entry_gpa, KERNEL_GPA);
 	assert_memory_equal(ram + 2 * MiB, file, file_len);
-	/* What it uses behind itself nobody knows. */
-	assert_int_equal(result.initrd.gpa, KERNEL_GPA + RAM_SIZE / 2);
+	/* What it uses behind itself nobody knows: neither lies there. */
+	assert_int_equal(result.initrd.gpa, KERNEL_GPA + RAM_SIZE / 2 + 64 * KiB);
 	assert_int_equal(result.tree_gpa, KERNEL_GPA + RAM_SIZE / 2 + 2 * MiB);
+	config.reserved[0] = (struct range){ RAM_BASE + RAM_SIZE / 2, RAM_SIZE / 2 };
+	config.reserved_count = 1;
+	assert_int_equal(load(), 0);
+	assert_true(result.tree_gpa + TREE_SIZE_MAX <= KERNEL_GPA);
+	assert_true(result.initrd.gpa < KERNEL_GPA);
+	config.kernel_gpa = RAM_BASE + 0x100000;
+	assert_true(load() < 0);
+	config.kernel_gpa = KERNEL_GPA;
+	config.reserved_count = 0;
 	/* Anywhere, and whatever it looks like. */
 	memset(ram, 0, 8 * MiB);
 	make_image(3000, 0, 1 << 20);

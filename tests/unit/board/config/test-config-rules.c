@@ -172,6 +172,10 @@ static const struct {
 	{ "/ { i2c { #address-cells = <1>; #size-cells = <0>; chip@2a { reg = <0x2b>; }; }; };", "/i2c/chip@2a: reg: begins with 0x2b" },
 	{ "&growth { reg = <0x2 0x0 0x1 0x0>; };", "/reserved-memory/growth@100000000: reg: begins with 0x200000000" },
 	{ "&cpus { cpu@2 { reg = <1>; }; };", "/cpus/cpu@2: reg: begins with 0x1" },
+	{ "&chosen { /delete-property/ sluice,kernel; sluice,firmware = \"f\"; };", "/chosen: sluice,firmware: neither U-Boot nor UEFI comes up without a flash" },
+	{ "&chosen { /delete-property/ sluice,kernel; sluice,firmware = \"f\"; sluice,flash = \"v\"; };", NULL },
+	{ "&chosen { /delete-property/ sluice,kernel; sluice,firmware = \"f\"; sluice,flash = \"v\"; }; &memory { reg = <0x0 0x40000000 0x0 0x10000000 0x0 0x60000000 0x0 0x10000000>; };",
+		"/memory@40000000: reg: UEFI firmware reads one address and one size" },
 	{ "&chosen { stdout-path = \"serial0:115200n8\"; };", NULL },
 	{ "&chosen { stdout-path = \"/pl011@9000000\"; };", NULL },
 	{ "&chosen { stdout-path = \"console:9600\"; }; / { aliases { console = \"/pl011@9000000\"; }; };", NULL },
@@ -251,9 +255,9 @@ static void own_addresses(void **state)
 	PASS("&chosen { sluice,flash = \"f\"; }; / { a { reg = <0 0 0 0x4000000>; }; };");
 	REFUSE("is Sluice's: the flash", "&chosen { sluice,flash = \"f\"; }; / { a { reg = <0 0x7ffffff 0 1>; }; };");
 	REFUSE("is Sluice's: the flash", "&chosen { sluice,flash = \"f\"; }; / { a { reg = <0 0 0 0x4000001>; }; };");
-	PASS("&chosen { /delete-property/ sluice,kernel; sluice,firmware = \"f\"; }; / { a { reg = <0 0x4000000 0 0x4000000>; }; };");
-	REFUSE("is Sluice's: the firmware", "&chosen { /delete-property/ sluice,kernel; sluice,firmware = \"f\"; }; / { a { reg = <0 0 0 1>; }; };");
-	REFUSE("is Sluice's: the firmware", "&chosen { /delete-property/ sluice,kernel; sluice,firmware = \"f\"; }; / { a { reg = <0 0x3ffffff 0 1>; }; };");
+	PASS("&chosen { /delete-property/ sluice,kernel; sluice,firmware = \"f\"; sluice,flash = \"v\"; }; / { a { reg = <0 0x8000000 0 0>; }; };");
+	REFUSE("is Sluice's: the firmware", "&chosen { /delete-property/ sluice,kernel; sluice,firmware = \"f\"; sluice,flash = \"v\"; }; / { a { reg = <0 0 0 1>; }; };");
+	REFUSE("is Sluice's: the firmware", "&chosen { /delete-property/ sluice,kernel; sluice,firmware = \"f\"; sluice,flash = \"v\"; }; / { a { reg = <0 0x3ffffff 0 1>; }; };");
 }
 
 static void own_interrupts(void **state)

@@ -90,6 +90,11 @@ static void is_read_only(void **unused)
 	for (unsigned i = 0; i < 1000; i++)
 		store(0xed0);
 	assert_int_equal(firmware.stores, 1000);
+	/* Pairs too, of which KVM tells neither width nor value. */
+	assert_true(firmware.region.ignores(&firmware.region, 0xed0, true));
+	assert_false(firmware.region.ignores(&firmware.region, 0xed0, false));
+	assert_int_equal(firmware.stores, 1001);
+	assert_ptr_equal(firmware.region.memory, firmware.hva);
 	assert_in_range(lines, 1, 10);
 	assert_memory_equal(firmware.hva, bytes, sizeof(bytes));
 
@@ -135,6 +140,12 @@ static void files_that_will_not_do(void **unused)
 	assert_refused(&file, "is empty");
 	write_file("x", 1, 64 * MiB + 1);
 	assert_refused(&file, "and firmware may have 64 MiB: name the file with its code");
+	write_file("QFI\xfb", 4, 100);
+	assert_refused(&file, "is a qcow2 image, and firmware is raw code");
+	write_file("\x7f"
+		   "ELF",
+		4, 100);
+	assert_refused(&file, "is an ELF, and firmware is raw code");
 	write_file("x", 1, 1);
 	assert_int_equal(firmware_create(&firmware, &file, &errors), 0);
 	assert_int_equal(load(0, 8), 'x');

@@ -235,6 +235,15 @@ static int open_it(bool read_only, struct flash_file *ret)
 	return err;
 }
 
+static int probe_create(const struct host_path *from)
+{
+	unsigned fds = open_fds();
+	int err = flash_file_probe_create(&file_path, from, why, sizeof(why));
+
+	assert_int_equal(open_fds(), fds);
+	return err;
+}
+
 static int probe(bool lock)
 {
 	const struct flash_config config = { .path = file_path };
@@ -534,7 +543,10 @@ static void never_replaced(void **unused)
 	host.fsyncs = 0;
 	unlink(path);
 	assert_int_equal(symlink("nowhere", path), 0);
-	assert_int_equal(create(NULL), -EEXIST);
+	assert_int_equal(create(NULL), -EINVAL);
+	SAYS("is a symbolic link to a file that is not there: make that, or remove the link");
+	assert_int_equal(probe_create(NULL), -EINVAL);
+	SAYS("is a symbolic link to a file that is not there");
 	assert_int_equal(files(), 1);
 	unlink(path);
 	host.fsyncs = 0;
@@ -587,6 +599,27 @@ static void each_call_fails_as_it_is_opened(void **unused)
 	assert_true(host.calls < host.fail_at);
 	assert_true(failed > 8); /* it is opened, looked at, locked and mapped */
 	flash_file_close(&file);
+}
+
+/* What would be in the way is found beforehand, and nothing is made. */
+static void asked_whether_it_can_be_made(void **unused)
+{
+	const struct host_path nowhere = { "/nonexistent/flash" };
+
+	assert_int_equal(probe_create(NULL), 0);
+	put_file(template_path, 300 * KiB);
+	assert_int_equal(probe_create(&template), 0);
+	assert_int_equal(files(), 1);
+	put_file(template_path, 64 * MiB + 1);
+	assert_int_equal(probe_create(&template), -EINVAL);
+	SAYS("at most 64 MiB");
+	unlink(template_path);
+	assert_int_equal(probe_create(&template), -ENOENT);
+	assert_int_equal(flash_file_probe_create(&nowhere, NULL, why, sizeof(why)), -ENOENT);
+	SAYS("cannot make /nonexistent/flash: No such file");
+	assert_int_equal(files(), 0);
+	put_file(path, 3);
+	assert_int_equal(probe_create(&template), 0);
 }
 
 /* Then nothing is there. */
@@ -664,6 +697,7 @@ int main(void)
 		T(never_replaced),
 		T(within_a_folder),
 		T(each_call_fails_as_it_is_opened),
+		T(asked_whether_it_can_be_made),
 		T(each_call_fails_as_it_is_made),
 		T(each_call_fails_as_it_is_used),
 	};

@@ -95,6 +95,43 @@ static void accesses_without_a_syndrome(void **state)
 	}
 }
 
+static bool write_seen;
+
+static bool ignore_stores(struct mmio_region *region, uint64_t offset, bool write)
+{
+	assert_int_equal(offset, 0x18);
+	assert_int_equal(pthread_mutex_trylock(region->lock), EBUSY);
+	write_seen = write;
+	return write;
+}
+
+/* A region may ignore what KVM says so little of: its store is passed over, and a load is an abort as before. */
+static void stores_that_are_ignored(void **state)
+{
+	for (unsigned write = 0; write < 2; write++) {
+		uint64_t pc;
+
+		begin(KVM_EXIT_ARM_NISV);
+		bench.uart.ignores = ignore_stores;
+		fake_vcpu.run.arm_nisv.fault_ipa = UART_GPA + 0x18;
+		fake_vcpu.run.arm_nisv.esr_iss = write << 6;
+		pc = fake_vcpu_get(REG_PC);
+		write_seen = !write;
+		assert_int_equal(exit_dispatch(bench.vcpu), VCPU_CONTINUE);
+		assert_int_equal(write_seen, write);
+		assert_int_equal(fake_vcpu.pending, !write);
+		if (write) {
+			assert_int_equal(strays_total(&bench.strays), 0);
+			assert_int_equal(fake_vcpu_get(REG_PC), pc + 4);
+			assert_int_equal(fake_vcpu.run.exit_reason, 0);
+		} else {
+			assert_int_equal(bench_strays(STRAY_LOAD, STRAY_REGISTERS), 1);
+		}
+		bench.uart.ignores = NULL;
+		bench_end();
+	}
+}
+
 static void events_are_reported(void **state)
 {
 	static const struct {
@@ -294,6 +331,7 @@ int main(void)
 		cmocka_unit_test(registers_are_read_and_written),
 		cmocka_unit_test(what_no_register_has_is_stray),
 		cmocka_unit_test(accesses_without_a_syndrome),
+		cmocka_unit_test(stores_that_are_ignored),
 		cmocka_unit_test(events_are_reported),
 		cmocka_unit_test(a_guest_that_sleeps_comes_back_where_it_said),
 		cmocka_unit_test(a_reset_that_kvm_refuses_everywhere),
