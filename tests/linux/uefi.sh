@@ -44,8 +44,11 @@ for release in $releases; do
 	check "$release-boots-linux" booted $name 1 200
 	check "$release-by-efi" guest $name 60 'dmesg | grep "efi: EFI v2"'
 	check "$release-grows-and-shrinks" grows_and_shrinks $name
+	check "$release-sets-a-variable-from-linux" guest $name 60 'mount -t efivarfs efivarfs /sys/firmware/efi/efivars && cd /sys/firmware/efi/efivars &&
+		printf "\\007\\000\\000\\000from linux" >said-11111111-2222-3333-4444-555555555555 && cd /'
 	send $name 'reboot -f'
 	check "$release-boots-linux-again" booted $name 2 200
+	check "$release-kept-linux-variable" guest $name 60 'mount -t efivarfs efivarfs /sys/firmware/efi/efivars && grep "from linux" /sys/firmware/efi/efivars/said-*'
 	send $name 'poweroff -f'
 	check "$release-linux-powers-off" ended $name 60 0
 done
