@@ -115,7 +115,7 @@ int tree_blob_open(
 	if (fdt_subnode_offset(copy, 0, "images") >= 0 &&
 		fdt_subnode_offset(copy, 0, "configurations") >= 0) {
 		error_add(errors, name, NULL,
-			"a FIT image, which Sluice does not boot yet: give it the tree inside, and name kernel and initrd in its /chosen");
+			"a FIT image, where a tree belongs: a machine is started from one by its name, as the first file, and mkimage makes it of a source");
 		goto fail;
 	}
 	fdt = malloc(fdt_totalsize(copy) + TREE_SLACK);
