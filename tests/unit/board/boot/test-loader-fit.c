@@ -551,7 +551,7 @@ static void after_a_reset(void **state)
 	assert_int_equal(again(loader), 0);
 	assert_null(result.fit);
 	assert_memory_equal(ram + 2 * MiB + 0x2000, file, file_len);
-	write_to(kernel_path, "\xd0\x0d\xfe\xed, and nothing of a tree", 30);
+	write_to(kernel_path, "\xd0\x0d\xfe\xed, and nothing of a tree", 28);
 	assert_int_equal(again(loader), -EINVAL);
 	with.compression = "gzip";
 	gzip(0);
