@@ -122,8 +122,8 @@ int image_describe_bundle(struct image *image, const struct image_part *part, st
 		return image_refuse(image, errors,
 			"is a PE bundle whose section .linux is not an arm64 kernel: needed is an Image, also compressed or in an EFI zboot");
 	image->kind = "PE bundle";
-	image->initrd = found[1];
-	image->cmdline = found[2];
+	image->initrd = (struct image_extent){ part->offset + found[1].offset, found[1].size };
+	image->cmdline = (struct image_extent){ part->offset + found[2].offset, found[2].size };
 	return err;
 }
 

@@ -32,7 +32,7 @@ static const char *elf_machine(unsigned machine)
 int image_describe_elf(struct image *image, const struct image_part *part, struct errors *errors)
 {
 	Elf64_Phdr phdrs[IMAGE_SEGMENTS];
-	uint64_t align = IMAGE_BASE_ALIGN;
+	uint64_t align = IMAGE_BASE_ALIGN, table;
 	bool entered = false;
 	Elf64_Ehdr elf;
 	int err;
@@ -62,11 +62,18 @@ int image_describe_elf(struct image *image, const struct image_part *part, struc
 			sizeof(phdrs[0]));
 		return -EINVAL;
 	}
-	if (le64toh(elf.e_phoff) > image->file_size)
+	if (le64toh(elf.e_phoff) > part->size)
 		return image_refuse(
 			image, errors, "is truncated: its ELF program headers are beyond its end");
-	err = image_read(image, le64toh(elf.e_phoff), phdrs,
-		sizeof(phdrs[0]) * le16toh(elf.e_phnum), errors);
+	table = sizeof(phdrs[0]) * le16toh(elf.e_phnum);
+	if (table > part->size - le64toh(elf.e_phoff)) {
+		error_add(errors, image->path, NULL,
+			"is truncated: it ends at byte %llu, %llu more are needed",
+			(unsigned long long)part->size,
+			(unsigned long long)(le64toh(elf.e_phoff) + table - part->size));
+		return -EINVAL;
+	}
+	err = image_read(image, part->offset + le64toh(elf.e_phoff), phdrs, table, errors);
 	if (err < 0)
 		return err;
 
@@ -84,14 +91,14 @@ int image_describe_elf(struct image *image, const struct image_part *part, struc
 			.file_size = le64toh(phdrs[i].p_filesz),
 			.mem_size = le64toh(phdrs[i].p_memsz),
 		};
-		if (segment->file_size > segment->mem_size ||
-			segment->file_offset > image->file_size ||
-			segment->file_size > image->file_size - segment->file_offset) {
+		if (segment->file_size > segment->mem_size || segment->file_offset > part->size ||
+			segment->file_size > part->size - segment->file_offset) {
 			error_add(errors, image->path, NULL,
 				"is truncated or damaged: ELF segment %u is not within the file",
 				i);
 			return -EINVAL;
 		}
+		segment->file_offset += part->offset;
 		if (segment->gpa + (segment->mem_size - 1) < segment->gpa) {
 			error_add(errors, image->path, NULL,
 				"is damaged: ELF segment %u passes the end of the address space",

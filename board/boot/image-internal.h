@@ -42,6 +42,9 @@ int image_refuse_foreign(
 /* Whichever of Linux's formats the part has. 1: none of them. Sets image->kind. */
 int image_describe_any_linux(
 	struct image *image, const struct image_part *part, struct errors *errors);
+/* An arm64 Image that is packed so, whatever it begins with. */
+int image_describe_packed(struct image *image, enum unpack_kind kind, const struct image_part *part,
+	struct errors *errors);
 int image_describe_elf(struct image *image, const struct image_part *part, struct errors *errors);
 /* The part is a PE file for arm64 with a section .linux. */
 bool image_is_bundle(const struct image *image, const struct image_part *part);

@@ -161,6 +161,13 @@ static int describe_zboot(struct image *image, const struct image_part *part, st
 	return describe_packed(image, kind, part->offset + offset, size, errors);
 }
 
+int image_describe_packed(struct image *image, enum unpack_kind kind, const struct image_part *part,
+	struct errors *errors)
+{
+	image->kind = "compressed arm64 Image";
+	return describe_packed(image, kind, part->offset, part->size, errors);
+}
+
 int image_describe_any_linux(
 	struct image *image, const struct image_part *part, struct errors *errors)
 {
@@ -176,9 +183,7 @@ int image_describe_any_linux(
 		return describe_image(image, part, errors);
 	}
 	kind = unpack_kind(part->head, part->len);
-	if (kind != UNPACK_KINDS) {
-		image->kind = "compressed arm64 Image";
-		return describe_packed(image, kind, part->offset, part->size, errors);
-	}
+	if (kind != UNPACK_KINDS)
+		return image_describe_packed(image, kind, part, errors);
 	return 1;
 }

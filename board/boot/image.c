@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "board/boot/image-digest.h"
 #include "board/boot/image-internal.h"
 #include "board/text/errors.h"
 #include "hyp/base/host-path.h"
@@ -53,7 +54,7 @@ int image_open(struct image *image, const struct host_path *path, struct errors 
 		image_refuse(image, errors, "is empty");
 		goto fail;
 	}
-	image->file_size = st.st_size;
+	image->data.size = (uint64_t)st.st_size;
 	return 0;
 fail:
 	image_close(image);
@@ -70,6 +71,7 @@ void image_close(struct image *image)
 int image_read(const struct image *image, uint64_t offset, void *ret_buf, uint64_t len,
 	struct errors *errors)
 {
+	const struct image_extent whole = { offset, len };
 	uint8_t *buf = ret_buf;
 
 	while (len) {
@@ -87,6 +89,8 @@ int image_read(const struct image *image, uint64_t offset, void *ret_buf, uint64
 		offset += n;
 		len -= n;
 	}
+	if (image->digest)
+		image_digest_read(image->digest, whole.offset, ret_buf, whole.size);
 	return 0;
 }
 
@@ -147,20 +151,21 @@ int image_refuse_foreign(
 	return -EINVAL;
 }
 
-/* The whole file, as it is. */
+/* All of it, as it is. */
 static int describe_raw(struct image *image)
 {
 	image->raw = true;
 	image->kind = "raw binary";
-	image->segments[0] = (struct image_segment){ .file_size = image->file_size,
-		.mem_size = image->file_size };
+	image->segments[0] = (struct image_segment){ .file_offset = image->data.offset,
+		.file_size = image->data.size,
+		.mem_size = image->data.size };
 	image->segment_count = 1;
 	return 0;
 }
 
 int image_describe(struct image *image, bool raw, struct errors *errors)
 {
-	struct image_part part = { .size = image->file_size };
+	struct image_part part = { .offset = image->data.offset, .size = image->data.size };
 	int err;
 
 	image->compressed = image->raw = image->placed = image->movable = false;
@@ -168,10 +173,15 @@ int image_describe(struct image *image, bool raw, struct errors *errors)
 	image->page_bytes = 0;
 	image->entry = image->text_offset = 0;
 	image->initrd = image->cmdline = (struct image_extent){ 0 };
+	if (raw && image->said_packed)
+		return image_refuse(image, errors,
+			"is compressed, and a raw binary (sluice,kernel-address) is loaded as it is: unpack it first");
 	if (raw)
 		return describe_raw(image);
+	if (image->said_packed)
+		return image_describe_packed(image, image->packing, &part, errors);
 	part.len = part.size < IMAGE_HEAD ? part.size : IMAGE_HEAD;
-	err = image_read(image, 0, part.head, part.len, errors);
+	err = image_read(image, part.offset, part.head, part.len, errors);
 	if (err < 0)
 		return err;
 	if (IMAGE_HAS(&part, 0, ELFMAG)) {
@@ -197,10 +207,14 @@ struct image_load {
 	const struct guestmem *mem;
 	unsigned segment;
 	uint64_t done; /* bytes of it */
+	bool digested; /* its digest has ended */
 	struct packed *packed;
 };
 
-/* For what is only checked, and the byte beyond the last one; never read. Few loads write here. */
+/*
+ * For what is only checked, what a digest alone needs, and the byte beyond the last one; never read later. Few loads
+ * write here.
+ */
 static uint8_t nowhere[IMAGE_CHUNK];
 
 int image_load_begin(const struct image *image, const struct guestmem *mem, struct image_load **ret)
@@ -266,12 +280,38 @@ static int read_chunk(struct image_load *load, bool *ret_ended, struct errors *e
 	const struct image_segment *segment = &load->image->segments[load->segment];
 	uint64_t room;
 	uint8_t *out = place(load, segment->file_size, &room);
+	bool reads = load->mem || load->image->digest;
 	int err = 0;
 
-	if (load->mem)
+	if (reads)
 		err = image_read(load->image, segment->file_offset + load->done, out, room, errors);
 	load->done += room;
-	*ret_ended = load->done == segment->file_size || !load->mem;
+	*ret_ended = load->done == segment->file_size || !reads;
+	return err;
+}
+
+/* Reads for the digest what no segment has: headers, what is between segments and behind them. */
+static int pass_over(struct image_load *load, uint64_t end, struct errors *errors)
+{
+	uint64_t at = load->image->digest->at;
+
+	return image_read(
+		load->image, at, nowhere, end - at < IMAGE_CHUNK ? end - at : IMAGE_CHUNK, errors);
+}
+
+/* 1: something was read, or is to be loaded; 0: all was, and is right. */
+static int digest_rest(struct image_load *load, struct errors *errors)
+{
+	const struct image *image = load->image;
+	uint64_t end = image->data.offset + image->data.size;
+	int err = 0;
+
+	if (load->digested)
+		return 0;
+	if (image->digest->at < end)
+		return pass_over(load, end, errors) ?: 1;
+	err = image_digest_end(image->digest, image->path, errors);
+	load->digested = !err;
 	return err;
 }
 
@@ -283,13 +323,20 @@ int image_load_step(struct image_load *load, struct errors *errors)
 	int err;
 
 	if (load->segment == image->segment_count)
-		return 0;
+		return image->digest ? digest_rest(load, errors) : 0;
 	if (!load->done && load->mem &&
 		!guestmem_write_at(load->mem, segment->gpa, segment->mem_size)) {
 		error_add(errors, image->path, NULL,
 			"%llu bytes at 0x%llx are not in the machine's memory",
 			(unsigned long long)segment->mem_size, (unsigned long long)segment->gpa);
 		return -EINVAL;
+	}
+	if (image->digest && !load->done && !load->packed && segment->file_size) {
+		if (image->digest->at > segment->file_offset)
+			return image_refuse(image, errors,
+				"has segments that are not in the order of its data, or overlap there: an ELF in a FIT has them one after the other");
+		if (image->digest->at < segment->file_offset)
+			return pass_over(load, segment->file_offset, errors) ?: 1;
 	}
 	err = image->compressed ? unpack_chunk(load, &ended, errors)
 				: read_chunk(load, &ended, errors);
@@ -301,5 +348,5 @@ int image_load_step(struct image_load *load, struct errors *errors)
 		load->segment++;
 		load->done = 0;
 	}
-	return load->segment < image->segment_count;
+	return load->segment < image->segment_count || image->digest;
 }

@@ -10,6 +10,8 @@
  *   a PE bundle of one of these  UAPI.5, Unified Kernel Image: sections .linux, .initrd, .cmdline
  *   AArch64 ELF                  bare-metal guests; loaded at its physical addresses, or moved if it can be
  *   anything else                a raw binary: loaded as it is, and entered at its first byte
+ *
+ * An image is a file, or a part of one: a FIT holds it with other images. Nothing beyond the part is read then.
  */
 #ifndef SLUICE_BOARD_BOOT_IMAGE_H
 #define SLUICE_BOARD_BOOT_IMAGE_H
@@ -21,6 +23,7 @@
 
 struct errors;
 struct guestmem;
+struct image_digest;
 struct host_path;
 
 #define IMAGE_SEGMENTS	 16
@@ -28,7 +31,7 @@ struct host_path;
 
 struct image_segment {
 	uint64_t gpa;	      /* given by an ELF; else set by the loader */
-	uint64_t file_offset; /* of the segment's data, compressed or not */
+	uint64_t file_offset; /* of the segment's data in the file, compressed or not */
 	uint64_t file_size;   /* bytes there; memory beyond them is zero already */
 	uint64_t mem_size;    /* bytes of memory to reserve, not 0; at least what is loaded */
 };
@@ -39,9 +42,13 @@ struct image_extent {
 };
 
 struct image {
-	const char *path; /* for messages; not owned */
-	int fd;		  /* -1: none */
-	uint64_t file_size;
+	const char *path;	  /* for messages; not owned */
+	int fd;			  /* -1: none */
+	struct image_extent data; /* of the image in its file */
+	/* It is packed, and by its author's word as `packing` says. Else its first bytes decide. */
+	bool said_packed;
+	/* Gets what is read; outlives the image. NULL: nobody checks it. */
+	struct image_digest *digest;
 
 	const char *kind;	  /* "arm64 Image"; for messages */
 	bool compressed;	  /* the one segment, which grows to at most mem_size ... */
@@ -71,8 +78,8 @@ void image_close(struct image *image);
 
 /*
  * Loads an image's segments from its file into memory, a step at a time: a file may be large, and compressed. A step is
- * of 64 KiB, with lz4 of a block, up to 8 MiB. `mem`
- * NULL: only checks that all is there. Both outlive the load.
+ * of 64 KiB, with lz4 of a block, up to 8 MiB. `mem` NULL: only checks that all is there. Both outlive the load. If the
+ * image has a digest, that was begun before; the load ends it.
  */
 struct image_load;
 /* -ENOMEM. */

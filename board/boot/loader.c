@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "board/boot/image.h"
+#include "board/boot/loader-internal.h"
 #include "board/config/config.h"
 #include "board/config/growth.h"
 #include "board/config/map.h"
@@ -25,24 +25,6 @@
 	(2 * MiB) /* so that it lies in one block that small kernels map, as QEMU's does */
 #define KERNEL_PLACE (RAM_BASE + 2 * MiB) /* where QEMU has it, if there is room */
 #define RAW_ROOM     (128 * MiB)
-
-struct loader {
-	const struct machine_config *config;
-	struct image kernel;
-	struct image
-		initrd;	   /* one segment, the whole file or a part of the kernel's; fd -1: none */
-	char *cmdline;	   /* of the bundle */
-	uint64_t moved_by; /* the kernel's segments, from where it says */
-	struct image_load *load; /* under way; NULL: none */
-	bool kernel_loaded;
-	bool described; /* the kernel is, as its file was when `changed` was read */
-	struct {
-		struct timespec content, inode;
-	} changed;
-	struct loader_result plan;
-	struct range taken[ARRAY_SIZE(((struct machine_config *)0)->reserved) + IMAGE_SEGMENTS + 2];
-	size_t taken_count;
-};
 
 static void take(struct loader *loader, uint64_t gpa, uint64_t size)
 {
@@ -214,8 +196,14 @@ static int plan_raw(struct loader *loader, struct errors *errors)
 {
 	const struct machine_config *config = loader->config;
 	struct image_segment *segment = &loader->kernel.segments[0];
+	uint64_t offset;
 
-	segment->gpa = config->raw_kernel ? config->kernel_gpa : KERNEL_PLACE;
+	if (loader_fit_entry(loader, &offset, errors))
+		return -EINVAL;
+	if (config->raw_kernel)
+		segment->gpa = config->kernel_gpa;
+	else if (!loader_fit_place(loader, &segment->gpa))
+		segment->gpa = KERNEL_PLACE;
 	if (!is_free(loader, segment->gpa, segment->mem_size)) {
 		error_add(errors, loader->kernel.path, NULL,
 			"is a raw binary of %.1f MiB for 0x%llx, and that is not free: needed is memory from 0x%llx on, outside reserved ranges; name another place in /chosen (sluice,kernel-address), or change /memory",
@@ -223,7 +211,7 @@ static int plan_raw(struct loader *loader, struct errors *errors)
 			(unsigned long long)RAM_BASE);
 		return -EINVAL;
 	}
-	loader->plan.entry_gpa = segment->gpa;
+	loader->plan.entry_gpa = segment->gpa + offset;
 	return 0;
 }
 
@@ -267,7 +255,7 @@ static int plan_initrd(
 	return 0;
 }
 
-/* The initrd that the tree names, or the kernel's own. The former may have changed since the last boot. */
+/* The initrd that the tree names, or the FIT's, or the kernel's own. The first may have changed since the last boot. */
 static int find_initrd(struct loader *loader, struct errors *errors)
 {
 	struct image *initrd = &loader->initrd;
@@ -275,9 +263,14 @@ static int find_initrd(struct loader *loader, struct errors *errors)
 	struct image_segment *segment = &initrd->segments[0];
 	struct stat st;
 
+	image_digest_clear(&loader->initrd_digest);
+	if (!loader->config->initrd.name && loader->fit && loader->fit->configuration.has_ramdisk)
+		return loader_fit_initrd(loader);
 	if (!loader->config->initrd.name) {
 		*initrd = (struct image){ .path = loader->kernel.path,
-			.fd = bundled->size ? loader->kernel.fd : -1 };
+			.fd = bundled->size ? loader->kernel.fd : -1,
+			.data = loader->kernel.data,
+			.digest = loader->fit ? &loader->initrd_digest : NULL };
 		*segment = (struct image_segment){ .file_offset = bundled->offset,
 			.file_size = bundled->size,
 			.mem_size = bundled->size };
@@ -285,13 +278,13 @@ static int find_initrd(struct loader *loader, struct errors *errors)
 		return 0;
 	}
 	if (fstat(initrd->fd, &st) == 0)
-		initrd->file_size = (uint64_t)st.st_size;
-	if (!initrd->file_size) {
+		initrd->data.size = (uint64_t)st.st_size;
+	if (!initrd->data.size) {
 		error_add(errors, initrd->path, NULL, "is empty");
 		return -EINVAL;
 	}
-	*segment = (struct image_segment){ .file_size = initrd->file_size,
-		.mem_size = initrd->file_size };
+	*segment = (struct image_segment){ .file_size = initrd->data.size,
+		.mem_size = initrd->data.size };
 	return 0;
 }
 
@@ -327,12 +320,26 @@ static int plan_tree(struct loader *loader, uint64_t from, struct errors *errors
 /* A kernel whose file has not changed is described once: to unpack its header may take long. */
 static void note_change(struct loader *loader, const struct stat *st)
 {
-	loader->described &= loader->kernel.file_size == (uint64_t)st->st_size &&
+	loader->described &= loader->kernel.data.size == (uint64_t)st->st_size &&
 			     !memcmp(&loader->changed.content, &st->st_mtim, sizeof(st->st_mtim)) &&
 			     !memcmp(&loader->changed.inode, &st->st_ctim, sizeof(st->st_ctim));
-	loader->kernel.file_size = (uint64_t)st->st_size;
+	loader->kernel.data = (struct image_extent){ 0, (uint64_t)st->st_size };
 	loader->changed.content = st->st_mtim;
 	loader->changed.inode = st->st_ctim;
+}
+
+/* The kernel is a file. */
+static void find_file_kernel(struct loader *loader)
+{
+	struct stat st;
+
+	if (loader->kernel.digest) /* it was a FIT at the last boot */
+		loader->described = false;
+	loader->kernel.path = loader->config->kernel.name;
+	loader->kernel.said_packed = false;
+	loader->kernel.digest = NULL;
+	if (fstat(loader->kernel.fd, &st) == 0)
+		note_change(loader, &st);
 }
 
 /* It loads the rest itself: only its tree has a place, as on QEMU's virt. */
@@ -352,9 +359,10 @@ static int plan(struct loader *loader, struct errors *errors)
 	const struct machine_config *config = loader->config;
 	struct range kernel;
 	uint64_t end;
-	struct stat st;
-	int err;
+	int err = loader_fit_find(loader, errors);
 
+	if (err)
+		return err;
 	if (config->firmware.name) {
 		loader->plan = (struct loader_result){ .kind = "firmware",
 			.entry_gpa = FIRMWARE_BASE,
@@ -362,9 +370,12 @@ static int plan(struct loader *loader, struct errors *errors)
 			.growth = config->growth };
 		return plan_firmware(loader, errors);
 	}
-	/* The file may have changed since the last boot. */
-	if (fstat(loader->kernel.fd, &st) == 0)
-		note_change(loader, &st);
+	if (loader->fit)
+		err = loader_fit_kernel(loader);
+	else
+		find_file_kernel(loader);
+	if (err)
+		return err;
 	if (!loader->described) {
 		loader->moved_by = 0;
 		err = image_describe(&loader->kernel, config->raw_kernel, errors);
@@ -373,8 +384,16 @@ static int plan(struct loader *loader, struct errors *errors)
 		loader->described = true;
 	}
 	loader->plan = (struct loader_result){ .kind = loader->kernel.kind,
-		.page_bytes = loader->kernel.page_bytes };
+		.page_bytes = loader->kernel.page_bytes,
+		.kernel_name = loader->kernel.path,
+		.checked = loader->checked };
+	if (loader->fit) {
+		loader->plan.fit = loader->fit->name;
+		loader->plan.configuration = loader->fit->configuration.name;
+		loader->plan.signatures = fit_trust_signatures(loader->fit->trust);
+	}
 	err = find_initrd(loader, errors);
+	loader->plan.initrd_name = loader->initrd.path;
 	if (!err)
 		err = find_cmdline(loader, errors);
 	if (err)
@@ -409,9 +428,10 @@ static int plan(struct loader *loader, struct errors *errors)
 int loader_open(const struct machine_config *config, struct errors *errors, struct loader **ret)
 {
 	struct loader *loader;
+	uint64_t place;
 	int err = 0;
 
-	if (!config->kernel.name && !config->firmware.name) {
+	if (!config->kernel.name && !config->fit && !config->firmware.name) {
 		error_add(errors, "/chosen", "sluice,kernel",
 			"missing: the machine has neither a kernel nor firmware to run");
 		return -EINVAL;
@@ -421,7 +441,9 @@ int loader_open(const struct machine_config *config, struct errors *errors, stru
 		return -ENOMEM;
 	loader->config = config;
 	loader->kernel.fd = loader->initrd.fd = -1;
-	if (config->kernel.name)
+	if (config->fit)
+		loader->kernel.fd = config->fit->fd;
+	else if (config->kernel.name)
 		err = image_open(&loader->kernel, &config->kernel, errors);
 	if (config->initrd.name && image_open(&loader->initrd, &config->initrd, errors) < 0)
 		err = -EINVAL;
@@ -431,7 +453,7 @@ int loader_open(const struct machine_config *config, struct errors *errors, stru
 		loader_close(loader);
 		return err;
 	}
-	if (loader->kernel.raw && !config->raw_kernel)
+	if (loader->kernel.raw && !config->raw_kernel && !loader_fit_place(loader, &place))
 		warning_add(errors, loader->kernel.path, NULL,
 			"has no format that Sluice knows: it is loaded as it is, and entered at its first byte, 0x%llx. If that is meant, say so in /chosen: sluice,kernel-address = /bits/ 64 <0x%llx>",
 			(unsigned long long)loader->plan.entry_gpa,
@@ -445,9 +467,16 @@ void loader_close(struct loader *loader)
 	if (!loader)
 		return;
 	image_load_end(loader->load);
-	image_close(&loader->kernel);
+	image_digest_clear(&loader->kernel_digest);
+	image_digest_clear(&loader->initrd_digest);
+	if (!loader->config->fit)
+		image_close(&loader->kernel);
 	if (loader->config->initrd.name)
 		image_close(&loader->initrd);
+	fit_file_close(loader->named_fit);
+	free(loader->kernel_label);
+	free(loader->initrd_label);
+	free(loader->checked);
 	free(loader->cmdline);
 	free(loader);
 }
@@ -457,22 +486,43 @@ void loader_plan(const struct loader *loader, struct loader_result *ret)
 	*ret = loader->plan;
 }
 
-int loader_check(struct loader *loader, struct errors *errors)
+static int check_image(struct loader *loader, const struct image *image, struct errors *errors)
 {
 	struct image_load *load;
-	int err = plan(loader, errors);
+	int err = loader_fit_begin(loader, image, errors);
 
-	if (!err && loader->config->firmware.name)
-		return 0;
 	if (!err)
-		err = image_load_begin(&loader->kernel, NULL, &load);
+		err = image_load_begin(image, NULL, &load);
 	if (err)
 		return err;
 	do
 		err = image_load_step(load, errors);
 	while (err > 0);
 	image_load_end(load);
+	if (!err)
+		loader_fit_end(loader, image);
 	return err;
+}
+
+int loader_check(struct loader *loader, struct errors *errors)
+{
+	int err = plan(loader, errors);
+
+	if (!err && loader->config->firmware.name)
+		return 0;
+	if (!err)
+		err = check_image(loader, &loader->kernel, errors);
+	if (!err && loader->initrd.fd >= 0 && loader->initrd.digest)
+		err = check_image(loader, &loader->initrd, errors);
+	return err;
+}
+
+static int begin_load(struct loader *loader, const struct image *image, const struct guestmem *mem,
+	struct errors *errors)
+{
+	int err = loader_fit_begin(loader, image, errors);
+
+	return err ? err : image_load_begin(image, mem, &loader->load);
 }
 
 int loader_load(struct loader *loader, const struct guestmem *mem, uint64_t until_ms,
@@ -488,18 +538,21 @@ int loader_load(struct loader *loader, const struct guestmem *mem, uint64_t unti
 		}
 		loader->kernel_loaded = false;
 		if (!err)
-			err = image_load_begin(&loader->kernel, mem, &loader->load);
+			err = begin_load(loader, &loader->kernel, mem, errors);
 		if (err)
 			return err;
 	}
 	do {
 		err = image_load_step(loader->load, errors);
+		if (!err)
+			loader_fit_end(
+				loader, loader->kernel_loaded ? &loader->initrd : &loader->kernel);
 		if (err || loader->kernel_loaded || loader->initrd.fd < 0)
 			continue;
 		loader->kernel_loaded = true;
 		image_load_end(loader->load);
 		loader->load = NULL;
-		err = image_load_begin(&loader->initrd, mem, &loader->load) ?: 1;
+		err = begin_load(loader, &loader->initrd, mem, errors) ?: 1;
 	} while (err > 0 && loop_now_ms() <= until_ms);
 	if (err > 0)
 		return err;

@@ -17,6 +17,10 @@
  * RAM_BASE.
  *
  * A reset loads again from the same open files, and checks them again, since they may have changed.
+ *
+ * A kernel and an initrd of a FIT go through its digests, and there is nothing to start before these have ended well.
+ * The FIT's `load` and `entry` are where a raw binary belongs, unless the tree says it. Otherwise they are not followed:
+ * Linux runs wherever there is room for it, an ELF has addresses of its own, and a FIT made for a board may name its.
  */
 #ifndef SLUICE_BOARD_BOOT_LOADER_H
 #define SLUICE_BOARD_BOOT_LOADER_H
@@ -38,8 +42,13 @@ struct loader_result {
 	uint64_t tree_gpa;   /* for x0; TREE_SIZE_MAX bytes are kept for it */
 	struct range initrd; /* size 0: none */
 	bool bundled_initrd; /* it is a part of the kernel's file */
-	/* The command line that a bundle adds; NULL: none. The loader's, until it plans again. */
-	const char *cmdline;
+	const char *kernel_name,
+		*initrd_name; /* for messages; these and what follows are the loader's, until it plans again */
+	const char *cmdline; /* the command line that a bundle adds; NULL: none */
+	/* Of a FIT: its file, NULL: there is none, and its configuration; whose signatures that has, "": nobody asked. */
+	const char *fit, *configuration, *signatures;
+	/* What was checked of its images while they were loaded: "kernel-1: sha256"; NULL: nothing. */
+	const char *checked;
 	struct growth_policy growth; /* by the command line that holds */
 	uint64_t page_bytes;	     /* of the kernel, as its Image says; 0: not given */
 };
@@ -56,7 +65,7 @@ void loader_plan(const struct loader *loader, struct loader_result *ret);
 
 /*
  * For `sluice check`: does what loader_load() would do, without writing to memory. Unpacks compressed files to check
- * that they are complete.
+ * that they are complete, and checks a FIT's data. loader_plan() then says what was checked.
  */
 int loader_check(struct loader *loader, struct errors *errors);
 

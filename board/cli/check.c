@@ -31,6 +31,7 @@ struct checked {
 	void *tree;
 	size_t tree_size;
 	struct errors errors;
+	struct loader *loader; /* NULL: nothing is to be loaded, or there was an error */
 	struct loader_result plan;
 	struct growth_policy growth;
 	uint64_t flash_bytes;
@@ -69,6 +70,7 @@ static int finish(struct checked *c, int err)
 {
 	errors_print(&c->errors, stderr);
 	errors_finish(&c->errors);
+	loader_close(c->loader);
 	config_destroy(c->config);
 	free(c->name);
 	free(c->tree);
@@ -131,21 +133,18 @@ static void print_map(const struct checked *c)
 /* Checks kernel and initrd as `run` would: that they are complete, and that they fit. */
 static int check_files(struct checked *c)
 {
-	struct loader *loader;
 	int err = c->config->firmware.name ? firmware_check(&c->config->firmware, &c->errors) : 0;
 
 	if (!err)
-		err = loader_open(c->config, &c->errors, &loader);
+		err = loader_open(c->config, &c->errors, &c->loader);
 
 	if (!err) {
-		err = loader_check(loader, &c->errors);
-		loader_plan(loader, &c->plan);
+		err = loader_check(c->loader, &c->errors);
+		loader_plan(c->loader, &c->plan);
 		c->growth = c->plan.growth;
-		c->plan.cmdline = NULL; /* it goes with the loader */
-		loader_close(loader);
 	}
 	if (err && !errors_any(&c->errors))
-		error_add(&c->errors, c->config->kernel.name, NULL, "%s", strerror(-err));
+		error_add(&c->errors, c->config->file, NULL, "%s", strerror(-err));
 	return err;
 }
 
@@ -153,6 +152,22 @@ static void print_place(const char *what, struct range place)
 {
 	printf("%-12s 0x%09" PRIx64 " to 0x%09" PRIx64 ", %s", what, place.gpa,
 		place.gpa + place.size, SIZE(place.size));
+}
+
+/* What was checked of a FIT, and that nobody asked who signed it. */
+static void print_verified(const struct loader_result *plan)
+{
+	const bool of_images = plan->checked && strstr(plan->checked, "signature of");
+
+	if (!plan->fit)
+		return;
+	printf("%-12s %s of %s, %s%s\n", "verified", plan->configuration, plan->fit,
+		*plan->signatures ? "signed by "
+		: of_images	  ? "its images signed"
+				  : "not asked who signed it (--verify, --key)",
+		plan->signatures);
+	if (plan->checked)
+		printf("%-12s %s\n", "", plan->checked);
 }
 
 static void print_files(const struct checked *c)
@@ -172,25 +187,28 @@ static void print_files(const struct checked *c)
 		print_text(config->flash.path.name);
 		puts(config->flash.read_only ? ", read-only" : "");
 	}
-	if (!config->kernel.name && !config->firmware.name) {
+	if (!config_has_kernel(config)) {
 		printf("%-12s none: it cannot run\n", "kernel");
 		printf("%-12s %zu bytes\n", "guest's tree", c->tree_size);
 		return;
 	}
-	if (config->kernel.name) {
+	if (plan->kernel_name) {
 		print_place("kernel", plan->kernel);
 		printf(": ");
-		print_text(config->kernel.name);
-		printf(" (%s), entered at 0x%09" PRIx64 "\n", plan->kind, plan->entry_gpa);
+		print_text(plan->kernel_name);
+		printf(" (%s), entered at 0x%09" PRIx64 "
+", plan->kind, plan->entry_gpa);
 	}
 	if (plan->initrd.size) {
 		print_place("initrd", plan->initrd);
 		printf(": ");
-		print_text(plan->bundled_initrd ? "of the bundle" : config->initrd.name);
-		putchar('\n');
+		print_text(plan->bundled_initrd ? "of the bundle" : plan->initrd_name);
+		putchar('
+');
 	}
 	print_place("guest's tree", (struct range){ plan->tree_gpa, c->tree_size });
 	putchar('\n');
+	print_verified(plan);
 }
 
 int check_command(const struct tree_source *source, const char *name)
@@ -200,7 +218,7 @@ int check_command(const struct tree_source *source, const char *name)
 
 	if (c.config)
 		config_probe(c.config, true, false, &c.errors);
-	if (!err && (c.config->kernel.name || c.config->firmware.name) && !errors_any(&c.errors))
+	if (!err && config_has_kernel(c.config) && !errors_any(&c.errors))
 		err = check_files(&c);
 	err = errors_any(&c.errors) ? -EINVAL : err;
 	if (!err) {

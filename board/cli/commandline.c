@@ -72,6 +72,27 @@ int option_allow(const char *command, const struct option_row *row, const char *
 	return 0;
 }
 
+int option_verify(const char *command, const struct option_row *row, const char *value)
+{
+	struct tree_source *source = row->into;
+	bool required = !strcmp(value, "required");
+
+	if (!required && strcmp(value, "none"))
+		return misused(command, "--verify %s: neither required nor none", value);
+	source->verify = required ? VERIFY_REQUIRED : VERIFY_NONE;
+	return 0;
+}
+
+int option_key(const char *command, const struct option_row *row, const char *value)
+{
+	struct tree_source *source = row->into;
+
+	if (source->key_count == TREE_KEYS_MAX)
+		return misused(command, "more than %d files of keys", TREE_KEYS_MAX);
+	source->keys[source->key_count++] = value;
+	return 0;
+}
+
 /* Prints lines of text, with `before` in front of each but the first. */
 static void print_lines(const char *text, const char *before, int indent)
 {
@@ -158,7 +179,7 @@ int options_read(int argc, char **argv, const char *synopsis, const char *about,
 int options_read_file(int argc, char **argv, const char *about, const struct option_row *rows,
 	struct tree_source *ret)
 {
-	int code = options_read(argc, argv, "FILE [OPTION]...", about, rows);
+	int code = options_read(argc, argv, "FILE[#CONFIGURATION] [OPTION]...", about, rows);
 
 	if (code >= 0)
 		return code;
@@ -166,6 +187,6 @@ int options_read_file(int argc, char **argv, const char *about, const struct opt
 		return misused(argv[0], "which FILE?");
 	if (optind + 1 < argc)
 		return misused(argv[0], "one FILE, not also %s", argv[optind + 1]);
-	ret->file = argv[optind];
+	tree_source_name(ret, argv[optind]);
 	return -1;
 }

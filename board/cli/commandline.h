@@ -31,6 +31,22 @@ int option_overlay(const char *command, const struct option_row *row,
 	const char *value); /* struct tree_source */
 int option_allow(
 	const char *command, const struct option_row *row, const char *value); /* the same */
+int option_verify(
+	const char *command, const struct option_row *row, const char *value);	      /* the same */
+int option_key(const char *command, const struct option_row *row, const char *value); /* the same */
+#define VERIFY_ROW(source)                                                                              \
+	{                                                                                               \
+		"verify", "WHAT",                                                                       \
+			"required: start only from a FIT that --key's keys have signed; none: do not\n" \
+			"ask who signed it (default: required with --key)",                             \
+			option_verify, source                                                           \
+	}
+#define KEY_ROW(source)                                                                                    \
+	{                                                                                                  \
+		"key", "FILE",                                                                             \
+			"the signer's public key: a control tree (mkimage -K) or PEM; may be given again", \
+			option_key, source                                                                 \
+	}
 #define OVERLAY_ROW(source)                                                                        \
 	{                                                                                          \
 		"overlay", "FILE", "apply a device tree overlay; may be given again",              \
@@ -52,7 +68,7 @@ int option_allow(
  */
 int options_read(int argc, char **argv, const char *synopsis, const char *about,
 	const struct option_row *rows);
-/* The same, and then the one word, FILE. */
+/* The same, and then the one word, FILE, or FILE#CONFIGURATION of a FIT. */
 int options_read_file(int argc, char **argv, const char *about, const struct option_row *rows,
 	struct tree_source *ret);
 

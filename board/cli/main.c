@@ -21,6 +21,8 @@ static int with_tree(int argc, char **argv, const char *about,
 	const struct option_row rows[] = {
 		OVERLAY_ROW(&source),
 		ALLOW_ROW(&source),
+		VERIFY_ROW(&source),
+		KEY_ROW(&source),
 		{ "name", "NAME", "the machine's name, as sluice run --name gives it", option_text,
 			&name },
 		{ 0 },
@@ -34,7 +36,7 @@ static int check_main(int argc, char **argv)
 {
 	return with_tree(argc, argv,
 		"Prints all that is wrong with a machine's description, or its map. Checks the kernel, initrd\n"
-		"and disks that it names, too. Nothing is started.",
+		"and disks that it names, too, and a FIT's signatures and hashes. Nothing is started.",
 		check_command);
 }
 

@@ -77,6 +77,8 @@ static int parse_options(int argc, char **argv, struct run_options *ret)
 	const struct option_row rows[] = {
 		OVERLAY_ROW(&ret->source),
 		ALLOW_ROW(&ret->source),
+		VERIFY_ROW(&ret->source),
+		KEY_ROW(&ret->source),
 		{ "name", "NAME", "the machine's name (default: FILE without its ending)",
 			option_text, &ret->name },
 		{ "control", "PATH", "the control socket's path (default: by the name)",
@@ -100,8 +102,8 @@ static int parse_options(int argc, char **argv, struct run_options *ret)
 
 	*ret = (struct run_options){ .shutdown_timeout_sec = SHUTDOWN_TIMEOUT_SEC };
 	return options_read_file(argc, argv,
-		"Runs the machine that FILE (.dts or .dtb) describes. Its console is the terminal: Ctrl-A x\n"
-		"leaves, Ctrl-A h shows more.",
+		"Runs the machine that FILE (.dts, .dtb, or a FIT image) describes. Its console is the terminal:\n"
+		"Ctrl-A x leaves, Ctrl-A h shows more.",
 		rows, &ret->source);
 }
 
@@ -371,7 +373,7 @@ int run_command(int argc, char **argv)
 	host_probe(&host);
 	errors.tree = run.options.source.file;
 	err = config_read(&run.options.source, &host, &errors, &config);
-	if (!err && !config->kernel.name && !config->firmware.name)
+	if (!err && !config_has_kernel(config))
 		error_add(&errors, "/chosen", "sluice,kernel",
 			"names the kernel to run: give one, or firmware (sluice,firmware)");
 	if (!err)

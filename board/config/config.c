@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include "board/config/path-rights.h"
+#include "board/config/verification.h"
+#include "board/fit/fit-file.h"
 #include "board/text/errors.h"
 #include "devices/device.h"
 
@@ -143,6 +145,11 @@ const char *device_identity(const struct machine_config *config, const struct de
 	return buf;
 }
 
+bool config_has_kernel(const struct machine_config *config)
+{
+	return config->kernel.name || config->fit || config->firmware.name;
+}
+
 void config_destroy(struct machine_config *config)
 {
 	if (!config)
@@ -171,7 +178,10 @@ void config_destroy(struct machine_config *config)
 	free((char *)config->console.path.name);
 	for (size_t i = 0; i < config->ram_count; i++)
 		free((char *)config->ram[i].file.name);
+	fit_file_close(config->fit);
+	verification_destroy(config->verification);
 	free((char *)config->kernel.name);
+	free(config->kernel_configuration);
 	free((char *)config->initrd.name);
 	free((char *)config->firmware.name);
 	free((char *)config->flash.path.name);

@@ -22,8 +22,10 @@
 
 struct device_class;
 struct errors;
+struct fit_file;
 struct path_rights;
 struct tree_source;
+struct verification;
 
 /* A named port of a device. */
 struct port_config {
@@ -94,7 +96,8 @@ struct machine_config {
 
 	bool has_bootargs;	     /* else a bundle's command line holds, if there is one */
 	struct growth_policy growth; /* by the guest's command line */
-	struct host_path kernel;     /* without a name: none (an error for run) */
+	struct host_path kernel;     /* without a name: the FIT's, or none (an error for run) */
+	char *kernel_configuration;  /* of that file, which is a FIT; NULL: the default one */
 	/* Without a name: none; else there is neither kernel nor initrd. */
 	struct host_path firmware;
 	struct flash_config flash; /* its path without a name: none */
@@ -102,7 +105,9 @@ struct machine_config {
 		flash_template;	 /* of a flash file that there is not yet; without a name: none */
 	bool raw_kernel;	 /* it is a raw binary, for ... */
 	uint64_t kernel_gpa;	 /* ... this address */
-	struct host_path initrd; /* without a name: that of a bundle, or none */
+	struct host_path initrd; /* without a name: that of a FIT or a bundle, or none */
+	struct fit_file *fit;	 /* that the tree is from, and the kernel; NULL: none; owned */
+	struct verification *verification; /* what has to be signed; NULL: nothing; owned */
 
 	struct console_spec console;
 	enum stray_policy stray_access;
@@ -127,6 +132,8 @@ int config_read(const struct tree_source *source, const struct host_limits *host
 int config_read_blob(const void *blob, size_t size, const char *name,
 	const struct host_limits *host, struct errors *errors, struct machine_config **ret);
 void config_destroy(struct machine_config *config);
+/* There is something to run. */
+bool config_has_kernel(const struct machine_config *config);
 
 /*
  * Checks that kernel, initrd, firmware and flash can be opened. If not, or if `devices`, checks memory's files and probes all devices

@@ -9,13 +9,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "board/config/policy.h"
 #include "board/config/tree-file.h"
 #include "board/config/tree.h"
-#include "board/host/etc.h"
 #include "board/text/errors.h"
 #include "hyp/base/util.h"
-
-#define POLICY ETC "policy"
 
 struct path_rights {
 	char *elsewhere; /* the part from elsewhere; NULL: none, and any file may be named */
@@ -92,39 +90,8 @@ static int allow(
 	return 0;
 }
 
-static int read_policy(struct path_rights *rights, struct errors *errors)
-{
-	FILE *file = fopen(POLICY, "re");
-	char *line = NULL;
-	size_t room = 0;
-	ssize_t len;
-	int err = 0;
-
-	if (!file)
-		return 0;
-	if (!etc_has(fileno(file))) {
-		error_add(errors, POLICY, NULL,
-			"others than root can write it, or a folder above it: chown root and chmod go-w them");
-		err = -EINVAL;
-	}
-	while (!err && (len = getline(&line, &room, file)) > 0) {
-		if (line[len - 1] == '\n')
-			line[len - 1] = '\0';
-		if (*line == '/')
-			err = allow(rights, line, NULL, errors);
-		else if (*line && *line != '#') {
-			error_add(
-				errors, POLICY, NULL, "\"%s\" is no folder's absolute path", line);
-			err = -EINVAL;
-		}
-	}
-	free(line);
-	fclose(file);
-	return err;
-}
-
 int path_rights_create(const struct tree_source *source, const struct tree_origin *origin,
-	struct errors *errors, struct path_rights **ret)
+	const struct policy *policy, struct errors *errors, struct path_rights **ret)
 {
 	struct path_rights *rights = calloc(1, sizeof(*rights));
 	const char *slash = strrchr(source->file, '/');
@@ -152,8 +119,8 @@ int path_rights_create(const struct tree_source *source, const struct tree_origi
 
 		err = err ? err : one;
 	}
-	if (!err && rights->elsewhere)
-		err = read_policy(rights, errors);
+	for (size_t i = 0; !err && policy && rights->elsewhere && i < policy->folder_count; i++)
+		err = allow(rights, policy->folders[i], NULL, errors);
 	if (!err) {
 		*ret = rights;
 		return 0;

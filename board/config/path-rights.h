@@ -5,10 +5,7 @@
  * parts can change what another part names. A tree from elsewhere may name files in its own folder, and in folders that
  * the command line (--allow) or /etc/sluice/policy names. It may name no other resource of the host (a tap, a forwarded
  * port). Device nodes and FIFOs in its own folder are refused: they give access to things outside it. They are accepted
- * in a folder that is allowed.
- *
- * /etc/sluice/policy is a list of folders, an absolute path a line. Empty lines, lines that begin with '#', and folders
- * that do not exist are ignored.
+ * in a folder that is allowed. Folders of /etc/sluice/policy (policy.h) that do not exist are ignored.
  */
 #ifndef SLUICE_BOARD_CONFIG_PATH_RIGHTS_H
 #define SLUICE_BOARD_CONFIG_PATH_RIGHTS_H
@@ -19,16 +16,17 @@
 
 struct errors;
 struct path_rights;
+struct policy;
 struct tree;
 struct tree_origin;
 struct tree_source;
 
 /*
- * The rights of a tree with this origin. -EINVAL after an error was added. A folder of --allow that cannot be opened
- * is an error for any tree.
+ * The rights of a tree with this origin. `policy` NULL: there is none. -EINVAL after an error was added. A folder of
+ * --allow that cannot be opened is an error for any tree.
  */
 int path_rights_create(const struct tree_source *source, const struct tree_origin *origin,
-	struct errors *errors, struct path_rights **ret);
+	const struct policy *policy, struct errors *errors, struct path_rights **ret);
 void path_rights_destroy(struct path_rights *rights);
 
 /*

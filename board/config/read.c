@@ -4,6 +4,7 @@
  * standard nodes; memory and reserved ranges; devices; their windows; the rest. Reading continues after an error.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <libfdt.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,8 @@
 #include "board/config/path-rights.h"
 #include "board/config/reader.h"
 #include "board/config/tree-file.h"
+#include "board/config/verification.h"
+#include "board/fit/fit-file.h"
 #include "board/host/limits.h"
 #include "devices/device.h"
 
@@ -99,6 +102,62 @@ static void read_firmware(struct reader *reader, int node)
 		check_firmware_memory(reader);
 }
 
+/* "image.fit#conf-1", if there is no file of that whole name: a configuration of a FIT. */
+static void read_kernel(struct reader *reader, int node)
+{
+	struct machine_config *config = reader->config;
+	char *name, *mark;
+	int fd;
+
+	read_path(reader, node, "sluice,kernel", &config->kernel);
+	if (!config->kernel.name || !strchr(config->kernel.name, '#'))
+		return;
+	fd = host_path_open(&config->kernel, O_PATH | O_CLOEXEC, 0);
+	if (fd >= 0)
+		close(fd);
+	if (fd != -ENOENT)
+		return;
+	name = strdup(config->kernel.name);
+	mark = name ? strrchr(name, '#') : NULL;
+	/* Of the file's name, not of a folder's. */
+	if (!mark || strchr(mark, '/') || mark == name || mark[-1] == '/') {
+		free(name);
+		return;
+	}
+	config->kernel_configuration = strdup(mark + 1);
+	*mark = '\0';
+	free((char *)config->kernel.name);
+	config->kernel.name = name;
+}
+
+/* So that one tree does for both, what it names is not used where it is from a FIT that has such an image. */
+static bool fit_has(struct reader *reader, int node, const char *property, const char *image)
+{
+	const struct tree *tree = &reader->tree;
+
+	if (image && tree_has(tree, node, property))
+		tree_warning(tree, node, property,
+			"is not used: the configuration %s, which this tree is from, has /images/%s",
+			reader->config->fit->configuration.name, image);
+	return image;
+}
+
+static void read_loaded(struct reader *reader, int node)
+{
+	struct machine_config *config = reader->config;
+	const struct fit_configuration *fit = config->fit ? &config->fit->configuration : NULL;
+
+	if (fit && tree_has(&reader->tree, node, "sluice,firmware"))
+		tree_error(&reader->tree, node, "sluice,firmware",
+			"does not go with the kernel of the configuration %s, which this tree is from: remove it",
+			fit->name);
+	if (!fit_has(reader, node, "sluice,kernel", fit ? fit->kernel.name : NULL))
+		read_kernel(reader, node);
+	if (!fit_has(reader, node, "sluice,initrd",
+		    fit && fit->has_ramdisk ? fit->ramdisk.name : NULL))
+		read_path(reader, node, "sluice,initrd", &config->initrd);
+}
+
 static void read_chosen(struct reader *reader)
 {
 	struct machine_config *config = reader->config;
@@ -106,8 +165,7 @@ static void read_chosen(struct reader *reader)
 	const char *bootargs = "";
 
 	if (node >= 0) {
-		read_path(reader, node, "sluice,kernel", &config->kernel);
-		read_path(reader, node, "sluice,initrd", &config->initrd);
+		read_loaded(reader, node);
 		config->raw_kernel = tree_u64(&reader->tree, node, "sluice,kernel-address",
 					     &config->kernel_gpa) == 1;
 		if (config->raw_kernel && config->kernel_gpa % 4)
@@ -231,8 +289,11 @@ static int read_root(struct reader *reader)
 	tree_string(tree, 0, "model", &model);
 	if (is_board(tree)) {
 		error_add(tree->errors, reader->config->file, NULL,
-			"the tree of a whole board%s%s, whose interrupt controller and devices a machine has not. A machine's tree has its CPUs, memory, kernel and sluice,* devices: begin with dts/minimal.dts",
-			*model ? ": " : "", model);
+			"the tree of a whole board%s%s, whose interrupt controller and devices a machine has not. A machine's tree has its CPUs, memory, kernel and sluice,* devices: begin with dts/minimal.dts%s",
+			*model ? ": " : "", model,
+			reader->config->fit
+				? ", and name this file there, as sluice,kernel in /chosen, to start its kernel"
+				: "");
 		return -EINVAL;
 	}
 	reader->config->model = strdup(model);
@@ -275,18 +336,27 @@ static void read_all(struct reader *reader)
 		error_add(reader->tree.errors, "/", NULL, "out of memory");
 }
 
-/* Takes ownership of `fdt`. */
+/* Takes ownership of `fdt`, the origin's FIT, and what is verified, which may be NULL. */
 static int read_tree(void *fdt, const struct tree_source *source, const struct tree_origin *origin,
-	const struct host_limits *host, struct errors *errors, struct machine_config **ret)
+	struct verification *verification, const struct host_limits *host, struct errors *errors,
+	struct machine_config **ret)
 {
 	struct machine_config *config = calloc(1, sizeof(*config));
 	struct reader *reader = calloc(1, sizeof(*reader));
 	const char *file = source->file, *slash = strrchr(file, '/');
 
+	if (config) {
+		config->fit = origin->fit;
+		config->verification = verification;
+	} else {
+		fit_file_close(origin->fit);
+		verification_destroy(verification);
+	}
 	if (!config || !reader) {
 		error_add(errors, file, NULL, "out of memory");
 		free(fdt);
-	} else if (path_rights_create(source, origin, errors, &config->rights)) {
+	} else if (path_rights_create(source, origin, verification ? &verification->policy : NULL,
+			   errors, &config->rights)) {
 		free(fdt);
 	} else {
 		config->fdt = fdt;
@@ -312,11 +382,27 @@ static int read_tree(void *fdt, const struct tree_source *source, const struct t
 int config_read(const struct tree_source *source, const struct host_limits *host,
 	struct errors *errors, struct machine_config **ret)
 {
+	struct verification *verification = NULL;
 	struct tree_origin origin;
+	size_t before = errors_count(errors);
 	void *fdt;
-	int err = tree_file_open(source, errors, &origin, &fdt);
+	int err = verification_create(source, errors, &verification);
 
-	return err ? err : read_tree(fdt, source, &origin, host, errors, ret);
+	if (!err)
+		err = tree_file_open(source, verification->keys, errors, &origin, &fdt);
+	if (err) {
+		verification_destroy(verification);
+		if (errors_count(errors) == before)
+			error_add(errors, source->file, NULL, "out of memory");
+		return -EINVAL;
+	}
+	err = verification_check_tree(verification, source, &origin, errors);
+	if (!err)
+		return read_tree(fdt, source, &origin, verification, host, errors, ret);
+	fit_file_close(origin.fit);
+	verification_destroy(verification);
+	free(fdt);
+	return err;
 }
 
 int config_read_blob(const void *blob, size_t size, const char *name,
@@ -327,5 +413,5 @@ int config_read_blob(const void *blob, size_t size, const char *name,
 	void *fdt;
 	int err = tree_blob_open(blob, size, name, errors, &fdt);
 
-	return err ? err : read_tree(fdt, &source, &author, host, errors, ret);
+	return err ? err : read_tree(fdt, &source, &author, NULL, host, errors, ret);
 }

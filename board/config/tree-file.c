@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "board/config/tree-source.h"
+#include "board/fit/fit-file.h"
 #include "board/host/etc.h"
 #include "board/text/errors.h"
 #include "hyp/base/program.h"
@@ -115,7 +116,7 @@ int tree_blob_open(
 	if (fdt_subnode_offset(copy, 0, "images") >= 0 &&
 		fdt_subnode_offset(copy, 0, "configurations") >= 0) {
 		error_add(errors, name, NULL,
-			"a FIT image, which Sluice does not boot yet: give it the tree inside, and name kernel and initrd in its /chosen");
+			"a FIT image, where a tree belongs: a machine is started from one by its name, as the first file, and mkimage makes it of a source");
 		goto fail;
 	}
 	fdt = malloc(fdt_totalsize(copy) + TREE_SLACK);
@@ -333,27 +334,39 @@ static bool is_source(const char *file, const char *buf, size_t size)
 	       ends_with(file, ".dtso");
 }
 
-/* Opens one file's tree as a checked blob. *ret_own: it has its author's rights. *ret_regular: it is a regular file. */
-static int open_one(
-	const char *file, struct errors *errors, bool *ret_own, bool *ret_regular, void **ret)
+/* The descriptor, or -EINVAL after an error was added. */
+static int open_file(const char *file, struct errors *errors, struct stat *ret)
 {
-	static const char magic[] = { '\xd0', '\x0d', '\xfe', '\xed' };
-	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY), err;
-	char *buf = NULL;
-	size_t size = 0;
-	struct stat st;
-	bool own;
+	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 
 	if (fd < 0) {
 		error_add(errors, file, NULL, "cannot open it: %s", strerror(errno));
 		return -EINVAL;
 	}
-	if (!fstat(fd, &st) && S_ISDIR(st.st_mode)) {
+	if (fstat(fd, ret))
+		error_add(errors, file, NULL, "cannot open it: %s", strerror(errno));
+	else if (S_ISDIR(ret->st_mode))
 		error_add(errors, file, NULL, "it is a folder, not a tree");
-		close(fd);
-		return -EINVAL;
-	}
-	err = read_all(fd, &buf, &size);
+	else
+		return fd;
+	close(fd);
+	return -EINVAL;
+}
+
+/*
+ * Reads one file's tree, as a checked blob; closes the file. *ret_own: it has its author's rights. *ret_regular: it is a
+ * regular file.
+ */
+static int read_one(const char *file, int fd, const struct stat *of, struct errors *errors,
+	bool *ret_own, bool *ret_regular, void **ret)
+{
+	static const char magic[] = { '\xd0', '\x0d', '\xfe', '\xed' };
+	const struct stat st = *of;
+	char *buf = NULL;
+	size_t size = 0;
+	bool own;
+	int err = read_all(fd, &buf, &size);
+
 	own = etc_has(fd);
 	close(fd);
 	if (err == -EFBIG)
@@ -389,15 +402,51 @@ static int open_one(
 	return 0;
 }
 
+static int open_one(
+	const char *file, struct errors *errors, bool *ret_own, bool *ret_regular, void **ret)
+{
+	struct stat st;
+	int fd = open_file(file, errors, &st);
+
+	return fd < 0 ? fd : read_one(file, fd, &st, errors, ret_own, ret_regular, ret);
+}
+
 /* ---- All of it ---- */
 
-int tree_file_open(const struct tree_source *source, struct errors *errors,
-	struct tree_origin *ret_origin, void **ret)
+/* The first file: a FIT, or a tree. */
+static int open_first(const struct tree_source *source, const struct fit_keys *keys,
+	struct errors *errors, bool *ret_own, struct tree_origin *origin, void **ret)
+{
+	struct stat st;
+	int fd = open_file(source->file, errors, &st), err;
+
+	if (fd < 0)
+		return fd;
+	if (tree_fit_is(fd, &st)) {
+		*ret_own = etc_has(fd);
+		origin->has_folder = true;
+		err = tree_fit_open(source, fd, keys, errors, &origin->fit, ret);
+		if (err)
+			close(fd);
+		return err;
+	}
+	if (source->configuration) {
+		error_add(errors, source->file, NULL,
+			"is no FIT, and has no configuration \"%s\" to choose",
+			source->configuration);
+		close(fd);
+		return -EINVAL;
+	}
+	return read_one(source->file, fd, &st, errors, ret_own, &origin->has_folder, ret);
+}
+
+int tree_file_open(const struct tree_source *source, const struct fit_keys *keys,
+	struct errors *errors, struct tree_origin *ret_origin, void **ret)
 {
 	struct tree_origin origin = { 0 };
 	void *fdt, *overlay, *checked;
 	bool own, regular;
-	int err = open_one(source->file, errors, &own, &origin.has_folder, &fdt);
+	int err = open_first(source, keys, errors, &own, &origin, &fdt);
 
 	if (err)
 		return err;
@@ -417,15 +466,17 @@ int tree_file_open(const struct tree_source *source, struct errors *errors,
 			err = bad;
 	}
 	/* The result of overlays has to keep the same bounds. */
-	if (!err && source->overlay_count) {
+	if (!err && (source->overlay_count || origin.fit)) {
 		err = tree_blob_open(fdt, fdt_totalsize(fdt), source->file, errors, &checked);
 		free(fdt);
 		fdt = checked;
 	} else if (err) {
 		free(fdt);
 	}
-	if (err)
+	if (err) {
+		fit_file_close(origin.fit);
 		return err;
+	}
 	*ret_origin = origin;
 	*ret = fdt;
 	return 0;

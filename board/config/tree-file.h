@@ -13,6 +13,8 @@
 #include "hyp/base/util.h"
 
 struct errors;
+struct fit_file;
+struct fit_keys;
 
 #define TREE_FILE_MAX (16 * MiB)
 #define TREE_NODES    8192
@@ -37,6 +39,9 @@ int tree_overlay_apply(void **fdt, const void *blob, const char *file, struct er
 
 #define TREE_OVERLAYS_MAX 16
 #define TREE_ALLOWED_MAX  64
+#define TREE_KEYS_MAX	  16
+
+enum tree_verify { VERIFY_UNSAID, VERIFY_NONE, VERIFY_REQUIRED };
 
 /* A tree's files, as a command line names them. */
 struct tree_source {
@@ -45,6 +50,10 @@ struct tree_source {
 	size_t overlay_count;
 	const char *allowed[TREE_ALLOWED_MAX]; /* folders, of --allow */
 	size_t allowed_count;
+	const char *configuration;	 /* of `file`, which is a FIT; NULL: the default one */
+	const char *keys[TREE_KEYS_MAX]; /* of --key */
+	size_t key_count;
+	enum tree_verify verify; /* of --verify */
 };
 
 /* Where a tree comes from, and so what it may name (board/config/path-rights.h). */
@@ -52,11 +61,27 @@ struct tree_origin {
 	const char *
 		elsewhere; /* the first of its files that is neither a source nor in /etc/sluice, or NULL */
 	bool has_folder; /* the tree came from a file, not through a pipe */
+	struct fit_file *
+		fit; /* that has the tree, for the caller to close; NULL: it is a file of its own */
 };
 
-/* Reads the file and applies the overlays. As tree_blob_open(). */
-int tree_file_open(const struct tree_source *source, struct errors *errors,
-	struct tree_origin *ret_origin, void **ret);
+/*
+ * Reads the file and applies the overlays. If it is a FIT, the tree is that of its configuration, with the overlays that
+ * this names, and it has to be signed by the keys; NULL: by nobody. They outlive the FIT. As tree_blob_open().
+ */
+int tree_file_open(const struct tree_source *source, const struct fit_keys *keys,
+	struct errors *errors, struct tree_origin *ret_origin, void **ret);
+struct stat;
+/* The file is a FIT. */
+bool tree_fit_is(int fd, const struct stat *st);
+/* The tree of the FIT's configuration, with its overlays. Takes over the descriptor if it succeeds. */
+int tree_fit_open(const struct tree_source *source, int fd, const struct fit_keys *keys,
+	struct errors *errors, struct fit_file **ret_fit, void **ret);
+/*
+ * `word` as a command line names a machine: FILE, or FILE#CONFIGURATION, if the whole is no file and FILE is one. Cuts
+ * the word at the '#'.
+ */
+void tree_source_name(struct tree_source *source, char *word);
 
 /* Writes the blob as source to `out`, by dtc. */
 int tree_print_source(

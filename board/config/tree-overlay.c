@@ -180,28 +180,61 @@ static int check(struct overlay *overlay)
 	return err;
 }
 
+/* Adds an error at the fragment of a fixup, "/fragment@0:target:0". */
+static void lost_label(const struct overlay *overlay, const char *fixup, const char *label)
+{
+	char *fragment = *fixup == '/' ? strndup(fixup + 1, strcspn(fixup + 1, "/:")) : NULL;
+
+	error_add(overlay->errors, overlay->file, fragment,
+		overlay->base_symbols < 0
+			? "the overlay wants the label %s, and the tree has no labels (/__symbols__): it was compiled without dtc -@"
+			: "the overlay wants the label %s, which the tree does not have",
+		label);
+	free(fragment);
+}
+
 /* Adds an error for each label that the overlay uses and the tree does not have. */
 static int look_for_labels(const struct overlay *overlay)
 {
 	int property, err = 0;
-	const char *label;
+	const char *label, *where;
 
 	if (overlay->fixups < 0)
 		return 0;
 	fdt_for_each_property_offset(property, overlay->fdt, overlay->fixups)
 	{
-		fdt_getprop_by_offset(overlay->fdt, property, &label, NULL);
+		where = fdt_getprop_by_offset(overlay->fdt, property, &label, NULL);
 		if (overlay->base_symbols >= 0 &&
 			fdt_getprop(overlay->base, overlay->base_symbols, label, NULL))
 			continue;
-		error_add(overlay->errors, overlay->file, NULL,
-			overlay->base_symbols < 0
-				? "the overlay wants the label %s, and the tree has no labels (/__symbols__): it was compiled without dtc -@"
-				: "the overlay wants the label %s, which the tree does not have",
-			label);
+		lost_label(overlay, where, label);
 		err = -EINVAL;
 	}
 	return err;
+}
+
+/*
+ * Adds an error for each fragment whose target the tree does not have, once the overlay could not be applied: before, a
+ * fragment may have been made by the one before it. How many were added.
+ */
+static unsigned name_lost_targets(const struct overlay *overlay)
+{
+	unsigned lost = 0;
+	int fragment, len;
+
+	fdt_for_each_subnode(fragment, overlay->fdt, 0)
+	{
+		const char *path = fdt_getprop(overlay->fdt, fragment, "target-path", &len);
+
+		if (!path || fdt_path_offset(overlay->base, path) >= 0)
+			continue;
+		error_add(overlay->errors, overlay->file,
+			fdt_get_name(overlay->fdt, fragment, NULL),
+			"the overlay does not apply: the tree has no %s, which is the target-path of this fragment",
+			path);
+		lost++;
+	}
+	return lost;
 }
 
 int tree_overlay_apply(void **fdt, const void *blob, const char *file, struct errors *errors)
@@ -241,6 +274,8 @@ int tree_overlay_apply(void **fdt, const void *blob, const char *file, struct er
 		}
 		free(grown);
 	}
+	if (err == -FDT_ERR_NOTFOUND && name_lost_targets(&overlay))
+		return -EINVAL;
 	error_add(errors, file, NULL, "the overlay does not apply: %s%s", fdt_strerror(err),
 		err == -FDT_ERR_NOTFOUND
 			? " (a target-path that the tree does not have, or no fragment)"

@@ -233,12 +233,13 @@ const char *fit_digest_checked(const struct fit_digest *digest)
 /* ---- From the file ---- */
 
 int fit_digest_file(const struct fit_trust *trust, const struct fit_image *image, int fd,
-	uint64_t most, struct errors *errors, void **ret)
+	uint64_t most, struct errors *errors, void **ret, char **ret_checked)
 {
 	const struct fit_tree *tree = fit_tree(fit_trust_fit(trust));
 	uint64_t left = image->data.size, at = image->data.offset;
 	struct fit_digest *digest;
 	uint8_t *data, *to;
+	char *checked = NULL;
 	int err;
 
 	if (left > most) {
@@ -270,6 +271,12 @@ int fit_digest_file(const struct fit_trust *trust, const struct fit_image *image
 	}
 	if (!err)
 		err = fit_digest_end(digest, errors);
+	if (!err && ret_checked) {
+		checked = strdup(fit_digest_checked(digest));
+		err = checked ? 0 : -ENOMEM;
+	}
+	if (!err && ret_checked)
+		*ret_checked = checked;
 	if (!err && ret)
 		*ret = data;
 	else

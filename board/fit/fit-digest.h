@@ -36,9 +36,10 @@ const char *fit_digest_checked(const struct fit_digest *digest);
 /*
  * Reads an image's data from the FIT's file through a digest, 64 KiB at a time: to check it, as `sluice check` does, or
  * into memory of its own, for a tree. `ret` NULL: only checks. The data is malloc'ed and written only if it is right;
- * data of more than `most` bytes is refused. -EINVAL after an error was added, -ENOENT as above, -ENOMEM.
+ * data of more than `most` bytes is refused. `ret_checked`: what fit_digest_checked() says, malloc'ed; NULL: nobody asks.
+ * -EINVAL after an error was added, -ENOENT as above, -ENOMEM.
  */
 int fit_digest_file(const struct fit_trust *trust, const struct fit_image *image, int fd,
-	uint64_t most, struct errors *errors, void **ret);
+	uint64_t most, struct errors *errors, void **ret, char **ret_checked);
 
 #endif

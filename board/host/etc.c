@@ -16,17 +16,31 @@ static bool is_roots(const char *path)
 	return !lstat(path, &st) && !st.st_uid && !(st.st_mode & 022);
 }
 
-bool etc_has(int fd)
+static bool path_of(int fd, char ret[PATH_MAX])
 {
-	char link[32], path[PATH_MAX];
+	char link[32];
 	ssize_t len;
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-	len = readlink(link, path, sizeof(path) - 1);
+	len = readlink(link, ret, PATH_MAX - 1);
 	if (len < 0)
 		return false;
-	path[len] = '\0';
-	if (strncmp(path, ETC, strlen(ETC)) || !is_roots(path))
+	ret[len] = '\0';
+	return true;
+}
+
+bool etc_has(int fd)
+{
+	char path[PATH_MAX];
+
+	return path_of(fd, path) && !strncmp(path, ETC, strlen(ETC)) && etc_is_roots(fd);
+}
+
+bool etc_is_roots(int fd)
+{
+	char path[PATH_MAX];
+
+	if (!path_of(fd, path) || *path != '/' || !is_roots(path))
 		return false;
 	for (char *slash = path + strlen(path); (slash = strrchr(path, '/'));) {
 		*slash = '\0';

@@ -9,5 +9,7 @@
 
 /* Whether the file is in ETC, and only root can have written it there. */
 bool etc_has(int fd);
+/* Whether only root can have written the file, wherever it is. */
+bool etc_is_roots(int fd);
 
 #endif

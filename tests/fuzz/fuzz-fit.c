@@ -54,15 +54,15 @@ static int read_all(int fd, const struct fit *fit, const char *name, const struc
 	err = fit_verify(fit, &found, keys, errors, &trust);
 	if (err)
 		return err;
-	err = fit_digest_file(trust, &found.kernel, fd, 1 << 20, errors, &kernel);
+	err = fit_digest_file(trust, &found.kernel, fd, 1 << 20, errors, &kernel, NULL);
 	if (!err && keys)
 		check_signed(&found, kernel);
 	if (!err)
 		free(kernel);
 	if (!err && found.has_ramdisk)
-		err = fit_digest_file(trust, &found.ramdisk, fd, 1 << 20, errors, NULL);
+		err = fit_digest_file(trust, &found.ramdisk, fd, 1 << 20, errors, NULL, NULL);
 	for (unsigned i = 0; !err && i < found.fdt_count; i++) {
-		err = fit_digest_file(trust, &found.fdts[i], fd, 1 << 20, errors, &data);
+		err = fit_digest_file(trust, &found.fdts[i], fd, 1 << 20, errors, &data, NULL);
 		if (!err)
 			free(data);
 	}

@@ -20,8 +20,8 @@ static bool place(struct image *image, struct guestmem *mem)
 {
 	struct guestmem_range range = { .gpa = 0x40000000, .size = KERNEL_RAM, .hva = ram };
 
-	CHECK(image->initrd.offset <= image->file_size &&
-		image->initrd.size <= image->file_size - image->initrd.offset);
+	CHECK(image->initrd.offset <= image->data.size &&
+		image->initrd.size <= image->data.size - image->initrd.offset);
 	CHECK(image->segment_count && image->segment_count <= IMAGE_SEGMENTS);
 	for (unsigned i = 0; i < image->segment_count; i++)
 		CHECK(image->segments[i].mem_size);
@@ -34,7 +34,7 @@ static bool place(struct image *image, struct guestmem *mem)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct image image = { .path = "kernel", .file_size = size };
+	struct image image = { .path = "kernel", .data = { 0, size } };
 	struct guestmem mem = { 0 };
 	struct errors errors = { 0 };
 	struct image_load *load;

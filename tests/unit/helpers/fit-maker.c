@@ -324,7 +324,7 @@ static int say_image(
 	uint64_t sum = 0xcbf29ce484222325;
 	uint8_t *data;
 	void *got;
-	int err = fit_digest_file(trust, image, fd, 1 << 22, &maker_errors, &got);
+	int err = fit_digest_file(trust, image, fd, 1 << 22, &maker_errors, &got, NULL);
 
 	if (err)
 		return err;

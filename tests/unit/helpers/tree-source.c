@@ -92,7 +92,7 @@ int tree_source_open(const char *file, const char *overlay, struct errors *error
 	};
 	struct tree_origin origin;
 
-	return tree_file_open(&source, errors, &origin, ret);
+	return tree_file_open(&source, NULL, errors, &origin, ret);
 }
 
 struct machine_config *tree_source_good(const char *change, const struct host_limits *host)

@@ -13,15 +13,20 @@
 #include "board/host/identity.h"
 #include "board/host/limits.h"
 #include "hyp/base/util.h"
+#include "tests/unit/helpers/fit-maker.h"
 #include "tests/unit/helpers/tree-source.h"
 
 static char text[256 * KiB];
 static const char *tree, *name; /* what check and show are given */
+static const char *key;
+static enum tree_verify verify;
 
 /* What a command printed, both streams, is in `text`; its exit status. */
 static int in_child(int (*command)(const struct tree_source *source, const char *name))
 {
-	const struct tree_source source = { .file = tree };
+	const struct tree_source source = {
+		.file = tree, .keys = { key }, .key_count = !!key, .verify = verify
+	};
 	FILE *out = tmpfile();
 	int status;
 	size_t len;
@@ -219,6 +224,65 @@ static void too_large(void **state)
 	free(fdt);
 }
 
+/* What was checked of a FIT, and where it goes. */
+static void fits(void **state)
+{
+	static const char source[] =
+		"/dts-v1/; / { description = \"a machine\"; #address-cells = <1>; images {"
+		" kernel-1 { data = /incbin/(\"kernel\"); type = \"kernel\"; arch = \"arm64\"; compression = \"none\"; %H };"
+		" ramdisk-1 { data = /incbin/(\"ramdisk\"); type = \"ramdisk\"; arch = \"arm64\"; compression = \"none\"; %H };"
+		" fdt-1 { data = /incbin/(\"machine.dtb\"); type = \"flat_dt\"; arch = \"arm64\"; compression = \"none\"; %H };"
+		"}; configurations { default = \"conf-1\"; conf-1 { kernel = \"kernel-1\"; ramdisk = \"ramdisk-1\"; fdt = \"fdt-1\"; %S }; }; };";
+	char *file, *public;
+	uint8_t *ramdisk;
+	struct blob blob, where;
+
+	if (!maker_begin())
+		skip();
+	write_tree("");
+	maker_run("dtc -q -O dtb -o machine.dtb %s; pwd", tree);
+	where = maker_read("said");
+	blob = maker_image(source, "hash-1 { algo = \"crc32\"; }; hash-2 { algo = \"sha256\"; };",
+		maker_signature("sha256,rsa2048", "rsa2048", ""), "-k .");
+	assert_true(asprintf(&file, "%.*s/x.itb", (int)where.len - 1, (char *)where.data) > 0);
+	assert_true(asprintf(&public, "%.*s/rsa2048.pub", (int)where.len - 1, (char *)where.data) > 0);
+	tree = file;
+	assert_int_equal(in_child(check_command), 0);
+	assert_printed("x.itb: good\n");
+	assert_printed(
+		"kernel       0x040200000 to 0x0402003e8, 1000 bytes: ");
+	assert_printed("x.itb: /images/kernel-1 (raw binary), entered at 0x040200000\n");
+	assert_printed("700 bytes: ");
+	assert_printed("x.itb: /images/ramdisk-1\n");
+	assert_printed("verified     conf-1 of ");
+	assert_printed("x.itb, not asked who signed it (--verify, --key)\n"
+		       "             fdt-1: crc32, sha256, kernel-1: crc32, sha256, ramdisk-1: crc32, sha256\n");
+	key = public;
+	assert_int_equal(in_child(check_command), 0);
+	assert_printed("x.itb, signed by rsa2048 (sha256,rsa2048)\n");
+	assert_int_equal(in_child(show_command), 0);
+	assert_printed("/dts-v1/;");
+	/* A bit of the ramdisk, which only loading it would show. */
+	ramdisk = memmem(blob.data, blob.len, "ramdisk-1", 9);
+	assert_non_null(ramdisk);
+	ramdisk[200] ^= 1;
+	maker_write("x.itb", blob.data, blob.len);
+	assert_int_equal(in_child(check_command), 1);
+	assert_printed("x.itb: /images/ramdisk-1/hash-1: value: the image's data has another crc32");
+	assert_null(strstr(text, "good"));
+	/* And what is signed, for show too. */
+	key = NULL;
+	verify = VERIFY_REQUIRED;
+	assert_int_equal(in_child(show_command), 1);
+	assert_printed("--verify required: wants keys");
+	verify = VERIFY_UNSAID;
+	free(file);
+	free(public);
+	blob_free(&blob);
+	blob_free(&where);
+	maker_end();
+}
+
 static int remove_files(void **state)
 {
 	tree_source_finish();
@@ -234,6 +298,7 @@ int main(void)
 		cmocka_unit_test(identities),
 		cmocka_unit_test(warnings),
 		cmocka_unit_test(too_large),
+		cmocka_unit_test(fits),
 	};
 
 	return cmocka_run_group_tests_name("commands", tests, NULL, remove_files);

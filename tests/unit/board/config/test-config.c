@@ -318,7 +318,7 @@ static void files(void **state)
 	refuse_file(path, NULL, 0, "syntax error");
 	refuse_file(path, NULL, 0, "syntax.dts:1.");
 	refuse_file(tree_source_file("fit.dts", "/dts-v1/; / { images { }; configurations { }; };", ""), NULL, 0,
-		"a FIT image, which Sluice does not boot yet");
+		"a FIT image, where a tree belongs");
 }
 
 static void no_dtc(void **state)
@@ -349,7 +349,7 @@ static void overlays(void **state)
 	assert_non_null(fdt_getprop(config->fdt, fdt_path_offset(config->fdt, "/vmem0"), "requested-size", NULL));
 	config_destroy(config);
 	errors_finish(&errors);
-	refuse_file(machine, bad, 3, "missing.dtso: the overlay wants the label vmem7, which the tree does not have");
+	refuse_file(machine, bad, 3, "missing.dtso: fragment@0: the overlay wants the label vmem7, which the tree does not have");
 	refuse_file(machine, bad, 3, "/nonexistent: cannot open it");
 	free(machine);
 	free(overlay);

@@ -274,7 +274,7 @@ static void the_file_changes(void **state)
 	static const char zeros[100];
 	void *got = NULL;
 
-	assert_int_equal(fit_digest_file(trust, &found.kernel, fd, 43, &maker_errors, &got), 0);
+	assert_int_equal(fit_digest_file(trust, &found.kernel, fd, 43, &maker_errors, &got, NULL), 0);
 	assert_memory_equal(got, data, 43);
 	free(got);
 	/* The tree, hashes and all. */
@@ -284,14 +284,14 @@ static void the_file_changes(void **state)
 		assert_true(pwrite(fd, zeros, len < 100 ? len : 100, (off_t)at) > 0);
 	}
 	got = NULL;
-	assert_int_equal(fit_digest_file(trust, &found.kernel, fd, 43, &maker_errors, &got), 0);
+	assert_int_equal(fit_digest_file(trust, &found.kernel, fd, 43, &maker_errors, &got, NULL), 0);
 	assert_memory_equal(got, data, 43);
 	free(got);
 	/* A byte of the data. */
 	got = NULL;
 	assert_int_equal(pwrite(fd, "x", 1, (off_t)found.kernel.data.offset + 42), 1);
 	assert_int_equal(
-		fit_digest_file(trust, &found.kernel, fd, 43, &maker_errors, &got), -EINVAL);
+		fit_digest_file(trust, &found.kernel, fd, 43, &maker_errors, &got, NULL), -EINVAL);
 	assert_null(got);
 	assert_non_null(strstr(maker_errors.lines[0],
 		"/images/k/hash-1: value: the image's data has another sha256"));
@@ -299,7 +299,7 @@ static void the_file_changes(void **state)
 	errors_finish(&maker_errors);
 	assert_int_equal(ftruncate(fd, (off_t)found.kernel.data.offset + 10), 0);
 	assert_int_equal(
-		fit_digest_file(trust, &found.kernel, fd, 43, &maker_errors, &got), -EINVAL);
+		fit_digest_file(trust, &found.kernel, fd, 43, &maker_errors, &got, NULL), -EINVAL);
 	assert_null(got);
 	assert_string_equal(maker_errors.lines[0],
 		"x.itb: /images/k: its data cannot be read: the file has become shorter");
@@ -336,7 +336,7 @@ static void the_file_changes_half_way(void **state)
 static void too_large(void **state)
 {
 	assert_int_equal(
-		fit_digest_file(trust, &found.kernel, fd, 42, &maker_errors, NULL), -EINVAL);
+		fit_digest_file(trust, &found.kernel, fd, 42, &maker_errors, NULL, NULL), -EINVAL);
 	assert_string_equal(maker_errors.lines[0],
 		"x.itb: /images/k: its data is 43 bytes; at most 42 are possible");
 }

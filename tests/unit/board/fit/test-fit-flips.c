@@ -202,9 +202,9 @@ static int run(int fd, const struct fit_keys *keys, struct errors *errors)
 	if (!err)
 		err = fit_verify(fit, &found, keys, errors, &trust);
 	if (!err)
-		err = fit_digest_file(trust, &found.kernel, fd, 1000, errors, NULL);
+		err = fit_digest_file(trust, &found.kernel, fd, 1000, errors, NULL, NULL);
 	if (!err)
-		err = fit_digest_file(trust, &found.fdts[0], fd, 1000, errors, NULL);
+		err = fit_digest_file(trust, &found.fdts[0], fd, 1000, errors, NULL, NULL);
 	fit_trust_destroy(trust);
 	fit_close(fit);
 	return err;

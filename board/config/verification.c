@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What has to be signed; see verification.h. */
+#include "board/config/verification.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "board/config/tree-file.h"
+#include "board/fit/fit-keys.h"
+#include "board/text/errors.h"
+
+/* `owned`: only root may have written the file. */
+static int add_key(struct fit_keys *keys, const char *file, bool owned, struct errors *errors)
+{
+	/* O_NONBLOCK: a FIFO without a writer would wait for ever. */
+	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), err;
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st)) {
+		error_add(errors, file, NULL, "the key cannot be opened: %s", strerror(errno));
+		err = -EINVAL;
+	} else if (!S_ISREG(st.st_mode)) {
+		error_add(errors, file, NULL, "is not a regular file with a key");
+		err = -EINVAL;
+	} else if (owned && !etc_is_roots(fd)) {
+		error_add(errors, file, NULL,
+			"others than root can write this key of " POLICY
+			", or a folder above it: chown root and chmod go-w them");
+		err = -EINVAL;
+	} else {
+		err = fit_keys_add(keys, fd, file, errors);
+	}
+	if (fd >= 0)
+		close(fd);
+	return err;
+}
+
+/* The keys of the command line, or without one those of the policy. */
+static int read_keys(
+	struct verification *verification, const struct tree_source *source, struct errors *errors)
+{
+	const struct policy *policy = &verification->policy;
+	bool owned = !source->key_count;
+	size_t count = owned ? policy->key_count : source->key_count;
+	int err = 0;
+
+	if (!count) {
+		error_add(errors, verification->by, NULL,
+			verification->by_policy
+				? "says \"verify required\", and no key: add a line \"key /PATH\", of a control tree (mkimage -K) or a PEM file"
+				: "wants keys: name them by --key FILE, a control tree (mkimage -K) or a PEM file");
+		return -EINVAL;
+	}
+	err = fit_keys_create(&verification->keys);
+	for (size_t i = 0; i < count && !err; i++)
+		err = add_key(verification->keys, owned ? policy->keys[i] : source->keys[i], owned,
+			errors);
+	return err;
+}
+
+/* What the command line says against the policy, or itself. */
+static int check_options(const struct verification *verification, const struct tree_source *source,
+	struct errors *errors)
+{
+	size_t before = errors->count;
+
+	if (verification->by_policy && source->verify == VERIFY_NONE)
+		error_add(errors, "--verify none", NULL,
+			"is refused by " POLICY ", which requires signatures for the whole host");
+	if (verification->by_policy && source->key_count)
+		error_add(errors, "--key", NULL,
+			"is refused by " POLICY
+			", whose keys hold for the whole host: leave it out");
+	if (!verification->by_policy && source->verify == VERIFY_NONE && source->key_count)
+		error_add(errors, "--key", NULL,
+			"has no use with --verify none: leave one of them out");
+	return errors->count == before ? 0 : -EINVAL;
+}
+
+int verification_create(
+	const struct tree_source *source, struct errors *errors, struct verification **ret)
+{
+	struct verification *verification = calloc(1, sizeof(*verification));
+	int err = verification ? policy_read(errors, &verification->policy) : -ENOMEM;
+
+	if (!err) {
+		verification->by_policy = verification->policy.required;
+		verification->required = verification->by_policy ||
+					 source->verify == VERIFY_REQUIRED ||
+					 (source->verify == VERIFY_UNSAID && source->key_count);
+		verification->by = verification->by_policy	       ? POLICY
+				   : source->verify == VERIFY_REQUIRED ? "--verify required"
+								       : "--key";
+		err = check_options(verification, source, errors);
+	}
+	if (!err && verification->required)
+		err = read_keys(verification, source, errors);
+	if (err) {
+		verification_destroy(verification);
+		return err;
+	}
+	*ret = verification;
+	return 0;
+}
+
+void verification_destroy(struct verification *verification)
+{
+	if (!verification)
+		return;
+	fit_keys_destroy(verification->keys);
+	policy_finish(&verification->policy);
+	free(verification);
+}
+
+int verification_check_tree(const struct verification *verification,
+	const struct tree_source *source, const struct tree_origin *origin, struct errors *errors)
+{
+	if (!verification->required)
+		return 0;
+	if (origin->fit && source->overlay_count) {
+		error_add(errors, source->overlays[0], NULL,
+			"an overlay would change what was signed, and %s refuses it: make it one of the trees of a configuration, and sign that",
+			verification->by);
+		return -EINVAL;
+	}
+	if (origin->fit || (!verification->by_policy && !origin->elsewhere))
+		return 0;
+	if (verification->by_policy)
+		error_add(errors, source->file, NULL,
+			"is a tree, which nobody has signed, and %s refuses it: start the machine from a signed FIT (mkimage -k)",
+			verification->by);
+	else
+		error_add(errors, origin->elsewhere, NULL,
+			"is a tree from elsewhere, which nobody has signed, and %s refuses it: start the machine from a signed FIT (mkimage -k), or from a source of your own",
+			verification->by);
+	return -EINVAL;
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Whether what a machine starts from has to be signed, and by whom: by the command line (--verify, --key) and
+ * /etc/sluice/policy.
+ *
+ *	nothing said		nothing has to be signed. Hashes of a FIT are checked all the same.
+ *	--key			as with --verify required
+ *	--verify required	the kernel and the initrd come from a FIT whose configuration the keys have signed. So does the
+ *				tree, or it is its author's, as a source is (path-rights.h): who gives the command has
+ *				written it. The keys are those of --key, or without one the policy's.
+ *	the policy requires it	the tree too comes from the signed FIT. Neither --verify none nor --key has a say: whoever
+ *				could choose the key could sign anything.
+ *
+ * An overlay of the command line would change what was signed, so it does not go with a FIT that has to be. --allow does:
+ * it says which of the user's own files the machine reaches, and changes nothing that was signed. Data that the machine
+ * has on disks is not verified.
+ */
+#ifndef SLUICE_BOARD_CONFIG_VERIFICATION_H
+#define SLUICE_BOARD_CONFIG_VERIFICATION_H
+
+#include <stdbool.h>
+
+#include "board/config/policy.h"
+
+struct errors;
+struct fit_keys;
+struct tree_origin;
+struct tree_source;
+
+struct verification {
+	bool required;
+	bool by_policy;	       /* ... for the whole host */
+	const char *by;	       /* for messages: "--verify required" */
+	struct fit_keys *keys; /* NULL: nothing has to be signed */
+	struct policy policy;  /* whose names the keys have */
+};
+
+/* -EINVAL after an error was added, -ENOMEM. */
+int verification_create(
+	const struct tree_source *source, struct errors *errors, struct verification **ret);
+/* Takes NULL. */
+void verification_destroy(struct verification *verification);
+
+/*
+ * The tree, which was read, may describe a machine. -EINVAL after an error was added: it has to be signed, and is not, or
+ * was changed.
+ */
+int verification_check_tree(const struct verification *verification,
+	const struct tree_source *source, const struct tree_origin *origin, struct errors *errors);
+
+#endif
