@@ -161,13 +161,20 @@ static void print_verified(const struct loader_result *plan)
 
 	if (!plan->fit)
 		return;
-	printf("%-12s %s of %s, %s%s\n", "verified", plan->configuration, plan->fit,
-		*plan->signatures ? "signed by "
-		: of_images	  ? "its images signed"
-				  : "not asked who signed it (--verify, --key)",
-		plan->signatures);
-	if (plan->checked)
-		printf("%-12s %s\n", "", plan->checked);
+	printf("%-12s ", "verified");
+	print_text(plan->configuration);
+	printf(" of ");
+	print_text(plan->fit);
+	printf(", %s", *plan->signatures ? "signed by "
+		       : of_images	 ? "its images signed"
+					 : "not asked who signed it (--verify, --key)");
+	print_text(plan->signatures);
+	putchar('\n');
+	if (plan->checked) {
+		printf("%-12s ", "");
+		print_text(plan->checked);
+		putchar('\n');
+	}
 }
 
 static void print_files(const struct checked *c)
@@ -196,15 +203,13 @@ static void print_files(const struct checked *c)
 		print_place("kernel", plan->kernel);
 		printf(": ");
 		print_text(plan->kernel_name);
-		printf(" (%s), entered at 0x%09" PRIx64 "
-", plan->kind, plan->entry_gpa);
+		printf(" (%s), entered at 0x%09" PRIx64 "\n", plan->kind, plan->entry_gpa);
 	}
 	if (plan->initrd.size) {
 		print_place("initrd", plan->initrd);
 		printf(": ");
 		print_text(plan->bundled_initrd ? "of the bundle" : plan->initrd_name);
-		putchar('
-');
+		putchar('\n');
 	}
 	print_place("guest's tree", (struct range){ plan->tree_gpa, c->tree_size });
 	putchar('\n');
