@@ -317,6 +317,92 @@ static void elf_programs(void **state)
 	refuses_fit("is truncated: it ends at byte 8448, 160 more are needed");
 }
 
+#define BUNDLE_LINUX  0x1000 /* where its sections are */
+#define BUNDLE_INITRD 0x19000
+#define BUNDLE_WORDS  0x1a000
+
+/* A PE bundle; its sections are in this order. */
+static void make_bundle(void)
+{
+	static uint8_t kernel[90000];
+	static const struct {
+		const char *name;
+		uint32_t size, offset;
+	} sections[] = { { ".linux", sizeof(kernel), BUNDLE_LINUX },
+		{ ".initrd", 9, BUNDLE_INITRD }, { ".cmdline", 5, BUNDLE_WORDS } };
+
+	make_image(sizeof(kernel), 0, 200000);
+	memcpy(kernel, file, sizeof(kernel));
+	memset(file, 0, BUNDLE_WORDS + 0x200);
+	memcpy(file, "MZ", 2);
+	put32(0x3c, 0x40);
+	memcpy(file + 0x40, "PE\0\0\x64\xaa\x03", 7);
+	for (size_t i = 0; i < ARRAY_SIZE(sections); i++) {
+		size_t at = 0x40 + 24 + 40 * i;
+
+		strcpy((char *)file + at, sections[i].name);
+		put32(at + 8, sections[i].size);
+		put32(at + 16, (uint32_t)align_up(sections[i].size, 512));
+		put32(at + 20, sections[i].offset);
+	}
+	memcpy(file + BUNDLE_LINUX, kernel, sizeof(kernel));
+	memcpy(file + BUNDLE_INITRD, "an initrd", 9);
+	memcpy(file + BUNDLE_WORDS, "quiet", 5);
+	file_len = BUNDLE_WORDS + 0x200;
+}
+
+/* Its initrd is loaded by itself: all of the image is hashed again then. */
+static void bundles(void **state)
+{
+	static const size_t at[] = { BUNDLE_LINUX + 70000, BUNDLE_INITRD, BUNDLE_WORDS, 0x3c, 0x48,
+		BUNDLE_WORDS + 0x1ff };
+	unsigned all, refused = 0;
+
+	make_bundle();
+	with.where = BY_POSITION;
+	reads = 0;
+	assert_int_equal(load_fit(), 0);
+	all = reads;
+	assert_string_equal(result.kind, "PE bundle");
+	assert_true(result.bundled_initrd);
+	assert_memory_equal(ram + 2 * MiB, file + BUNDLE_LINUX, 90000);
+	assert_memory_equal(ram + (result.initrd.gpa - RAM_BASE), "an initrd", 10);
+	/* The FIT's own comes first. */
+	with.ramdisk = "another initrd";
+	assert_int_equal(load_fit(), 0);
+	assert_false(result.bundled_initrd);
+	assert_int_equal(result.initrd.size, 14);
+	with.ramdisk = NULL;
+	for (size_t i = 0; i < ARRAY_SIZE(at); i++)
+		for (change_at = 1; change_at <= all; change_at++) {
+			struct loader *loader = NULL;
+			int err;
+
+			memset(ram, 0, 16 * MiB);
+			write_fit();
+			reads = 0;
+			change_offset = POSITION + at[i];
+			change_by = 2;
+			change_back_at = change_at + 1;
+			err = loader_open(&config, &errors, &loader);
+			while (!err && (err = loader_load(loader, &mem, 0, &errors, &result)) > 0)
+				err = 0;
+			if (err) {
+				refused++;
+			} else {
+				assert_memory_equal(ram + 2 * MiB, file + BUNDLE_LINUX, 90000);
+				assert_int_equal(result.initrd.size, 9);
+				assert_memory_equal(
+					ram + (result.initrd.gpa - RAM_BASE), "an initrd", 10);
+				assert_string_equal(result.cmdline, "quiet");
+			}
+			loader_close(loader);
+			errors_finish(&errors);
+		}
+	change_at = change_back_at = 0;
+	assert_true(refused > 12);
+}
+
 static void raw_binaries(void **state)
 {
 	memset(file, 'x', 4096);
@@ -706,6 +792,7 @@ int main(void)
 		TEST(kernel_and_ramdisk),
 		TEST(each_compression),
 		TEST(elf_programs),
+		TEST(bundles),
 		TEST(raw_binaries),
 		TEST(flips_in_data),
 		TEST(cut_short),
