@@ -2,7 +2,7 @@
 /*
  * That the bytes of an image that are used are those that its digest is of, though its file may change between any two
  * reads. An image is described before it has a place in memory, so some of its bytes are read twice. What describing it
- * reads is kept here, and compared when the load reads it again. The load reads every byte of the image once, in order,
+ * reads is stored here, and compared when the load reads it again. The load reads every byte of the image once, in order,
  * those that nobody needs too, and passes them to the digest.
  */
 #ifndef SLUICE_BOARD_BOOT_IMAGE_DIGEST_H
@@ -29,7 +29,7 @@ struct image_digest {
 		digest; /* of the load under way, or of the last one; NULL: the image is described */
 	uint64_t at;	/* what the load reads next */
 	bool failed;	/* no memory to keep what was read */
-	bool differs;	/* the load read what describing had not */
+	bool differs;	/* the load read other bytes than describing did */
 };
 
 /* Before an image is described: forgets all. */

@@ -150,7 +150,7 @@ static int describe_zboot(struct image *image, const struct image_part *part, st
 		return image_refuse(image, errors, "is an EFI zboot kernel that holds nothing");
 	if (image_read(image, part->offset + offset, begin, sizeof(begin), errors))
 		return -EINVAL;
-	/* The header's word for it is the name of a recipe of Linux's build, such as "zstd22". */
+	/* The header's name of the compression is that of a recipe of Linux's build, such as "zstd22". */
 	kind = unpack_kind(begin, sizeof(begin));
 	if (kind == UNPACK_KINDS) {
 		error_add(errors, image->path, NULL,

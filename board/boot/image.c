@@ -212,8 +212,8 @@ struct image_load {
 };
 
 /*
- * For what is only checked, what a digest alone needs, and the byte beyond the last one; never read later. Few loads
- * write here.
+ * A scratch buffer for bytes that are only checked or hashed, and for the byte beyond the last one. It is never read.
+ * Few loads write here.
  */
 static uint8_t nowhere[IMAGE_CHUNK];
 

@@ -45,7 +45,7 @@ struct image {
 	const char *path;	  /* for messages; not owned */
 	int fd;			  /* -1: none */
 	struct image_extent data; /* of the image in its file */
-	/* It is packed, and by its author's word as `packing` says. Else its first bytes decide. */
+	/* A FIT says how it is compressed, in `packing`. Otherwise its first bytes decide. */
 	bool said_packed;
 	/* Gets what is read; outlives the image. NULL: nobody checks it. */
 	struct image_digest *digest;

@@ -186,7 +186,7 @@ void loader_fit_end(struct loader *loader, const struct image *image)
 {
 	const char *name = strrchr(image->path, '/'), *checked;
 
-	/* The initrd of a bundle is a part of the kernel, which was said. */
+	/* The initrd of a bundle is a part of the kernel, which is listed already. */
 	if (!image->digest || (image == &loader->initrd && loader->plan.bundled_initrd))
 		return;
 	checked = fit_digest_checked(image->digest->digest);

@@ -186,7 +186,7 @@ static int plan_elf(struct loader *loader, struct errors *errors)
 	return 0;
 }
 
-/* Of what a raw binary uses behind itself nobody says how much it is. */
+/* How much memory a raw binary uses beyond its end is not known: so much is left free. */
 static uint64_t raw_room(const struct machine_config *config)
 {
 	return config->memory[0].size / 2 < RAW_ROOM ? config->memory[0].size / 2 : RAW_ROOM;
@@ -255,7 +255,8 @@ static int plan_initrd(
 	return 0;
 }
 
-/* The initrd that the tree names, or the FIT's, or the kernel's own. The first may have changed since the last boot. */
+/* The initrd that the tree names, or the FIT's, or the kernel's own. The file that the tree names may have changed
+ * since the last boot. */
 static int find_initrd(struct loader *loader, struct errors *errors)
 {
 	struct image *initrd = &loader->initrd;

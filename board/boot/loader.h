@@ -10,8 +10,8 @@
  *
  * An ELF is loaded at its own addresses, if they are free; one that is position-independent also elsewhere. Its tree
  * is at RAM_BASE, where QEMU has it for such programs, unless the ELF itself is there. A raw binary is loaded at
- * sluice,kernel-address, or 2 MiB above RAM_BASE. Nobody says how much memory it uses behind itself, so initrd and
- * tree are 128 MiB away, or half of the memory.
+ * sluice,kernel-address, or 2 MiB above RAM_BASE. How much memory it uses beyond its end is not known, so 128 MiB
+ * behind it, or half of the memory, stay free of initrd and tree.
  *
  * With firmware nothing is loaded: it is entered in its own memory (board/machine/firmware.h), and finds the tree at
  * RAM_BASE.

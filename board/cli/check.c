@@ -167,7 +167,7 @@ static void print_verified(const struct loader_result *plan)
 	print_text(plan->fit);
 	printf(", %s", *plan->signatures ? "signed by "
 		       : of_images	 ? "its images signed"
-					 : "not asked who signed it (--verify, --key)");
+					 : "signatures not checked: give --key FILE");
 	print_text(plan->signatures);
 	putchar('\n');
 	if (plan->checked) {

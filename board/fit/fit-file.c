@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A FIT's file, from start to start; see fit-file.h. */
+/* A FIT's file, read anew at each start; see fit-file.h. */
 #include "board/fit/fit-file.h"
 
 #include <errno.h>

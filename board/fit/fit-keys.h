@@ -9,7 +9,8 @@
  *	a PEM file	a public key, or a certificate as `mkimage -k` has it. The key's name is the file's without its
  *			ending. Such a key is required for configurations.
  *
- * As with U-Boot a key counts only if it is required: keys of which none is are refused, since nothing would be checked.
+ * As with U-Boot a key counts only if it is required: a file without a required key is refused, since nothing
+ * would be checked.
  */
 #ifndef SLUICE_BOARD_FIT_FIT_KEYS_H
 #define SLUICE_BOARD_FIT_FIT_KEYS_H

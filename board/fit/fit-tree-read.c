@@ -146,7 +146,7 @@ static uint32_t cell_at(const struct fit_tree *tree, uint32_t offset)
 	return fdt32_ld((const fdt32_t *)(tree->structure + offset));
 }
 
-/* FDT_BEGIN_NODE has been kept; its name follows. */
+/* FDT_BEGIN_NODE has been copied to the structure; its name follows. */
 static int begin_node(struct reader *reader)
 {
 	struct fit_tree *tree = reader->tree;
@@ -209,7 +209,7 @@ static bool is_image(const struct reader *reader)
 	       !strcmp(fit_tree_name(tree, tree->nodes[reader->node].parent), "images");
 }
 
-/* FDT_PROP has been kept. */
+/* FDT_PROP has been copied to the structure. */
 static int add_property(struct reader *reader)
 {
 	struct fit_tree *tree = reader->tree;

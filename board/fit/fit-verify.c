@@ -94,7 +94,7 @@ static void add_whole(struct region *region, uint32_t node)
 /* An image that the configuration names, with its hashes. */
 static int add_image(struct region *region, uint32_t image, struct errors *errors)
 {
-	static const char *const others[] = { "cipher", "dm-verity" };
+	static const char *const signed_nodes[] = { "cipher", "dm-verity" };
 	const struct fit_tree *tree = region->tree;
 	bool strong = false;
 
@@ -105,7 +105,7 @@ static int add_image(struct region *region, uint32_t image, struct errors *error
 		const struct fit_tree_property *property;
 		enum fit_hash_kind kind;
 
-		if (is_one_of(name, others, ARRAY_SIZE(others)))
+		if (is_one_of(name, signed_nodes, ARRAY_SIZE(signed_nodes)))
 			add_whole(region, child);
 		if (strncmp(name, "hash", 4))
 			continue;

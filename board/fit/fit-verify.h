@@ -26,7 +26,7 @@
 
 #define FIT_SIGNATURES 8 /* of a configuration or an image, at most */
 
-/* That a configuration may be started, and on whose word. Images are loaded by its leave: fit_digest_begin(). */
+/* A configuration that passed, and who signed it. fit_digest_begin() needs one to load an image. */
 struct fit_trust;
 
 /*

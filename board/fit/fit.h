@@ -2,8 +2,8 @@
 /*
  * A FIT image: one file that holds a machine's tree, overlays, kernel and initrd, and configurations that each name
  * some of them (the format: doc/usage/fit in U-Boot's source; flat_image_tree's own specification). This says what is
- * in the file and where. That a configuration is what its author signed says fit-verify.h, and that data is what its
- * hashes are of says fit-digest.h, while the data is loaded: in this order.
+ * in the file and where. fit-verify.h checks the signatures of a configuration. fit-digest.h checks data against its
+ * hashes while it is loaded. In this order:
  *
  *	fit_open()              the tree, once, into memory of its own
  *	fit_configuration()     what is to be started

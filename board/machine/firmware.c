@@ -14,6 +14,7 @@
 #include "board/text/size.h"
 #include "hyp/base/host-path.h"
 #include "hyp/base/util.h"
+#include "hyp/kvm/kvm.h"
 
 #define CHUNK (64 * KiB)
 
@@ -139,7 +140,7 @@ int firmware_create(struct firmware *firmware, const struct host_path *path, str
 {
 	uint64_t bytes;
 	int err, fd = open_file(path, &bytes, errors);
-	void *hva;
+	void *hva = NULL;
 
 	if (fd < 0)
 		return fd;
@@ -148,13 +149,14 @@ int firmware_create(struct firmware *firmware, const struct host_path *path, str
 		close(fd);
 		return err;
 	}
-	hva = mmap(NULL, FIRMWARE_SIZE, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	err = hva == MAP_FAILED ? -ENOMEM : read_file(fd, path, bytes, hva, errors);
+	err = kvm_seam->map(NULL, FIRMWARE_SIZE, PROT_READ | PROT_WRITE,
+		MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0, &hva);
+	if (!err)
+		err = read_file(fd, path, bytes, hva, errors);
 	close(fd);
 	if (err) {
-		if (hva != MAP_FAILED)
-			munmap(hva, FIRMWARE_SIZE);
+		if (hva)
+			kvm_seam->unmap(hva, FIRMWARE_SIZE);
 		return err;
 	}
 	*firmware = (struct firmware){
@@ -177,7 +179,7 @@ void firmware_destroy(struct firmware *firmware)
 {
 	if (!firmware->hva)
 		return;
-	munmap(firmware->hva, FIRMWARE_SIZE);
+	kvm_seam->unmap(firmware->hva, FIRMWARE_SIZE);
 	pthread_mutex_destroy(&firmware->lock);
 	firmware->hva = NULL;
 }

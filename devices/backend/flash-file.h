@@ -22,7 +22,7 @@
 #define FLASH_BYTES_MAX (64 * MiB)
 /*
  * A new file without a template: erased flash, all bits set. Four blocks of 256 KiB hold what either firmware keeps: edk2
- * three of them, U-Boot one. It is written and no hole, since a hole reads as zeros, which is no erased flash; so it
+ * three of them, U-Boot one. Its 0xff bytes are written out, since a hole would read as zeros; so it
  * should be small. U-Boot asks each block for its lock at each start, with two changes of a memory slot: 512 of them
  * for 64 MiB, 8 for this.
  */
@@ -49,7 +49,7 @@ int flash_file_open(
 	const struct flash_config *config, struct flash_file *ret, char *ret_why, size_t len);
 /* Whether that would succeed; with `lock` also that no other process uses the file. */
 int flash_file_probe(const struct flash_config *config, bool lock, char *ret_why, size_t len);
-/* What was opened, once. */
+/* Closes what flash_file_open() opened; once. */
 void flash_file_close(struct flash_file *file);
 
 /*

@@ -39,7 +39,7 @@ void rom_attach(struct rom *rom, const struct vm *vm, uint64_t gpa, unsigned slo
 void rom_forget(struct rom *rom);
 
 /*
- * From now on loads do not exit, and do exit. 0, also if that was so before or there is no VM; or -errno of KVM, and
+ * rom_show(): loads no longer exit. rom_hide(): they exit. 0, also if that was so before or there is no VM; or -errno of KVM, and
  * nothing has changed. Whoever fails to show it answers all accesses; it may be tried again at any time.
  */
 int rom_show(struct rom *rom);

@@ -23,7 +23,7 @@ tree copy 2 6.12 "$(usual_window)
 
 cp "$work/copy.dts" "$work/forgets.dts"
 COPIER_FORGETS=yes run forgets
-check "one-that-forgets-notices" await 120 end "${pid[forgets]}"
+check "one-that-forgets-notices" ended forgets 120 99
 check "which-page-it-missed" grep 'was written, and is in no log' "$COPIER_REPORT"
 rm -f "$COPIER_REPORT"
 

@@ -46,6 +46,18 @@ for release in 13 12; do
 	wait "${pid[$name]}" 2>/dev/null
 	unset "pid[$name]"
 
+	# What Sluice says of the same images, with the same key.
+	for kind in unsigned changed signed; do
+		verdict=refuses
+		tree sluice$kind 1 none
+		sed -i "s|sluice,kernel = .*|sluice,kernel = \"$fit/$kind.itb\";|; /sluice,initrd/d" "$work/sluice$kind.dts"
+		! "$SLUICE" check "$work/sluice$kind.dts" --verify required --key $fit/control.dtb >"$work/out" 2>&1 || verdict=starts
+		expected=refuses
+		[ $kind != signed ] || expected=starts
+		echo "# $kind: U-Boot of Debian $release $expected it, Sluice $verdict it: $(tail -n 1 "$work/out" | cut -c 1-150)"
+		check "$release-sluice-says-the-same-of-the-$kind-one" eval "[ $verdict = $expected ] || { cat $work/out; false; }"
+	done
+
 	# The owner's environment, which nobody can write.
 	name=locked$release
 	firmware_tree $name $release/u-boot.bin "sluice,flash = \"$fit/environment\"; sluice,flash-read-only;" "$disk $(cat $fit/signature.dtsi)"

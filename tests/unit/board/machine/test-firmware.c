@@ -40,7 +40,7 @@ static int ask(int fd, unsigned long request, void *arg)
 	return answer;
 }
 
-static const struct kvm_seam seam = { .ioctl = ask };
+static struct kvm_seam seam;
 
 static void write_file(const void *bytes, size_t len, off_t size)
 {
@@ -157,6 +157,8 @@ static int make_file(void **unused)
 	int fd = mkstemp(path);
 
 	log_set_sink(note_line);
+	seam = kvm_kernel;
+	seam.ioctl = ask;
 	kvm_seam = &seam;
 	close(fd);
 	return fd < 0;
