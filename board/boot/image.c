@@ -209,11 +209,12 @@ struct image_load {
 	uint64_t done; /* bytes of it */
 	bool digested; /* its digest has ended */
 	struct packed *packed;
+	char version[IMAGE_VERSION]; /* what its data says, or "" */
 };
 
 /*
- * A scratch buffer for bytes that are only checked or hashed, and for the byte beyond the last one. It is never read.
- * Few loads write here.
+ * A scratch buffer for bytes that are only checked or hashed, and for the byte beyond the last one. Few loads
+ * write here.
  */
 static uint8_t nowhere[IMAGE_CHUNK];
 
@@ -248,6 +249,31 @@ static uint8_t *place(struct image_load *load, uint64_t most, uint64_t *ret_room
 	return guestmem_write_at(load->mem, segment->gpa + load->done, *ret_room);
 }
 
+/*
+ * Linux says its version in its data. Whether that is in one chunk depends on the file alone: a kernel has it always or
+ * never.
+ */
+static void look_for_version(struct image_load *load, const uint8_t *chunk, uint64_t size)
+{
+	static const char banner[] = "Linux version ";
+	const char *at = *load->version ? NULL : memmem(chunk, size, banner, sizeof(banner) - 1);
+	size_t left, len = 0;
+
+	if (!at)
+		return;
+	at += sizeof(banner) - 1;
+	left = (size_t)(chunk + size - (const uint8_t *)at);
+	while (len < left && len < sizeof(load->version) - 1 && at[len] > ' ' && at[len] < 0x7f)
+		len++;
+	memcpy(load->version, at, len);
+	load->version[len] = 0;
+}
+
+const char *image_load_version(const struct image_load *load)
+{
+	return load->version;
+}
+
 /* True in `ret_ended` at the end of the data, which must not be beyond mem_size. */
 static int unpack_chunk(struct image_load *load, bool *ret_ended, struct errors *errors)
 {
@@ -270,6 +296,8 @@ static int unpack_chunk(struct image_load *load, bool *ret_ended, struct errors 
 			(unsigned long long)segment->mem_size);
 		return -EINVAL;
 	}
+	if (!load->mem)
+		look_for_version(load, out, size);
 	load->done += size;
 	*ret_ended = packed_ended(load->packed);
 	return 0;
@@ -280,13 +308,12 @@ static int read_chunk(struct image_load *load, bool *ret_ended, struct errors *e
 	const struct image_segment *segment = &load->image->segments[load->segment];
 	uint64_t room;
 	uint8_t *out = place(load, segment->file_size, &room);
-	bool reads = load->mem || load->image->digest;
-	int err = 0;
+	int err = image_read(load->image, segment->file_offset + load->done, out, room, errors);
 
-	if (reads)
-		err = image_read(load->image, segment->file_offset + load->done, out, room, errors);
+	if (!err && !load->mem)
+		look_for_version(load, out, room);
 	load->done += room;
-	*ret_ended = load->done == segment->file_size || !reads;
+	*ret_ended = load->done == segment->file_size;
 	return err;
 }
 

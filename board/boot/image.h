@@ -27,6 +27,7 @@ struct image_digest;
 struct host_path;
 
 #define IMAGE_SEGMENTS	 16
+#define IMAGE_VERSION	 80		    /* bytes of a version, with its zero */
 #define IMAGE_BASE_ALIGN UINT64_C(0x200000) /* of an Image, to which text_offset is added */
 
 struct image_segment {
@@ -89,5 +90,10 @@ int image_load_begin(
 int image_load_step(struct image_load *load, struct errors *errors);
 /* Takes NULL, and a load that is not finished. */
 void image_load_end(struct image_load *load);
+/*
+ * Of a load that only checks, once it has ended: the version that Linux's data says, "6.12.74+deb13-arm64"; "" if none was
+ * found. Printable characters.
+ */
+const char *image_load_version(const struct image_load *load);
 
 #endif

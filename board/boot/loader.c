@@ -487,6 +487,21 @@ void loader_plan(const struct loader *loader, struct loader_result *ret)
 	*ret = loader->plan;
 }
 
+/* Versions that builds of a board's own have, which leave out the drivers that a guest needs. */
+static void warn_of_version(struct loader *loader, const char *version, struct errors *errors)
+{
+	static const char *const boards[] = { "+rpt-rpi-", "-rpi-v8", "-rpi-2712", "-v8+",
+		"-v8-16k+" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(boards); i++)
+		if (strstr(version, boards[i])) {
+			warning_add(errors, loader->kernel.path, NULL,
+				"is Raspberry Pi OS's kernel (Linux %s), which is built for the board. If the guest finds no disk and no network, it has no virtio drivers: take Debian's (linux-image-arm64)",
+				version);
+			return;
+		}
+}
+
 static int check_image(struct loader *loader, const struct image *image, struct errors *errors)
 {
 	struct image_load *load;
@@ -499,6 +514,8 @@ static int check_image(struct loader *loader, const struct image *image, struct 
 	do
 		err = image_load_step(load, errors);
 	while (err > 0);
+	if (!err)
+		warn_of_version(loader, image_load_version(load), errors);
 	image_load_end(load);
 	if (!err)
 		loader_fit_end(loader, image);
@@ -513,7 +530,7 @@ int loader_check(struct loader *loader, struct errors *errors)
 		return 0;
 	if (!err)
 		err = check_image(loader, &loader->kernel, errors);
-	if (!err && loader->initrd.fd >= 0 && loader->initrd.digest)
+	if (!err && loader->initrd.fd >= 0)
 		err = check_image(loader, &loader->initrd, errors);
 	return err;
 }

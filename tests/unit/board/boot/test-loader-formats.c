@@ -407,6 +407,47 @@ static void raw(void **state)
 	assert_refused("is not free");
 }
 
+/* ---- Kernels of boards ---- */
+
+static void kernels_of_boards(void **state)
+{
+	static const struct {
+		const char *banner;
+		bool warns;
+	} cases[] = {
+		{ "Linux version 6.12.47+rpt-rpi-v8 (serge@raspberrypi.com)", true },
+		{ "Linux version 6.1.21-v8+ (dom@buildbot)", true },
+		{ "Linux version 6.12.47+rpt-rpi-2712 #1", true },
+		{ "Linux version 6.12.74+deb13+1-arm64 (debian-kernel@lists.debian.org)", false },
+		{ "Linux version ", false },
+		{ "Linux version -v8+\033[31m", true },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++)
+		for (unsigned packed = 0; packed < 2; packed++) {
+			struct loader *loader;
+			size_t len = strlen(cases[i].banner);
+
+			make_image(100000, 0, 100000);
+			memcpy(file + (i % 2 ? 50000 : 65536 - len), cases[i].banner, len);
+			memset(file + 65536, 0, 16);
+			if (packed)
+				gzip(0);
+			write_kernel();
+			assert_int_equal(loader_open(&config, &errors, &loader), 0);
+			assert_int_equal(loader_check(loader, &errors), 0);
+			assert_int_equal(errors.count, cases[i].warns);
+			assert_int_equal(errors.warnings, cases[i].warns);
+			if (cases[i].warns) {
+				assert_non_null(strstr(
+					errors.lines[0], "is Raspberry Pi OS's kernel (Linux "));
+				assert_null(strchr(errors.lines[0], 033));
+			}
+			loader_close(loader);
+			errors_finish(&errors);
+		}
+}
+
 /* ---- The tree ---- */
 
 /* It follows kernel and initrd, in a block of 2 MiB of its own. */
@@ -441,6 +482,7 @@ int main(void)
 		T(elf_at_the_start),
 		T(elf_that_can_be_moved),
 		T(raw),
+		T(kernels_of_boards),
 		T(tree_follows),
 	};
 
