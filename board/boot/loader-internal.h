@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Shared by loader.c (places, loading) and loader-fit.c (what of that is in a FIT). */
+/* Shared by loader.c, loader-places.c (where all goes) and loader-fit.c (what of it is in a FIT). */
 #ifndef SLUICE_BOARD_BOOT_LOADER_INTERNAL_H
 #define SLUICE_BOARD_BOOT_LOADER_INTERNAL_H
 
@@ -56,5 +56,13 @@ int loader_fit_entry(const struct loader *loader, uint64_t *ret_offset, struct e
 int loader_fit_begin(struct loader *loader, const struct image *image, struct errors *errors);
 /* It was loaded, and all was right. */
 void loader_fit_end(struct loader *loader, const struct image *image);
+
+/*
+ * Decides where the kernel goes that loader->kernel describes, the initrd, if loader->initrd has one, and the tree, and puts
+ * it into loader->plan. -EINVAL after an error was added.
+ */
+int loader_place(struct loader *loader, struct errors *errors);
+/* The same with firmware, which loads the rest itself: the tree alone has a place, as on QEMU's virt. */
+int loader_place_firmware(struct loader *loader, struct errors *errors);
 
 #endif
