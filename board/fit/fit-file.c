@@ -56,11 +56,8 @@ void fit_file_close(struct fit_file *file)
 }
 
 /* The one string of a configuration's property, or "". */
-static const char *named(const struct fit *fit, unsigned i, const char *property)
+static const char *named(const struct fit_tree *tree, uint32_t node, const char *property)
 {
-	const struct fit_tree *tree = fit_tree(fit);
-	uint32_t configurations = fit_tree_child(tree, 0, "configurations");
-	uint32_t node = fit_tree_child(tree, configurations, fit_configuration_name(fit, i));
 	const struct fit_tree_property *found = fit_tree_property(tree, node, property);
 	const char *text = found ? fit_tree_string_of(tree, found, NULL) : NULL;
 
@@ -70,11 +67,14 @@ static const char *named(const struct fit *fit, unsigned i, const char *property
 /* Linux's own image.fit has a configuration for each board, none of them the default one, all with one kernel. */
 static const char *any_configuration(const struct fit *fit)
 {
-	for (unsigned i = 1; i < fit_configuration_count(fit); i++)
-		if (strcmp(named(fit, i, "kernel"), named(fit, 0, "kernel")) != 0 ||
-			strcmp(named(fit, i, "ramdisk"), named(fit, 0, "ramdisk")) != 0)
+	const struct fit_tree *tree = fit_tree(fit);
+	uint32_t first = fit_tree_first(tree, fit_tree_child(tree, 0, "configurations"));
+
+	for (uint32_t node = first; node != FIT_TREE_NONE; node = fit_tree_next(tree, node))
+		if (strcmp(named(tree, node, "kernel"), named(tree, first, "kernel")) != 0 ||
+			strcmp(named(tree, node, "ramdisk"), named(tree, first, "ramdisk")) != 0)
 			return NULL;
-	return fit_configuration_count(fit) ? fit_configuration_name(fit, 0) : NULL;
+	return first == FIT_TREE_NONE ? NULL : fit_tree_name(tree, first);
 }
 
 int fit_file_read(struct fit_file *file, struct errors *errors)
@@ -139,6 +139,7 @@ static int read_tree(struct fit_file *file, unsigned i, struct errors *errors)
 int fit_file_read_trees(struct fit_file *file, struct errors *errors)
 {
 	const struct fit_configuration *configuration = &file->configuration;
+	uint64_t bytes = 0;
 	int err = 0;
 
 	if (!configuration->fdt_count) {
@@ -150,6 +151,14 @@ int fit_file_read_trees(struct fit_file *file, struct errors *errors)
 	if (file->tree_count && file->tree_count != configuration->fdt_count) {
 		fit_tree_error(fit_tree(file->fit), errors, configuration->node, "fdt",
 			"names other trees than those that the machine was started with: end the machine, and start it anew");
+		return -EINVAL;
+	}
+	for (unsigned i = 0; i < configuration->fdt_count; i++)
+		bytes += configuration->fdts[i].data.size;
+	if (bytes > FIT_FDT_BYTES) {
+		fit_tree_error(fit_tree(file->fit), errors, configuration->node, "fdt",
+			"names trees of %llu bytes together; at most %u are possible",
+			(unsigned long long)bytes, FIT_FDT_BYTES);
 		return -EINVAL;
 	}
 	for (unsigned i = 0; i < configuration->fdt_count && !err; i++)

@@ -9,7 +9,11 @@
 
 #include "board/fit/fit-digest.h"
 
-#define FIT_FDT_BYTES (16u << 20) /* of a tree or an overlay, at most */
+/*
+ * Of a configuration's tree and overlays together, at most. They are read in one go at a reset, so this bounds how long
+ * that takes; a guest's tree cannot be larger.
+ */
+#define FIT_FDT_BYTES (2u << 20)
 
 struct fit_file {
 	char *name; /* for messages */
