@@ -92,7 +92,11 @@ static void find_file_kernel(struct loader *loader)
 static int plan(struct loader *loader, struct errors *errors)
 {
 	const struct machine_config *config = loader->config;
-	int err = loader_fit_find(loader, errors);
+	int err;
+
+	/* What it points to may be gone after the next call. */
+	loader->plan = (struct loader_result){ 0 };
+	err = loader_fit_find(loader, errors);
 
 	if (err)
 		return err;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "board/text/errors.h"
 
@@ -47,15 +48,16 @@ static int read_line(struct policy *policy, char *line, struct errors *errors)
 	if (*line == '/')
 		return add(&policy->folders, &policy->folder_count, line);
 	value = after(line, "verify");
-	if (value && !strcmp(value, "required")) {
-		policy->required = true;
+	if (value && (!strcmp(value, "required") || !strcmp(value, "none"))) {
+		policy->says_verify = true;
+		policy->required |= !strcmp(value, "required");
 		return 0;
 	}
 	value = after(line, "key");
 	if (value && *value == '/')
 		return add(&policy->keys, &policy->key_count, value);
 	error_add(errors, POLICY, NULL,
-		"\"%s\" is no folder's absolute path, nor \"verify required\" nor \"key /PATH\"",
+		"\"%s\" is no folder's absolute path, nor \"verify required\", \"verify none\" or \"key /PATH\"",
 		line);
 	return -EINVAL;
 }
@@ -64,10 +66,11 @@ int policy_read(struct errors *errors, struct policy *ret)
 {
 	FILE *file = fopen(POLICY, "re");
 	char line[POLICY_LINE];
+	struct stat link; /* that leads nowhere */
 	int err = 0;
 
 	*ret = (struct policy){ 0 };
-	if (!file && (errno == ENOENT || errno == ENOTDIR))
+	if (!file && (errno == ENOENT || errno == ENOTDIR) && lstat(POLICY, &link) < 0)
 		return 0;
 	if (!file) {
 		error_add(errors, POLICY, NULL,
@@ -90,6 +93,12 @@ int policy_read(struct errors *errors, struct policy *ret)
 	}
 	if (!err && ferror(file)) {
 		error_add(errors, POLICY, NULL, "cannot be read: %s", strerror(errno));
+		err = -EINVAL;
+	}
+	/* Not a line that was lost, which would leave all machines unverified. */
+	if (!err && ret->key_count && !ret->says_verify) {
+		error_add(errors, POLICY, NULL,
+			"has a key and does not say what it is for: add \"verify required\", or \"verify none\" if it is there for those who ask (--verify required)");
 		err = -EINVAL;
 	}
 	if (err == -ENOMEM) {

@@ -4,7 +4,8 @@
  *
  *	/srv/guests		a folder: trees from elsewhere may name what is beneath it (path-rights.h)
  *	verify required		machines are started from signed FITs only (verification.h)
- *	key /etc/sluice/k.pub	whose signature that is: a control tree or a PEM file
+ *	verify none		they need not be, unless the command line says so
+ *	key /etc/sluice/k.pub	whose signature that is: a control tree or a PEM file; there is one of the lines above too
  *
  * or empty, or begins with '#'. Only root may have written the file; the files of the keys too, wherever they are.
  */
@@ -24,7 +25,7 @@ struct errors;
 struct policy {
 	char **folders;
 	size_t folder_count;
-	bool required;
+	bool says_verify, required;
 	char **keys;
 	size_t key_count;
 };

@@ -59,6 +59,12 @@ static int read_keys(
 	for (size_t i = 0; i < count && !err; i++)
 		err = add_key(verification->keys, owned ? policy->keys[i] : source->keys[i], owned,
 			errors);
+	/* Signatures of images say neither which of them is the kernel nor where it is entered. */
+	if (!err && !verification->keys->for_configurations) {
+		error_add(errors, verification->by, NULL,
+			"wants a key that is required of configurations, and the keys given are of images alone: sign the configurations (mkimage -r)");
+		err = -EINVAL;
+	}
 	return err;
 }
 
@@ -116,6 +122,17 @@ void verification_destroy(struct verification *verification)
 	free(verification);
 }
 
+/*
+ * The tree is the author's own. Its content alone does not say so: whoever can replace a FIT could put a source in its
+ * place, and so the command line has to name it as a tree.
+ */
+static bool is_own(const struct tree_source *source, const struct tree_origin *origin)
+{
+	const char *ending = strrchr(source->file, '.');
+
+	return !origin->elsewhere && ending && (!strcmp(ending, ".dts") || !strcmp(ending, ".dtb"));
+}
+
 int verification_check_tree(const struct verification *verification,
 	const struct tree_source *source, const struct tree_origin *origin, struct errors *errors)
 {
@@ -127,9 +144,13 @@ int verification_check_tree(const struct verification *verification,
 			verification->by);
 		return -EINVAL;
 	}
-	if (origin->fit || (!verification->by_policy && !origin->elsewhere))
+	if (origin->fit || (!verification->by_policy && is_own(source, origin)))
 		return 0;
-	if (verification->by_policy)
+	if (!verification->by_policy && !origin->elsewhere)
+		error_add(errors, source->file, NULL,
+			"is a source, and no FIT, which %s asks for: a source of your own is named NAME.dts",
+			verification->by);
+	else if (verification->by_policy)
 		error_add(errors, source->file, NULL,
 			"is a tree, which nobody has signed, and %s refuses it: start the machine from a signed FIT (mkimage -k)",
 			verification->by);

@@ -7,7 +7,7 @@
  *	--key			as with --verify required
  *	--verify required	the kernel and the initrd come from a FIT whose configuration the keys have signed. So does the
  *				tree, or it is its author's, as a source is (path-rights.h): who gives the command has
- *				written it. The keys are those of --key, or without one the policy's.
+ *				written it, and names it NAME.dts. The keys are those of --key, or without one the policy's.
  *	the policy requires it	the tree too comes from the signed FIT. Neither --verify none nor --key has a say: whoever
  *				could choose the key could sign anything.
  *

@@ -91,6 +91,11 @@ int fit_file_read(struct fit_file *file, struct errors *errors)
 	err = fit_configuration(file->fit, name, errors, &file->configuration);
 	if (!err)
 		err = fit_verify(file->fit, &file->configuration, file->keys, errors, &file->trust);
+	/* The default is not signed: at a reset it is the same configuration, or none. */
+	if (!err && !file->wanted) {
+		file->wanted = strdup(file->configuration.name);
+		err = file->wanted ? 0 : -ENOMEM;
+	}
 	if (err)
 		forget(file);
 	return err;

@@ -376,6 +376,14 @@ static void by_options(void **state)
 	source.keys[0] = key;
 	source.file = tree_source_file("machine.dts", good_machine, "");
 	takes_machine(&source);
+	/* Its name says that it is a tree: whoever can replace a FIT could put a source there. */
+	source.file = tree_source_file("machine.itb2", good_machine, "");
+	refuses_machine(&source, "is a source, and no FIT, which --verify required asks for: a source of your own is named NAME.dts");
+	source.key_count = 0;
+	source.verify = VERIFY_UNSAID;
+	takes_machine(&source);
+	source.key_count = 1;
+	source.verify = VERIFY_REQUIRED;
 	snprintf(elsewhere, sizeof(elsewhere), "%s/machine.dtb", place);
 	source.file = elsewhere;
 	refuses_machine(&source,
@@ -420,8 +428,12 @@ static void by_policy(void **state)
 	key_is_roots = false;
 	refuses_machine(&source, "others than root can write this key of /etc/sluice/policy");
 	key_is_roots = true;
-	/* Keys alone require nothing, and are there for who asks. */
+	/* Keys that are there for who asks; it has to be said. */
 	snprintf(text, sizeof(text), "key\t%s  \n", key);
+	source.verify = VERIFY_UNSAID;
+	source.file = signed_itb;
+	refuses_machine(&source, "/etc/sluice/policy: has a key and does not say what it is for");
+	snprintf(text, sizeof(text), "key\t%s  \nverify none\n", key);
 	source.verify = VERIFY_UNSAID;
 	source.file = plain_itb;
 	takes_machine(&source);
@@ -441,7 +453,7 @@ static void policies(void **state)
 		{ "verify required\n", "/etc/sluice/policy: says \"verify required\", and no key" },
 		{ "verify  required", "and no key" },
 		{ "verify\n", "\"verify\" is no folder's absolute path" },
-		{ "verify none\n", "\"verify none\" is no folder's absolute path" },
+		{ "verify nothing\n", "\"verify nothing\" is no folder's absolute path" },
 		{ "verify required please\n", "\"verify required please\" is no" },
 		{ "verifyrequired\n", "\"verifyrequired\" is no" },
 		{ "Verify required\n", "\"Verify required\" is no" },
