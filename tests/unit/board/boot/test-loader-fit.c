@@ -32,7 +32,7 @@ static struct {
 	const char *tree;
 	enum where where;
 	const char *second_kernel; /* of conf-2: its name */
-	bool no_default, no_hash;
+	bool no_default, no_hash, second_is_default;
 } with;
 
 static struct builder builder;
@@ -123,7 +123,7 @@ static void write_fit(void)
 	builder_end(&builder);
 	builder_begin(&builder, "configurations");
 	if (!with.no_default)
-		builder_string(&builder, "default", "conf-1");
+		builder_string(&builder, "default", with.second_is_default ? "conf-2" : "conf-1");
 	put_configuration("conf-1", "kernel-1");
 	if (with.second_kernel)
 		put_configuration("conf-2", with.second_kernel);
@@ -725,6 +725,25 @@ static void configurations(void **state)
 	config.kernel_configuration = NULL;
 }
 
+/* Nobody signs which one is the default: it is that of the first start, at each reset. */
+static void the_default_stays(void **state)
+{
+	struct loader *loader;
+
+	make_image(100000, 0, 300000);
+	with.second_kernel = "kernel-2";
+	write_fit();
+	assert_int_equal(loader_open(&config, &errors, &loader), 0);
+	assert_int_equal(again(loader), 0);
+	assert_string_equal(result.configuration, "conf-1");
+	with.second_is_default = true;
+	write_fit();
+	assert_int_equal(again(loader), 0);
+	assert_string_equal(result.configuration, "conf-1");
+	assert_int_equal(result.kernel.size, 300000);
+	loader_close(loader);
+}
+
 /* ---- What has to be signed ---- */
 
 static void signed_ones(void **state)
@@ -800,6 +819,7 @@ int main(void)
 		TEST(after_a_reset),
 		TEST(with_its_tree),
 		TEST(configurations),
+		TEST(the_default_stays),
 		TEST(signed_ones),
 	};
 
