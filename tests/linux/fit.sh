@@ -27,7 +27,7 @@ refused() {
 	local words=$1 rc=0
 	shift
 	"$@" >"$work/out" 2>"$work/err" || rc=$?
-	[ $rc -eq 1 ] && grep -F "$words" "$work/err" || { cat "$work/out" "$work/err"; return 1; }
+	[ $rc -eq 1 ] && grep -F -e "$words" "$work/err" || { cat "$work/out" "$work/err"; return 1; }
 }
 
 cp $fits/signed.itb $fits/unsigned.itb $fits/other.itb "$work/"
