@@ -83,7 +83,9 @@ cp "$work/env13" "$work/ro"
 cp "$work/ro" "$work/before"
 run ro
 check "ro-prompt" at_prompt ro 1
-check "ro-saves-nothing" eval "! uboot ro 100 saveenv"
+# U-Boot may say OK all the same; the file tells.
+uboot ro 100 'setenv hello world; saveenv' >"$work/out" 2>&1
+grep -i 'error\|fail\|OK' "$work/said" | sed 's/^/# saveenv says: /'
 check "ro-is-unchanged" cmp "$work/ro" "$work/before"
 send ro poweroff
 check "ro-ends" ended ro 60 0
