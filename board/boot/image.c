@@ -173,6 +173,9 @@ int image_describe(struct image *image, bool raw, struct errors *errors)
 	image->page_bytes = 0;
 	image->entry = image->text_offset = 0;
 	image->initrd = image->cmdline = (struct image_extent){ 0 };
+	/* As whoever writes it anew leaves it for a moment. */
+	if (!image->data.size)
+		return image_refuse(image, errors, "is empty");
 	if (raw && image->said_packed)
 		return image_refuse(image, errors,
 			"is compressed, and a raw binary (sluice,kernel-address) is loaded as it is: unpack it first");

@@ -256,7 +256,8 @@ unwatch() { kill "${pid[$1-watch]}"; unset "pid[$1-watch]"; }
 # bare NAME GUEST CPUS [NODES [BOOTARGS]]: a machine of $ram for a bare-metal guest of tests/guests/bare.
 bare() {
 	tree "$1" "$3" none "${4:-}"
-	cp "$BUILD/tests/guests/bare/guest-$2" "$work/$2" || exit 1
+	# A machine that runs may be reading it: it is not written again.
+	[ -e "$work/$2" ] || cp "$BUILD/tests/guests/bare/guest-$2" "$work/$2" || exit 1
 	sed -i "s/vmlinuz-none/$2/; /sluice,initrd/d; s/bootargs = .*/bootargs = \"$2${5:+ $5}\";/" "$work/$1.dts"
 }
 

@@ -469,8 +469,10 @@ static void changed_meanwhile(void **state)
 	assert_int_equal(result.entry_gpa, KERNEL_GPA + 0x1000);
 	assert_int_equal(truncate(kernel_path, 30), 0);
 	assert_true(loader_load(loader, &mem, UINT64_MAX, &errors, &result) < 0);
+	errors_finish(&errors);
 	assert_int_equal(truncate(kernel_path, 0), 0);
 	assert_true(loader_load(loader, &mem, UINT64_MAX, &errors, &result) < 0);
+	assert_non_null(strstr(errors.lines[0], "kernel: is empty"));
 	make_image(1000, 0, RAM_SIZE);
 	write_kernel();
 	assert_true(loader_load(loader, &mem, UINT64_MAX, &errors, &result) < 0);
