@@ -14,12 +14,12 @@
 packed=/opt/packed-kernels
 # boots NAME CHANGE KIND: a kernel of that KIND, with what `sed` CHANGEs in its tree.
 boots() {
-	local name=${1//./-}
+	local name=${1//./_}
 	tree "$name" 1 6.12
 	sed -i "s/vmlinuz-6.12/$1/" "$work/$name.dts"
 	ln -sf "$packed/$1" "$work/$1"
 	[ -z "${2:-}" ] || sed -i "$2" "$work/$name.dts"
-	check "$1-is-checked" eval "$SLUICE check $work/$name.dts >$work/out && grep 'kernel.*: $1 ($3), entered at ' $work/out || { cat $work/out; false; }"
+	check "$1-is-checked" eval "$SLUICE check $work/$name.dts >$work/out && grep 'kernel.*/$1 ($3), entered at ' $work/out || { cat $work/out; false; }"
 	run "$name"
 	check "$1-boots" booted "$name"
 	check "$1-has-its-command-line" guest "$name" 60 'grep guest.plain /proc/cmdline'
@@ -30,7 +30,7 @@ boots() {
 }
 
 all='Image.gzip Image.zstd22 Image.xzkern Image.lzma Image.lz4 zboot.gzip zboot.zstd22 zboot.xzkern zboot.lzma zboot.lz4 uki uki.zboot'
-if [ "$(getconf PAGESIZE)" != 4096 ] || grep -q a15-gic /proc/device-tree/intc*/compatible; then
+if ! grep -q "KernelPageSize: *4 kB" /proc/self/smaps || grep -q a15-gic /proc/device-tree/intc*/compatible; then
 	all='Image.zstd22 zboot.xzkern uki'
 fi
 for kernel in $all; do
