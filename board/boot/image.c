@@ -173,7 +173,7 @@ int image_describe(struct image *image, bool raw, struct errors *errors)
 	image->page_bytes = 0;
 	image->entry = image->text_offset = 0;
 	image->initrd = image->cmdline = (struct image_extent){ 0 };
-	/* As whoever writes it anew leaves it for a moment. */
+	/* A program that writes the file anew leaves it so for a moment. */
 	if (!image->data.size)
 		return image_refuse(image, errors, "is empty");
 	if (raw && image->said_packed)

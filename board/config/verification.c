@@ -123,8 +123,8 @@ void verification_destroy(struct verification *verification)
 }
 
 /*
- * The tree is the author's own. Its content alone does not say so: whoever can replace a FIT could put a source in its
- * place, and so the command line has to name it as a tree.
+ * The tree is the author's own. Its content alone does not say so: a user who can replace a FIT could put a source in its
+ * place. So the command line has to name it as a tree.
  */
 static bool is_own(const struct tree_source *source, const struct tree_origin *origin)
 {

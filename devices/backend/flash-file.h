@@ -5,7 +5,7 @@
  * operation and not a SIGBUS. What is written is in the host's page cache at once, and survives the end of the process
  * at any moment, in the order of the writes; a power cut of the host may take what its kernel has not yet written back.
  *
- * All calls may be made on any thread; whoever has the file excludes others.
+ * All calls may be made on any thread, one at a time: the device's lock sees to it.
  */
 #ifndef SLUICE_DEVICES_BACKEND_FLASH_FILE_H
 #define SLUICE_DEVICES_BACKEND_FLASH_FILE_H

@@ -11,7 +11,7 @@
  * or exit, and then wait for the lock.
  *
  * The memory changes only while it is hidden. KVM then maps its pages anew, and cleans them for guests that read past
- * the caches; nothing is left to do for whoever changed it.
+ * the caches; its owner has nothing left to do.
  */
 #ifndef SLUICE_HYP_KVM_ROM_H
 #define SLUICE_HYP_KVM_ROM_H
@@ -39,8 +39,9 @@ void rom_attach(struct rom *rom, const struct vm *vm, uint64_t gpa, unsigned slo
 void rom_forget(struct rom *rom);
 
 /*
- * rom_show(): loads no longer exit. rom_hide(): they exit. 0, also if that was so before or there is no VM; or -errno of KVM, and
- * nothing has changed. Whoever fails to show it answers all accesses; it may be tried again at any time.
+ * rom_show(): loads no longer exit. rom_hide(): they exit. 0, also if that was so before or there is no VM; or
+ * -errno of KVM, and nothing has changed. If rom_show() fails, its owner answers all accesses, and may try again
+ * at any time.
  */
 int rom_show(struct rom *rom);
 int rom_hide(struct rom *rom);

@@ -332,6 +332,7 @@ static void rights(void **state)
 
 static void by_options(void **state)
 {
+	char images[100];
 	struct tree_source source = { .file = signed_itb, .keys = { key }, .key_count = 1 };
 	struct machine_config *config;
 	char overlay[100], elsewhere[100];
@@ -372,11 +373,17 @@ static void by_options(void **state)
 	refuses_machine(&source, "/dev/null: is not a regular file with a key");
 	source.keys[0] = plain_itb;
 	refuses_machine(&source, "plain.itb: ");
+	/* Keys of images alone say neither which one is the kernel nor where it is entered. */
+	maker_run("cp control.dtb images.dtb && for k in $(fdtget -l images.dtb /signature); do fdtput -t s images.dtb /signature/$k required image; done");
+	snprintf(images, sizeof(images), "%s/images.dtb", place);
+	source.keys[0] = images;
+	source.file = signed_itb;
+	refuses_machine(&source, "--verify required: wants a key that is required of configurations, and the keys given are of images alone");
 	/* A tree of one's own may have a signed kernel; one from elsewhere not. */
 	source.keys[0] = key;
 	source.file = tree_source_file("machine.dts", good_machine, "");
 	takes_machine(&source);
-	/* Its name says that it is a tree: whoever can replace a FIT could put a source there. */
+	/* Its name says that it is a tree: a user who can replace a FIT could put a source there. */
 	source.file = tree_source_file("machine.itb2", good_machine, "");
 	refuses_machine(&source, "is a source, and no FIT, which --verify required asks for: a source of your own is named NAME.dts");
 	source.key_count = 0;
