@@ -82,6 +82,8 @@ int loader_fit_find(struct loader *loader, struct errors *errors)
 	}
 	if (!err && config->verification && config->verification->required)
 		err = refuse_unverified(loader, errors);
+	if (!err && config->verification && loader->fit)
+		err = verification_check_version(config->verification, loader->fit, errors);
 	return err;
 }
 

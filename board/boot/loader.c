@@ -11,6 +11,7 @@
 #include "board/config/config.h"
 #include "board/config/growth.h"
 #include "board/config/map.h"
+#include "board/config/verification.h"
 #include "board/text/errors.h"
 #include "hyp/base/loop.h"
 #include "hyp/base/util.h"
@@ -128,6 +129,8 @@ static int plan(struct loader *loader, struct errors *errors)
 		loader->plan.fit = loader->fit->name;
 		loader->plan.configuration = loader->fit->configuration.name;
 		loader->plan.signatures = fit_trust_signatures(loader->fit->trust);
+		loader->plan.product = loader->fit->configuration.product;
+		loader->plan.version = loader->fit->configuration.version;
 	}
 	err = find_initrd(loader, errors);
 	loader->plan.initrd_name = loader->initrd.path;
@@ -288,6 +291,8 @@ int loader_load(struct loader *loader, const struct guestmem *mem, uint64_t unti
 		return err;
 	image_load_end(loader->load);
 	loader->load = NULL;
+	if (!err && loader->fit && loader->config->verification)
+		err = verification_keep_version(loader->config->verification, loader->fit, errors);
 	if (!err)
 		*ret = loader->plan;
 	return err;

@@ -47,6 +47,8 @@ struct loader_result {
 	const char *cmdline; /* the command line that a bundle adds; NULL: none */
 	/* Of a FIT: its file, NULL: there is none, and its configuration; whose signatures that has, "": nobody asked. */
 	const char *fit, *configuration, *signatures;
+	const char *product; /* of which it is `version`; NULL: it does not say so */
+	uint32_t version;
 	/* What was checked of its images while they were loaded: "kernel-1: sha256"; NULL: nothing. */
 	const char *checked;
 	struct growth_policy growth; /* by the command line that holds */

@@ -169,6 +169,8 @@ static void print_verified(const struct loader_result *plan)
 		       : of_images	 ? "its images signed"
 					 : "signatures not checked: give --key FILE");
 	print_text(plan->signatures);
+	if (plan->product)
+		printf(", version %u of %s", plan->version, plan->product);
 	putchar('\n');
 	if (plan->checked) {
 		printf("%-12s ", "");

@@ -53,11 +53,16 @@ static int read_line(struct policy *policy, char *line, struct errors *errors)
 		policy->required |= !strcmp(value, "required");
 		return 0;
 	}
+	value = after(line, "version");
+	if (value && !strcmp(value, "required")) {
+		policy->version_required = true;
+		return 0;
+	}
 	value = after(line, "key");
 	if (value && *value == '/')
 		return add(&policy->keys, &policy->key_count, value);
 	error_add(errors, POLICY, NULL,
-		"\"%s\" is no folder's absolute path, nor \"verify required\", \"verify none\" or \"key /PATH\"",
+		"\"%s\" is no folder's absolute path, nor \"verify required\", \"verify none\", \"version required\" or \"key /PATH\"",
 		line);
 	return -EINVAL;
 }
@@ -96,9 +101,9 @@ int policy_read(struct errors *errors, struct policy *ret)
 		err = -EINVAL;
 	}
 	/* Not a line that was lost, which would leave all machines unverified. */
-	if (!err && ret->key_count && !ret->says_verify) {
+	if (!err && (ret->key_count || ret->version_required) && !ret->says_verify) {
 		error_add(errors, POLICY, NULL,
-			"has a key and does not say what it is for: add \"verify required\", or \"verify none\" if it is there for those who ask (--verify required)");
+			"has a key or requires a version, and does not say what for: add \"verify required\", or \"verify none\" if it is there for those who ask (--verify required)");
 		err = -EINVAL;
 	}
 	if (err == -ENOMEM) {

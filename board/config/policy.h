@@ -5,6 +5,7 @@
  *	/srv/guests		a folder: trees from elsewhere may name what is beneath it (path-rights.h)
  *	verify required		machines are started from signed FITs only (verification.h)
  *	verify none		they need not be, unless the command line says so
+ *	version required	... that have a version, so that none older than was started is (versions.h)
  *	key /etc/sluice/k.pub	whose signature that is: a control tree or a PEM file; there is one of the lines above too
  *
  * or empty, or begins with '#'. Only root may have written the file; the files of the keys too, wherever they are.
@@ -25,7 +26,7 @@ struct errors;
 struct policy {
 	char **folders;
 	size_t folder_count;
-	bool says_verify, required;
+	bool says_verify, required, version_required;
 	char **keys;
 	size_t key_count;
 };

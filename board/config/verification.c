@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 #include "board/config/tree-file.h"
+#include "board/fit/fit-file.h"
 #include "board/fit/fit-keys.h"
+#include "board/host/versions.h"
 #include "board/text/errors.h"
 
 /* `owned`: only root may have written the file. */
@@ -103,8 +105,10 @@ int verification_create(
 								       : "--key";
 		err = check_options(verification, source, errors);
 	}
-	if (!err && verification->required)
+	if (!err && verification->required) {
+		verification->versions = versions_folder(verification->by_policy);
 		err = read_keys(verification, source, errors);
+	}
 	if (err) {
 		verification_destroy(verification);
 		return err;
@@ -119,6 +123,7 @@ void verification_destroy(struct verification *verification)
 		return;
 	fit_keys_destroy(verification->keys);
 	policy_finish(&verification->policy);
+	free(verification->versions);
 	free(verification);
 }
 
@@ -144,7 +149,9 @@ int verification_check_tree(const struct verification *verification,
 			verification->by);
 		return -EINVAL;
 	}
-	if (origin->fit || (!verification->by_policy && is_own(source, origin)))
+	if (origin->fit)
+		return verification_check_version(verification, origin->fit, errors);
+	if (!verification->by_policy && is_own(source, origin))
 		return 0;
 	if (!verification->by_policy && !origin->elsewhere)
 		error_add(errors, source->file, NULL,
@@ -159,4 +166,58 @@ int verification_check_tree(const struct verification *verification,
 			"is a tree from elsewhere, which nobody has signed, and %s refuses it: start the machine from a signed FIT (mkimage -k), or from a source of your own",
 			verification->by);
 	return -EINVAL;
+}
+
+/* The configuration has a version that counts, and there is a place where it is kept. -EINVAL after an error was added. */
+static int counts(const struct verification *verification, const struct fit_file *fit,
+	struct errors *errors, bool *ret)
+{
+	const struct fit_configuration *configuration = &fit->configuration;
+
+	*ret = verification->required && configuration->product;
+	if (verification->required && !configuration->product &&
+		verification->policy.version_required) {
+		fit_tree_error(fit_tree(fit->fit), errors, configuration->node, NULL,
+			"it has no version, which " POLICY
+			" requires: give it sluice,product = \"NAME\" and sluice,version = <1>, and sign it");
+		return -EINVAL;
+	}
+	if (*ret && !verification->versions) {
+		fit_tree_error(fit_tree(fit->fit), errors, configuration->node, "sluice,version",
+			"there is no place where the version can be kept: set HOME, or XDG_STATE_HOME, to a folder's absolute path");
+		return -EINVAL;
+	}
+	return 0;
+}
+
+int verification_check_version(
+	const struct verification *verification, const struct fit_file *fit, struct errors *errors)
+{
+	const struct fit_configuration *configuration = &fit->configuration;
+	uint32_t highest = 0;
+	bool does_count;
+	int err = counts(verification, fit, errors, &does_count);
+
+	if (!err && does_count)
+		err = versions_highest(
+			verification->versions, configuration->product, errors, &highest);
+	if (err || configuration->version >= highest || !does_count)
+		return err;
+	fit_tree_error(fit_tree(fit->fit), errors, configuration->node, "sluice,version",
+		"this is version %u, and version %u was started on this host: an older one may have faults that were mended since. If it is meant, its author signs it again as version %u, or the host's owner removes what %s/%s has",
+		configuration->version, highest, highest, verification->versions,
+		configuration->product);
+	return -EINVAL;
+}
+
+int verification_keep_version(
+	const struct verification *verification, const struct fit_file *fit, struct errors *errors)
+{
+	bool does_count;
+	int err = counts(verification, fit, errors, &does_count);
+
+	if (err || !does_count)
+		return err;
+	return versions_keep(verification->versions, fit->configuration.product,
+		fit->configuration.version, errors);
 }

@@ -23,6 +23,8 @@
 #include "board/config/policy.h"
 
 struct errors;
+struct fit_configuration;
+struct fit_file;
 struct fit_keys;
 struct tree_origin;
 struct tree_source;
@@ -33,6 +35,7 @@ struct verification {
 	const char *by;	       /* for messages: "--verify required" */
 	struct fit_keys *keys; /* NULL: nothing has to be signed */
 	struct policy policy;  /* whose names the keys have */
+	char *versions;	       /* where they are kept; NULL: there is no place for them */
 };
 
 /* -EINVAL after an error was added, -ENOMEM. */
@@ -47,5 +50,16 @@ void verification_destroy(struct verification *verification);
  */
 int verification_check_tree(const struct verification *verification,
 	const struct tree_source *source, const struct tree_origin *origin, struct errors *errors);
+
+/*
+ * The FIT's configuration, whose signatures were checked, is not older than what was started on this host, and has a
+ * version if the policy requires it. Nothing is asked of one that need not be signed, since anybody could write its
+ * version. -EINVAL after an error was added.
+ */
+int verification_check_version(
+	const struct verification *verification, const struct fit_file *fit, struct errors *errors);
+/* The machine is about to be started from it: its version is kept. -EINVAL after an error was added. */
+int verification_keep_version(
+	const struct verification *verification, const struct fit_file *fit, struct errors *errors);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "board/host/versions.h"
 #include "board/text/errors.h"
 #include "hyp/base/util.h"
 
@@ -369,6 +370,32 @@ static void no_such_configuration(const struct fit *fit, const char *name, struc
 	free(there);
 }
 
+/* What a signature can say against older configurations, which are signed as well as this one is (versions.h). */
+static int read_version(const struct fit_tree *tree, uint32_t node, struct errors *errors,
+	struct fit_configuration *ret)
+{
+	uint64_t version = 0;
+	int has_version = fit_tree_number(tree, node, "sluice,version", 1, errors, &version);
+	int has_product = fit_tree_string(tree, node, "sluice,product", errors, &ret->product);
+
+	if (has_version < 0 || has_product < 0)
+		return -EINVAL;
+	if (has_version != has_product) {
+		fit_tree_error(tree, errors, node,
+			has_version ? "sluice,product" : "sluice,version",
+			"is missing: a version is one of a product, so a configuration has both or neither");
+		return -EINVAL;
+	}
+	if (has_product && !versions_may_be_product(ret->product)) {
+		fit_tree_error(tree, errors, node, "sluice,product",
+			"is no name of 1 to %d letters, digits, '.', '_' and '-', without '.' in front",
+			VERSION_PRODUCT);
+		return -EINVAL;
+	}
+	ret->version = (uint32_t)version;
+	return 0;
+}
+
 int fit_configuration(const struct fit *fit, const char *name, struct errors *errors,
 	struct fit_configuration *ret)
 {
@@ -403,7 +430,7 @@ int fit_configuration(const struct fit *fit, const char *name, struct errors *er
 	if (!kernels)
 		fit_tree_error(tree, errors, node, "kernel",
 			"is missing: write kernel = \"...\", with a node of /images");
-	if (kernels < 1 || ramdisks < 0 || fdts < 0)
+	if (kernels < 1 || ramdisks < 0 || fdts < 0 || read_version(tree, node, errors, found))
 		err = -EINVAL;
 	found->has_ramdisk = ramdisks > 0;
 	found->fdt_count = fdts > 0 ? (unsigned)fdts : 0;

@@ -59,6 +59,9 @@ struct fit_configuration {
 	struct fit_image
 		fdts[FIT_FDTS]; /* the tree, then overlays in the order in which they apply */
 	unsigned fdt_count;	/* 0: it has no tree */
+	/* `sluice,product` and `sluice,version`: of what this is which version. NULL: it does not say so. */
+	const char *product;
+	uint32_t version;
 };
 
 struct fit;
@@ -101,8 +104,8 @@ const char *fit_default(const struct fit *fit);
 /*
  * The configuration `name`, or the default one for NULL, with all that it names. References lead to /images alone. What
  * cannot be started by Sluice is refused: another architecture than arm64, another type than its place asks for, a
- * compression that is none of the above, encrypted images, firmware, loadables, fpga, setup, standalone. -EINVAL after
- * an error was added, -ENOMEM.
+ * compression that is none of the above, encrypted images, firmware, loadables, fpga, setup, standalone; and a product
+ * without a version, a version without a product. -EINVAL after an error was added, -ENOMEM.
  */
 int fit_configuration(const struct fit *fit, const char *name, struct errors *errors,
 	struct fit_configuration *ret);

@@ -4,13 +4,15 @@
 # cpus: 2
 # seconds: 60
 # with: fits
-# Machines out of FIT images: booted, reset, grown; signed and not; a file that changes while the machine runs; Linux's own
+# Machines out of FIT images: booted, reset, grown; signed and not; versions, of which none is older than before; a file that changes while the machine runs; Linux's own
 # image.fit as a tree's kernel; the policy of the host.
 
 . "$(dirname "$0")/lib.bash"
 
 fits=/opt/fits
+versions=/var/lib/sluice/versions
 cp $fits/*.crt "$work/"
+rm -rf "$versions"
 
 # run_fit NAME WHAT [OPTION...]: as `run`, of the FIT $work/WHAT.
 run_fit() {
@@ -31,12 +33,14 @@ refused() {
 }
 
 cp $fits/signed.itb $fits/unsigned.itb $fits/other.itb "$work/"
-check "is-checked" eval "$SLUICE check $work/signed.itb --key $work/dev.crt >$work/out && grep '^verified .*signed by dev (sha256,rsa2048)' $work/out && grep 'tree: sha256, kernel: sha256, initrd: sha256' $work/out || { cat $work/out; false; }"
+check "is-checked" eval "$SLUICE check $work/signed.itb --key $work/dev.crt >$work/out && grep '^verified .*signed by dev (sha256,rsa2048), version 2 of gateway' $work/out && grep 'tree: sha256, kernel: sha256, initrd: sha256' $work/out || { cat $work/out; false; }"
+check "check-keeps-no-version" test ! -e "$versions"
 check "another-key" refused 'signature' "$SLUICE" check "$work/other.itb" --key "$work/dev.crt"
 check "unsigned" refused 'signature' "$SLUICE" run "$work/unsigned.itb" --key "$work/dev.crt"
 
 run_fit signed signed.itb --key "$work/dev.crt"
 check "boots" booted signed
+check "version-is-kept" eval "ls $versions/gateway | grep -x 2"
 check "has-its-command-line" guest signed 60 'grep guest.plain /proc/cmdline'
 check "grows" "$SLUICE" mem signed 256MiB
 send signed 'reboot -f'
@@ -45,11 +49,18 @@ check "boots-again" booted signed 2
 cat $fits/again.itb >"$work/signed.itb"
 send signed 'reboot -f'
 check "boots-another-one" booted signed 3
+check "later-version-is-kept" eval "ls $versions/gateway | tr '\n' ' ' | grep -x '3 '"
 # And one that somebody else has signed: there is no next life.
 cat $fits/other.itb >"$work/signed.itb"
 send signed 'reboot -f'
 check "ends-at-the-reset" ended signed 60 1
 check "says-why" grep 'the machine could not be built anew after a reset' "$work/signed.err"
+cat $fits/signed.itb >"$work/signed.itb"
+older='sluice,version: this is version 2, and version 3 was started on this host'
+check "older-one-is-refused" refused "$older" "$SLUICE" run "$work/signed.itb" --key "$work/dev.crt"
+check "older-one-is-refused-by-check" refused "$older" "$SLUICE" check "$work/signed.itb#less" --key "$work/dev.crt"
+check "without-a-key-nobody-asks" "$SLUICE" check "$work/signed.itb"
+rm "$versions/gateway/3"
 
 # A bit of the initrd, while the machine runs.
 cp $fits/unsigned.itb "$work/"
@@ -73,12 +84,13 @@ check "image-powers-off" ended image 60 0
 check "image-describes-no-machine" refused 'has no default configuration' "$SLUICE" run "$work/image.fit"
 
 # The policy, in an /etc of its own, so that the host's stays as it is.
+printf 'verify required\nversion required\nkey /etc/sluice/dev.crt\n' >"$work/policy"
 cat >"$work/with-policy" <<-END
 	#!/bin/bash
 	if [ "\$1" != inside ]; then exec unshare -m "\$0" inside "\$@"; fi
 	shift
 	mount --make-rprivate / && mount -t tmpfs -o mode=755 etc /etc && mkdir /etc/sluice && cp $work/dev.crt /etc/sluice &&
-		printf 'verify required\nkey /etc/sluice/dev.crt\n' >/etc/sluice/policy || exit
+		cp $work/policy /etc/sluice/policy || exit
 	exec "\$@"
 END
 chmod +x "$work/with-policy"
@@ -89,4 +101,8 @@ check "policy-refuses-a-tree" refused '/etc/sluice/policy refuses it' "$work/wit
 check "policy-refuses-the-unsigned" refused 'unsigned.itb: /configurations/plain' "$work/with-policy" "$SLUICE" run "$work/unsigned.itb"
 check "policy-refuses-no-verification" refused '--verify none: is refused by /etc/sluice/policy' "$work/with-policy" "$SLUICE" run "$work/signed.itb" --verify none
 check "policy-refuses-another-key" refused '--key: is refused by /etc/sluice/policy' "$work/with-policy" "$SLUICE" run "$work/signed.itb" --key "$work/other.crt"
+printf 'verify required\nversion required\nkey /etc/sluice/other.crt\n' >"$work/policy"
+sed -i 's/dev.crt/other.crt/' "$work/with-policy"
+cat $fits/other.itb >"$work/signed.itb"
+check "policy-refuses-without-a-version" refused 'it has no version, which /etc/sluice/policy requires' "$work/with-policy" "$SLUICE" run "$work/signed.itb"
 done_testing

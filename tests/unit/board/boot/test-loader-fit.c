@@ -15,6 +15,7 @@
 
 #include "board/config/verification.h"
 #include "board/fit/fit-file.h"
+#include "board/host/versions.h"
 #include "tests/unit/helpers/fit-maker.h"
 
 /* ---- FITs ---- */
@@ -33,6 +34,7 @@ static struct {
 	enum where where;
 	const char *second_kernel; /* of conf-2: its name */
 	bool no_default, no_hash, second_is_default;
+	uint32_t version; /* of "gateway"; 0: it does not say so */
 } with;
 
 static struct builder builder;
@@ -100,6 +102,10 @@ static void put_configuration(const char *name, const char *kernel)
 		builder_string(&builder, "ramdisk", "ramdisk-1");
 	if (with.tree)
 		builder_string(&builder, "fdt", "fdt-1");
+	if (with.version) {
+		builder_string(&builder, "sluice,product", "gateway");
+		builder_cell(&builder, "sluice,version", with.version);
+	}
 	builder_end(&builder);
 }
 
@@ -804,6 +810,59 @@ static void signed_ones(void **state)
 	maker_end();
 }
 
+/* A version counts once its kernel is there; at each reset it is asked anew. */
+static void versions(void **state)
+{
+	char kept[] = "/tmp/loader-versions-XXXXXX", path[100];
+	struct verification required = { .required = true,
+		.by = "--verify required",
+		.versions = kept };
+	struct loader *loader;
+	uint32_t highest;
+
+	assert_non_null(mkdtemp(kept));
+	make_image(100000, 0, 300000);
+	config.verification = &required;
+	with.version = 5;
+	write_fit();
+	assert_int_equal(loader_open(&config, &errors, &loader), 0);
+	assert_int_equal(loader_check(loader, &errors), 0);
+	assert_int_equal(versions_highest(kept, "gateway", &errors, &highest), 0);
+	assert_int_equal(highest, 0);
+	/* A kernel that is not what was signed does not start. */
+	change_offset = 60000;
+	change_by = 1;
+	flip();
+	assert_int_equal(again(loader), -EINVAL);
+	assert_int_equal(versions_highest(kept, "gateway", &errors, &highest), 0);
+	assert_int_equal(highest, 0);
+	flip();
+	assert_int_equal(again(loader), 0);
+	assert_string_equal(result.product, "gateway");
+	assert_int_equal(result.version, 5);
+	assert_int_equal(versions_highest(kept, "gateway", &errors, &highest), 0);
+	assert_int_equal(highest, 5);
+	with.version = 6;
+	write_fit();
+	assert_int_equal(again(loader), 0);
+	with.version = 5;
+	write_fit();
+	assert_int_equal(again(loader), -EINVAL);
+	says("sluice,version: this is version 5, and version 6 was started on this host");
+	with.version = 7;
+	write_fit();
+	snprintf(path, sizeof(path), "%s/gateway/none", kept);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(again(loader), -EINVAL);
+	says("holds what is no version");
+	assert_int_equal(rmdir(path), 0);
+	assert_int_equal(again(loader), 0);
+	loader_close(loader);
+	config.verification = NULL;
+	snprintf(path, sizeof(path), "rm -r %s", kept);
+	assert_int_equal(system(path), 0);
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, fit_setup, loader_teardown)
@@ -821,6 +880,7 @@ int main(void)
 		TEST(configurations),
 		TEST(the_default_stays),
 		TEST(signed_ones),
+		TEST(versions),
 	};
 
 	return cmocka_run_group_tests_name("loader-fit", tests, make_folder, remove_folder);

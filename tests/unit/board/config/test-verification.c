@@ -50,6 +50,16 @@ bool __wrap_etc_is_roots(int fd)
 	return key_is_roots;
 }
 
+static char versions[100]; /* "": there is no place */
+static bool of_host;	   /* the last question was for the policy's */
+
+char *__wrap_versions_folder(bool asked_of_host);
+char *__wrap_versions_folder(bool asked_of_host)
+{
+	of_host = asked_of_host;
+	return *versions ? strdup(versions) : NULL;
+}
+
 /* ---- Machines ---- */
 
 static bool ready;
@@ -139,6 +149,7 @@ static int clear(void **state)
 	policy_errno = 0;
 	policy_is_roots = key_is_roots = true;
 	tree_is_roots = false;
+	snprintf(versions, sizeof(versions), "%s/versions", place);
 	errors_finish(&errors);
 	return 0;
 }
@@ -439,7 +450,7 @@ static void by_policy(void **state)
 	snprintf(text, sizeof(text), "key\t%s  \n", key);
 	source.verify = VERIFY_UNSAID;
 	source.file = signed_itb;
-	refuses_machine(&source, "/etc/sluice/policy: has a key and does not say what it is for");
+	refuses_machine(&source, "/etc/sluice/policy: has a key or requires a version, and does not say what for");
 	snprintf(text, sizeof(text), "key\t%s  \nverify none\n", key);
 	source.verify = VERIFY_UNSAID;
 	source.file = plain_itb;
@@ -450,6 +461,66 @@ static void by_policy(void **state)
 	takes_machine(&source);
 	source.keys[source.key_count++] = control;
 	takes_machine(&source);
+}
+
+/* A FIT whose configurations have these properties, signed. */
+static void write_version(const char *properties)
+{
+	char signature[600];
+
+	snprintf(signature, sizeof(signature), "%s %s", properties,
+		maker_signature("sha256,rsa2048", "rsa2048", ""));
+	write_itb("version.itb", signature, "-k . -r");
+}
+
+static void older_ones(void **state)
+{
+	char file[100], text[300];
+	struct tree_source source = { .file = file, .keys = { key }, .key_count = 1 };
+	struct machine_config *config;
+
+	NEEDS_TOOLS();
+	snprintf(file, sizeof(file), "%s/version.itb", place);
+	write_version("sluice,product = \"gateway\"; sluice,version = <5>;");
+	config = good_machine_of(&source);
+	assert_false(of_host);
+	assert_string_equal(config->fit->configuration.product, "gateway");
+	assert_int_equal(config->fit->configuration.version, 5);
+	/* To read it is not to start it. */
+	assert_int_equal(access(versions, F_OK), -1);
+	assert_int_equal(
+		verification_keep_version(config->verification, config->fit, &errors), 0);
+	config_destroy(config);
+	takes_machine(&source);
+	write_version("sluice,product = \"gateway\"; sluice,version = <4>;");
+	refuses_machine(&source,
+		"/configurations/conf-1: sluice,version: this is version 4, and version 5 was started on this host");
+	/* Nobody asks of what need not be signed, since anybody could have written it. */
+	source.key_count = 0;
+	config = good_machine_of(&source);
+	assert_int_equal(
+		verification_keep_version(config->verification, config->fit, &errors), 0);
+	config_destroy(config);
+	source.key_count = 1;
+	write_version("sluice,product = \"another\"; sluice,version = <4>;");
+	takes_machine(&source);
+	write_version("");
+	takes_machine(&source);
+	/* Unless the host's owner does. */
+	snprintf(text, sizeof(text), "verify required\nversion required\nkey %s\n", key);
+	policy_text = text;
+	source.key_count = 0;
+	refuses_machine(&source, "/configurations/conf-1: it has no version, which /etc/sluice/policy requires");
+	write_version("sluice,product = \"gateway\"; sluice,version = <5>;");
+	takes_machine(&source);
+	assert_true(of_host);
+	write_version("sluice,product = \"gateway\"; sluice,version = <4>;");
+	refuses_machine(&source, "this is version 4, and version 5 was started on this host");
+	/* What is kept cannot be read, or there is no place. */
+	maker_run("touch versions/gateway/5x");
+	refuses_machine(&source, "holds what is no version that was started");
+	*versions = '\0';
+	refuses_machine(&source, "sluice,version: there is no place where the version can be kept");
 }
 
 static void policies(void **state)
@@ -466,6 +537,8 @@ static void policies(void **state)
 		{ "Verify required\n", "\"Verify required\" is no" },
 		{ "key relative.pub\n", "\"key relative.pub\" is no" },
 		{ "key\n", "\"key\" is no" },
+ 		{ "version required\n", "has a key or requires a version, and does not say what for" },
+		{ "version 5\n", "\"version 5\" is no" },
 		{ "here\n", "\"here\" is no folder's absolute path" },
 		{ "  /srv\n", "is no folder's absolute path" },
 		{ "verify required\nkey /nonexistent\n", "/nonexistent: the key cannot be opened" },
@@ -503,6 +576,7 @@ int main(void)
 		TEST(rights),
 		TEST(by_options),
 		TEST(by_policy),
+		TEST(older_ones),
 		TEST(policies),
 	};
 

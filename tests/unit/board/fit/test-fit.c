@@ -284,6 +284,51 @@ static void references(void **state)
 	memset(&also, 0, sizeof(also));
 }
 
+/* ---- Versions ---- */
+
+static const char *product; /* of the configuration; NULL: none */
+static size_t version_len;  /* bytes of its version, of 0x01020304 each 4 */
+
+static void put_version(void)
+{
+	if (product)
+		builder_property(&b, "sluice,product", product, strlen(product) + 1);
+	if (version_len)
+		builder_property(&b, "sluice,version", "\1\2\3\4\1\2\3\4", version_len);
+}
+
+static void versions(void **state)
+{
+	static const struct {
+		const char *product;
+		size_t version_len;
+		const char *says; /* NULL: it is good */
+	} cases[] = {
+		{ "gateway", 4, NULL },
+		{ NULL, 0, NULL },
+		{ "gateway", 0, "/configurations/conf-1: sluice,version: is missing" },
+		{ NULL, 4, "/configurations/conf-1: sluice,product: is missing" },
+		{ "gateway", 8, "/configurations/conf-1: sluice,version: " },
+		{ "gateway", 3, "/configurations/conf-1: sluice,version: " },
+		{ "", 4, "/configurations/conf-1: sluice,product: " },
+		{ "../gateway", 4, "sluice,product: is no name of 1 to 63 letters" },
+		{ ".gateway", 4, "sluice,product: is no name of 1 to 63 letters" },
+		{ "a\nb", 4, "sluice,product: is no name of 1 to 63 letters" },
+		{ "1234567890123456789012345678901234567890123456789012345678901234", 4,
+			"sluice,product: is no name of 1 to 63 letters" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		product = cases[i].product;
+		version_len = cases[i].version_len;
+		also.in_configuration = put_version;
+		if (cases[i].says)
+			is_refused(cases[i].says);
+		else
+			is_taken("");
+	}
+}
+
 /* ---- Where data is ---- */
 
 static uint32_t offset_of_it, position_of_it, size_of_it;
@@ -448,6 +493,7 @@ int main(void)
 		USUAL_TEST(types_and_architectures),
 		USUAL_TEST(images_that_cannot_be),
 		USUAL_TEST(references),
+		USUAL_TEST(versions),
 		USUAL_TEST(long_values),
 		USUAL_TEST(data_outside),
 	};
