@@ -95,7 +95,8 @@ measure() {
 		tail -n 20 "$work/$1.seen" "$work/$1.err" >&2
 	fi
 	printf '%s\n' '{"execute":"qmp_capabilities"}' '{"execute":"quit"}' | socat -t 2 - "UNIX-CONNECT:$(socket "$1")" >/dev/null
-	ended "$1" 4 0 >"$work/end" || { head -n 1 "$work/end"; cat "$work/end" >&2; }
+	# ended() would read its console, whose reader does not end.
+	await 4 end "${pid[$1]}" || echo "and did not end in 4 s"
 	for p in "$1" "$work/$1.out" "$work/hvc.out" "$work/port.out"; do
 		[ -n "${pid[$p]:-}" ] || continue
 		{ kill -9 "${pid[$p]}"; wait "${pid[$p]}"; } 2>/dev/null
