@@ -58,8 +58,11 @@ static bool parse(const char *name, uint32_t *ret)
 
 static void fail(struct errors *errors, const char *path, const char *what, int err)
 {
-	error_add(errors, path, NULL, "the highest version that was started cannot be %s: %s", what,
-		strerror(-err));
+	error_add(errors, path, NULL, "the highest version that was started cannot be %s: %s%s",
+		what, strerror(-err),
+		err == -EACCES
+			? ": let who starts machines write this folder, or start this version once as root"
+			: "");
 }
 
 /* Opens a folder in `at`, or makes it: the new name is on the disk then. -errno. */

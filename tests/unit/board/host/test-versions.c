@@ -193,6 +193,22 @@ static void whose_folder_it_is(void **state)
 		assert_int_equal(chown(in_folder("gateway"), 1234, 0), 0);
 		refuses("gateway", "or somebody else has it");
 	}
+	if (!geteuid()) {
+		assert_int_equal(chown(in_folder("gateway"), 0, 0), 0);
+		assert_int_equal(chmod(top, 0755), 0);
+		assert_int_equal(chmod(in_folder("gateway"), 0755), 0);
+		assert_int_equal(seteuid(1234), 0);
+		assert_int_equal(highest("gateway"), 5);
+		keeps("gateway", 5); /* needs no write */
+		assert_int_equal(versions_keep(folder, "gateway", 6, &errors), -EINVAL);
+		assert_true(errors_say(&errors,
+			"state/versions/gateway: the highest version that was started cannot be kept: Permission denied: let who starts machines write this folder"));
+		errors_finish(&errors);
+		assert_int_equal(versions_keep(folder, "another", 6, &errors), -EINVAL);
+		assert_true(errors_say(&errors, "state/versions/another: "));
+		errors_finish(&errors);
+		assert_int_equal(seteuid(0), 0);
+	}
 	touch("file");
 	refuses("file", "state/versions/file: the highest version that was started cannot be ");
 }
