@@ -20,12 +20,12 @@ static int read_options(const struct client_command *command, int argc, char **a
 	char synopsis[128], timeout[128];
 	const char *node = command->node == NODE_SLASH ? "/NODE" : "";
 
-	if (command->forceable)
-		*row++ = (struct option_row){ "force", NULL,
-			"ask for it even where the guest's boot memory does not carry so much",
-			option_flag, &line->force };
+	if (command->flag)
+		*row++ = (struct option_row){ command->flag, NULL, command->flag_about, option_flag,
+			&line->flag };
 	snprintf(timeout, sizeof(timeout),
-		"give up waiting when nothing has moved for so long (%u); 0: do not wait",
+		command->stall_about
+			?: "give up waiting when nothing has moved for so long (%u); 0: do not wait",
 		command->stall_sec);
 	if (command->stall_sec)
 		*row++ = (struct option_row){ "timeout", "SEC", timeout, option_seconds,

@@ -17,7 +17,7 @@ struct client_line {
 	const char *size; /* as given; NULL: none */
 	uint64_t bytes;	  /* `size`, at most INT64_MAX */
 	unsigned stall_sec;
-	bool force;
+	bool flag; /* the command's own */
 };
 
 struct client_command {
@@ -30,13 +30,15 @@ struct client_command {
 	} node;
 	bool word, size;    /* a further word may follow, a SIZE may follow */
 	unsigned stall_sec; /* the default of --timeout; 0: no such option */
-	bool forceable;	    /* there is --force */
-	bool unconnected;   /* `run` gets NULL instead of a connection */
+	const char *
+		stall_about; /* what --timeout means, with %u for the default; NULL: as follow_wait() has it */
+	const char *flag, *flag_about; /* an option without a value, such as "force"; NULL: none */
+	bool unconnected;	       /* `run` gets NULL instead of a connection */
 	int (*run)(struct client *client, const struct client_line *line, struct errors *errors);
 };
 
 extern const struct client_command balloon_command, console_command, map_command, mem_command,
-	resize_command, slots_command;
+	pause_command, reset_command, resize_command, resume_command, slots_command, stop_command;
 
 /*
  * Reads the line, connects to the machine, calls run() and prints the errors that it added. Returns the exit code:

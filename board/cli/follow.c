@@ -26,6 +26,11 @@ static void interrupt(int number)
 	interrupted = 1;
 }
 
+bool follow_interrupted(void)
+{
+	return interrupted;
+}
+
 void follow_prepare(void)
 {
 	const struct sigaction action = { .sa_handler = interrupt };

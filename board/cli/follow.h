@@ -3,6 +3,7 @@
 #ifndef SLUICE_BOARD_CLI_FOLLOW_H
 #define SLUICE_BOARD_CLI_FOLLOW_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct client;
@@ -24,6 +25,8 @@ struct follow {
 
 /* From now on Ctrl-C and SIGTERM end only the waiting, not the request. Call it before the request. */
 void follow_prepare(void);
+/* One of them has come since. */
+bool follow_interrupted(void);
 
 /*
  * Waits. Returns EXIT_OK when it is done, EXIT_INTERRUPTED after Ctrl-C; both print how many bytes are done.

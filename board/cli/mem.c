@@ -190,7 +190,7 @@ static int set(struct client *client, json_t *devices, const struct client_line 
 	struct growth growth = { .line = line };
 
 	if (!data || !size_fits(data, line->bytes, errors) ||
-		(!line->force && !mem_growth_allowed(client, data, line->bytes, errors)))
+		(!line->flag && !mem_growth_allowed(client, data, line->bytes, errors)))
 		return EXIT_WRONG;
 	growth.follow = (struct follow){
 		.id = id_of(data),
@@ -206,7 +206,7 @@ static int set(struct client *client, json_t *devices, const struct client_line 
 	follow_prepare();
 	arguments = arguments_for(id_of(data), "requested-size");
 	json_object_set_new(arguments, "value", json_integer((json_int_t)line->bytes));
-	json_object_set_new(arguments, "x-sluice-force", json_boolean(line->force));
+	json_object_set_new(arguments, "x-sluice-force", json_boolean(line->flag));
 	result = client_call(client, "qom-set", arguments, errors);
 	if (!result)
 		return EXIT_WRONG;
@@ -240,6 +240,7 @@ const struct client_command mem_command = {
 	.node = NODE_SLASH,
 	.size = true,
 	.stall_sec = STALL_SEC,
-	.forceable = true,
+	.flag = "force",
+	.flag_about = "ask for it even where the guest's boot memory does not carry so much",
 	.run = run,
 };

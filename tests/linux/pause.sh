@@ -4,7 +4,7 @@
 # seconds: 60
 # A machine that its owner stops and continues, hundreds of times while it writes a disk and three cards bring a file (one on
 # a tap, one served by the host's kernel, one on passt): nothing is lost. Its clock and its watchdog stop meanwhile, and what begins in
-# its memory waits. A reset in a pause, and a stray access and a watchdog that paused it and are continued.
+# its memory waits. A reset in a pause, and a stray access and a watchdog that paused it and are continued; sluice stop.
 
 [ -n "${own_network:-}" ] || exec env own_network=yes unshare -n "$0"
 . "$(dirname "$0")/lib.bash"
@@ -103,11 +103,13 @@ done
 
 # ---- Resets, strays, the watchdog ----
 
-check "stops-again" commands stop
-check "resets" commands system_reset
+check "stops-again" "$SLUICE" pause pause
+stop_of_paused() { [ "$("$SLUICE" stop pause 2>&1)" = "sluice: $(socket pause): the machine is paused, so its guest cannot power off: let it go on (sluice resume), or end it (--now)" ]; }
+check "a-paused-guest-cannot-power-off" stop_of_paused
+check "resets" "$SLUICE" reset pause
 check "reset-is-reported" until_true 60 seen pause '.event == "RESET"'
 check "stays-paused" eval "sleep 1; status_is paused && [ \"\$(grep -c 'guest: Linux' $work/pause.out)\" = 1 ]"
-check "boots-when-continued" eval "commands cont && booted pause 2"
+check "boots-when-continued" eval "$SLUICE resume pause && booted pause 2"
 check "strays" eval "send pause 'devmem 0x80000000 32; echo died \$?'; until_line 60 'stray load at 0x80000000.*' '$work/pause.err'"
 check "is-paused-by-it" until_true 60 status_is paused
 check "goes-on-without-it" eval "commands cont && until_line 60 '^died 135' $work/pause.out"
@@ -115,7 +117,21 @@ check "and-does-more" guest pause 60 'true'
 check "starves-its-watchdog" guest pause 60 'watchdog -F -T 2 -t 60 /dev/watchdog >/dev/null 2>&1 & echo begun'
 check "which-pauses-it" until_true 100 status_is paused
 check "continues-after-it" eval "commands cont && guest pause 60 true"
-send pause 'poweroff -f'
+check "stops-by-its-button" "$SLUICE" stop pause --timeout 100
 check "powers-off" ended pause 60 0
 unwatch pause
+
+# A guest without a driver for the button.
+bare deaf again 1
+run deaf
+check "a-guest-waits" until_line 60 'off or again?' "$work/deaf.out"
+stopped() { local rc=0; "$SLUICE" stop deaf "$@" || rc=$?; [ $rc -eq "$expected" ]; }
+expected=124
+check "is-ended-in-time" stopped --timeout 1
+check "has-ended" ended deaf 60 0
+run deaf
+check "a-guest-waits-again" until_line 60 'off or again?' "$work/deaf.out"
+expected=0
+check "is-ended-at-once" stopped --now
+check "has-ended-again" ended deaf 60 0
 done_testing

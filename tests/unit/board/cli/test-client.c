@@ -36,8 +36,15 @@ static _Atomic uint64_t inflation_step;
 static _Atomic bool deflated; /* somebody else wants nothing in the balloon, once the command waits: before, it asks twice */
 static _Atomic uint64_t grown; /* what is asked of vmem1 once the balloon has its request */
 
+static _Atomic bool heeds_button, heeds_quit;
+
 static void guest_turn(struct loop_timer *timer)
 {
+	if ((heeds_button && fake_buttons) || (heeds_quit && fake_quits)) {
+		control_destroy(control);
+		control = NULL;
+		heeds_button = heeds_quit = false;
+	}
 	if (deflated && fake_balloon_queries >= 3)
 		fake_balloon_requested = 0;
 	if (grown && fake_balloon_requested)
@@ -77,7 +84,7 @@ static int open_bench(void **state)
 	struct errors errors = { 0 };
 
 	fake_machine_init();
-	stalled = false;
+	stalled = heeds_button = heeds_quit = false;
 	meddled = 0;
 	grown = 0;
 	deflated = false;
@@ -109,8 +116,12 @@ static const struct client_command *command_named(const char *name)
 		{ "balloon", &balloon_command },
 		{ "map", &map_command },
 		{ "mem", &mem_command },
+		{ "pause", &pause_command },
+		{ "reset", &reset_command },
 		{ "resize", &resize_command },
+		{ "resume", &resume_command },
 		{ "slots", &slots_command },
+		{ "stop", &stop_command },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
@@ -427,6 +438,58 @@ static void resize(void **state)
 	assert_run("resize @ disk0 1GiB 2GiB", 2, "nothing can follow here, as 2GiB does");
 }
 
+/* ---- The front panel ---- */
+
+static void stops(void **state)
+{
+	heeds_button = true;
+	assert_run("stop @", 0, "");
+	assert_int_equal(fake_buttons, 1);
+	assert_int_equal(fake_quits, 0);
+	assert_string_equal(output, "");
+	assert_run("stop @", 1, "no machine runs there");
+}
+
+static void stops_what_does_not_heed(void **state)
+{
+	assert_run("stop @ --timeout 0", 0, "");
+	assert_int_equal(fake_buttons, 1);
+	heeds_quit = true;
+	assert_run("stop @ --timeout 1", 124,
+		"the guest did not power off in 1 s, and the machine was ended\n");
+	assert_int_equal(fake_buttons, 2);
+	assert_int_equal(fake_quits, 1);
+}
+
+static void stops_at_once(void **state)
+{
+	heeds_quit = true;
+	assert_run("stop --now @", 0, "");
+	assert_int_equal(fake_buttons, 0);
+	assert_string_equal(output, "");
+}
+
+static void stop_is_interrupted(void **state)
+{
+	assert_interrupted("stop @", "its power button was pressed; the machine goes on");
+	assert_int_equal(fake_quits, 0);
+}
+
+static void panel(void **state)
+{
+	assert_run("reset @", 0, "");
+	assert_int_equal(fake_resets, 1);
+	assert_run("pause @", 0, "");
+	assert_int_equal(fake_state, MACHINE_PAUSED);
+	assert_run("stop @", 1, "the machine is paused, so its guest cannot power off");
+	assert_int_equal(fake_buttons, 0);
+	assert_run("resume @", 0, "");
+	assert_int_equal(fake_state, MACHINE_RUNNING);
+	assert_run("reset @/vmem0", 1, "the whole machine is meant");
+	assert_run("pause @ now", 2, "nothing can follow here");
+	assert_run("pause @ --now", 2, "there is no option --now");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -446,6 +509,11 @@ int main(void)
 		TEST(a_balloon_inflates_beside_a_window),
 		TEST(another_balloon_request_is_reported),
 		TEST(map_shows_slots),
+		TEST(stops),
+		TEST(stops_what_does_not_heed),
+		TEST(stops_at_once),
+		TEST(stop_is_interrupted),
+		TEST(panel),
 		TEST(slots_show_who_holds_them),
 	};
 
