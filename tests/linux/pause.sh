@@ -122,7 +122,7 @@ check "powers-off" ended pause 60 0
 unwatch pause
 
 # A guest without a driver for the button.
-bare deaf again 1
+bare deaf again 1 "$(usual_window 'block-size = /bits/ 64 <0x200000>; requested-size = /bits/ 64 <0x200000>;')"
 run deaf
 check "a-guest-waits" until_line 60 'off or again?' "$work/deaf.out"
 stopped() { local rc=0; "$SLUICE" stop deaf "$@" || rc=$?; [ $rc -eq "$expected" ]; }
