@@ -99,19 +99,20 @@ static int connect_to(const char *path)
 	return fd;
 }
 
-/* The names of the machines that answer, "a, b", malloc'ed; NULL if none does. */
-static char *running_machines(void)
+size_t client_machines(char ***ret)
 {
 	struct errors unused = { 0 };
-	char *folder = control_folder(&unused), *list = NULL;
+	char *folder = control_folder(&unused), **names;
 	struct dirent **entries = NULL;
 	int count = folder ? scandir(folder, &entries, NULL, alphasort) : 0;
+	size_t found = 0;
 
+	names = count > 0 ? calloc((size_t)count, sizeof(*names)) : NULL;
 	for (int i = 0; i < count; i++) {
 		char *ending = strrchr(entries[i]->d_name, '.'), *path;
 		int fd = -1;
 
-		if (ending && !strcmp(ending, ".sock") &&
+		if (names && ending && !strcmp(ending, ".sock") &&
 			asprintf(&path, "%s/%s", folder, entries[i]->d_name) >= 0) {
 			fd = connect_to(path);
 			free(path);
@@ -119,13 +120,29 @@ static char *running_machines(void)
 		if (fd >= 0) {
 			close(fd);
 			*ending = '\0';
-			list_add(&list, "%s", entries[i]->d_name);
+			names[found] = strdup(entries[i]->d_name);
+			found += names[found] != NULL;
 		}
 		free(entries[i]);
 	}
 	free(entries);
 	free(folder);
 	errors_finish(&unused);
+	*ret = names;
+	return found;
+}
+
+/* "a, b", malloc'ed; NULL if no machine of this user answers. */
+static char *running_machines(void)
+{
+	char **names, *list = NULL;
+	size_t count = client_machines(&names);
+
+	for (size_t i = 0; i < count; i++) {
+		list_add(&list, "%s", names[i]);
+		free(names[i]);
+	}
+	free(names);
 	return list;
 }
 

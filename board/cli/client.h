@@ -47,4 +47,10 @@ const char *client_text(const json_t *object, const char *name);
 /* A descriptor connected to the socket there, or -errno after an error as client_open() adds. */
 int client_connect(const char *path, struct errors *errors);
 
+/*
+ * The names of this user's machines, of which a socket in the usual folder answers, by the alphabet: how many. They and
+ * *ret are malloc'ed.
+ */
+size_t client_machines(char ***ret);
+
 #endif

@@ -11,6 +11,7 @@ struct tree_source;
 int run_command(int argc, char **argv);
 /* EXIT_OK when this host can run guests. */
 int doctor_command(int argc, char **argv);
+int list_command(int argc, char **argv);
 
 struct option_row {
 	const char *name;  /* without its --; NULL: the row after the last */

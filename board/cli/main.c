@@ -56,6 +56,7 @@ static const struct {
 	{ "run", "FILE            run the machine that a device tree describes", run_command },
 	{ "check", "FILE          print what is wrong with a description, or its map", check_main },
 	{ "show", "FILE           print the tree that the guest would get", show_main },
+	{ "list", "               list your machines that run", list_command },
 	{ "console", "NAME [PORT] attach to a running machine's console, or a named port",
 		.client = &console_command },
 	{ "mem", "NAME [SIZE]     show a machine's memory, or grow and shrink it",

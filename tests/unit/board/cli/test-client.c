@@ -13,6 +13,9 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <linux/virtio_balloon.h>
@@ -20,11 +23,18 @@
 
 #include "board/cli/client.h"
 #include "board/cli/client-command.h"
+#include "board/cli/commandline.h"
 #include "board/control/control.h"
 #include "board/text/errors.h"
 #include "hyp/base/loop.h"
 #include "hyp/base/util.h"
 #include "tests/unit/helpers/fake-machine.h"
+
+/* A user's, whose sockets are in a folder of the test's. */
+uid_t geteuid(void)
+{
+	return 1000;
+}
 
 static char folder[64], path[128], output[512 * KiB];
 static struct loop *loop;
@@ -475,6 +485,45 @@ static void stop_is_interrupted(void **state)
 	assert_int_equal(fake_quits, 0);
 }
 
+/* Of the usual folder: a machine, and a socket where nobody listens. */
+static void list(void **state)
+{
+	char line[] = "list", *argv[] = { line, NULL }, own[160], place[80], *more[] = { line, line, NULL };
+	int saved = dup(1), fds[2], code;
+	struct sockaddr_un address = { .sun_family = AF_UNIX };
+	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	ssize_t len;
+
+	setenv("XDG_RUNTIME_DIR", folder, 1);
+	snprintf(place, sizeof(place), "%s/sluice", folder);
+	assert_int_equal(mkdir(place, 0700), 0);
+	snprintf(own, sizeof(own), "%s/gateway.sock", place);
+	assert_int_equal(symlink(path, own), 0);
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s/other.sock", place);
+	assert_int_equal(bind(listener, (struct sockaddr *)&address, sizeof(address)), 0);
+	assert_int_equal(pipe(fds), 0);
+	fake_vmem[0].info.plugged_bytes = fake_vmem[0].info.requested_bytes = 512 * MiB;
+	fflush(stdout);
+	dup2(fds[1], 1);
+	optind = 0;
+	code = list_command(1, argv);
+	fflush(stdout);
+	dup2(saved, 1);
+	close(fds[1]);
+	len = read(fds[0], output, sizeof(output) - 1);
+	assert_true(len > 0);
+	output[len] = '\0';
+	close(fds[0]);
+	close(saved);
+	assert_int_equal(code, 0);
+	assert_string_equal(output, "machine  state     memory   at most\n"
+				    "gateway  running  768 MiB  2.25 GiB\n");
+	optind = 0;
+	assert_int_equal(list_command(2, more), 2);
+	close(listener);
+	assert_int_equal(unlink(own) | unlink(address.sun_path) | rmdir(place), 0);
+}
+
 static void panel(void **state)
 {
 	assert_run("reset @", 0, "");
@@ -514,6 +563,7 @@ int main(void)
 		TEST(stops_at_once),
 		TEST(stop_is_interrupted),
 		TEST(panel),
+		TEST(list),
 		TEST(slots_show_who_holds_them),
 	};
 
