@@ -1,117 +1,74 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * PE bundles: a kernel, its initrd and its command line as sections of an EFI program. Sources: the UAPI Group's
- * Unified Kernel Image (UAPI.5) and Microsoft's PE Format.
+ * PE bundles: a kernel, its initrd and its command line as sections of an EFI program (the UAPI Group's Unified Kernel
+ * Image, UAPI.5).
  */
-#include <endian.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "board/boot/image-internal.h"
 #include "board/config/config.h"
+#include "board/config/pe.h"
 #include "board/text/errors.h"
 
-#define PE_SECTIONS  96 /* the most that Windows loads; a bundle has some ten */
-#define PE_OFFSET_AT 0x3c
-#define PE_MACHINE   0xaa64 /* arm64 */
-#define SECTION_NAME 8
 #define CMDLINE_ROOM (BOOTARGS_MAX + 512) /* with white space at its ends */
 
-struct pe_header {
-	char magic[4];
-	uint16_t machine, sections;
-	uint32_t time, symbols, symbol_count;
-	uint16_t optional, characteristics;
+/* A part of an image's file. */
+struct part_source {
+	struct pe_source source;
+	const struct image *image;
+	const struct image_part *part;
 };
 
-struct pe_section {
-	char name[SECTION_NAME]; /* padded with zeros */
-	uint32_t size, address;	 /* in memory */
-	uint32_t file_size, file_offset;
-	uint32_t unused[4];
-};
-
-/* Reads its headers; how many sections go to `ret_count`. False: this is no PE file for arm64. */
-static bool read_sections(const struct image *image, const struct image_part *part,
-	struct pe_section *ret, unsigned *ret_count)
+static bool read_part(const struct pe_source *source, uint64_t offset, void *ret_buf, size_t len)
 {
+	const struct part_source *of = container_of(source, struct part_source, source);
 	struct errors ignored = { 0 };
-	struct pe_header header;
-	uint64_t at, table;
-	uint32_t offset;
-	bool whole;
+	int err = image_read(of->image, of->part->offset + offset, ret_buf, len, &ignored);
 
-	if (!IMAGE_HAS(part, 0, "MZ") || part->len < PE_OFFSET_AT + sizeof(offset))
-		return false;
-	memcpy(&offset, part->head + PE_OFFSET_AT, sizeof(offset));
-	at = le32toh(offset);
-	if (at > part->size || sizeof(header) > part->size - at)
-		return false;
-	whole = !image_read(image, part->offset + at, &header, sizeof(header), &ignored);
-	if (whole && !memcmp(header.magic, "PE\0", 4) && le16toh(header.machine) == PE_MACHINE &&
-		le16toh(header.sections) <= PE_SECTIONS) {
-		*ret_count = le16toh(header.sections);
-		table = at + sizeof(header) + le16toh(header.optional);
-		whole = table <= part->size && *ret_count * sizeof(*ret) <= part->size - table &&
-			!image_read(image, part->offset + table, ret, *ret_count * sizeof(*ret),
-				&ignored);
-	} else {
-		whole = false;
-	}
 	errors_finish(&ignored);
-	return whole;
+	return !err;
 }
 
-/* The first section of that name; false: there is none. It may lie outside the file. */
-static bool find(const struct pe_section *sections, unsigned count, const char *name,
-	struct image_extent *ret)
+static bool read_sections(const struct image *image, const struct image_part *part, struct pe *ret)
 {
-	for (unsigned i = 0; i < count; i++) {
-		uint32_t size = le32toh(sections[i].size);
+	const struct part_source of = { { part->size, read_part }, image, part };
 
-		if (strncmp(sections[i].name, name, SECTION_NAME) != 0)
-			continue;
-		/* What the file has is padded; what memory has beyond that is zeros, of which nobody has a use. */
-		if (!size || size > le32toh(sections[i].file_size))
-			size = le32toh(sections[i].file_size);
-		*ret = (struct image_extent){ le32toh(sections[i].file_offset), size };
-		return true;
-	}
-	return false;
+	return IMAGE_HAS(part, 0, "MZ") && pe_read(&of.source, ret);
 }
 
 bool image_is_bundle(const struct image *image, const struct image_part *part)
 {
-	struct pe_section sections[PE_SECTIONS];
-	struct image_extent linux_section;
-	unsigned count;
+	struct pe pe;
 
-	return read_sections(image, part, sections, &count) &&
-	       find(sections, count, ".linux", &linux_section);
+	return read_sections(image, part, &pe) && pe_find(&pe, ".linux");
 }
 
 int image_describe_bundle(struct image *image, const struct image_part *part, struct errors *errors)
 {
 	static const char *const names[] = { ".linux", ".initrd", ".cmdline" };
 	struct image_extent found[ARRAY_SIZE(names)] = { 0 };
-	struct pe_section sections[PE_SECTIONS];
 	struct image_part kernel = { 0 };
-	unsigned count = 0;
+	struct pe pe = { 0 };
 	int err;
 
-	if (!read_sections(image, part, sections, &count))
-		count = 0;
-	for (unsigned i = 0; i < ARRAY_SIZE(names); i++)
-		if (find(sections, count, names[i], &found[i]) &&
-			(found[i].offset > part->size ||
-				found[i].size > part->size - found[i].offset)) {
-			error_add(errors, image->path, NULL,
-				"is truncated: its section %s ends at byte %llu, the file has %llu",
-				names[i], (unsigned long long)(found[i].offset + found[i].size),
-				(unsigned long long)part->size);
-			return -EINVAL;
-		}
+	if (!read_sections(image, part, &pe))
+		pe.count = 0;
+	for (unsigned i = 0; i < ARRAY_SIZE(names); i++) {
+		const struct pe_section *section = pe_find(&pe, names[i]);
+
+		if (!section)
+			continue;
+		found[i] = (struct image_extent){ section->offset, section->size };
+		if (found[i].offset <= part->size && found[i].size <= part->size - found[i].offset)
+			continue;
+		error_add(errors, image->path, NULL,
+			"is truncated: its section %s ends at byte %llu, the file has %llu",
+			names[i], (unsigned long long)(found[i].offset + found[i].size),
+			(unsigned long long)part->size);
+		return -EINVAL;
+	}
 	kernel.offset = part->offset + found[0].offset;
 	kernel.size = found[0].size;
 	kernel.len = kernel.size < IMAGE_HEAD ? kernel.size : IMAGE_HEAD;

@@ -44,12 +44,13 @@ qemu_devices() {
 		echo "-device virtio-blk-device,drive=d$i,num-queues=$queues"
 	done
 	! (($1 & 2)) || echo '-device virtio-balloon-device'
+	# Before the window: behind it QEMU refuses vhost, which has fewer slots than the window has been promised.
+	! (($1 & 64)) || echo '-device vhost-vsock-device,guest-cid=9'
 	! (($1 & (4 | 256))) || qemu_window on $window
 	! (($1 & 8)) || echo "-chardev pipe,id=hvc,path=$work/hvc -chardev pipe,id=port,path=$work/port" \
 		'-device virtio-serial-device,max_ports=2 -device virtconsole,chardev=hvc,nr=0 -device virtserialport,chardev=port,nr=1'
 	! (($1 & 16)) || echo "-netdev tap,id=n,ifname=flood0,script=no,downscript=no,vhost=off -device virtio-net-device,netdev=n,mac=$card"
 	! (($1 & 32)) || echo '-device virtio-rng-device'
-	! (($1 & 64)) || echo '-device vhost-vsock-device,guest-cid=9'
 	! (($1 & 256)) || echo '-action reboot=reset'
 }
 
