@@ -142,6 +142,18 @@ static bool fit_has(struct reader *reader, int node, const char *property, const
 	return image;
 }
 
+/* The tree is from a bundle, and names nothing else to start. */
+static void take_bundle(struct reader *reader, int node)
+{
+	struct machine_config *config = reader->config;
+	const char *slash = strrchr(config->file, '/');
+
+	if (config->bundle && !tree_has(&reader->tree, node, "sluice,kernel") &&
+		!tree_has(&reader->tree, node, "sluice,firmware"))
+		path_rights_name(config->rights, &reader->tree, node, "sluice,kernel",
+			slash ? slash + 1 : config->file, &config->kernel);
+}
+
 static void read_loaded(struct reader *reader, int node)
 {
 	struct machine_config *config = reader->config;
@@ -180,6 +192,7 @@ static void read_chosen(struct reader *reader)
 				"%zu bytes, and Linux takes at most %d", strlen(bootargs),
 				BOOTARGS_MAX);
 	}
+	take_bundle(reader, node < 0 ? 0 : node);
 	growth_read_bootargs(bootargs, &config->growth);
 }
 
@@ -291,7 +304,7 @@ static int read_root(struct reader *reader)
 		error_add(tree->errors, reader->config->file, NULL,
 			"the tree of a whole board%s%s, whose interrupt controller and devices a machine has not. A machine's tree has its CPUs, memory, kernel and sluice,* devices: begin with dts/minimal.dts%s",
 			*model ? ": " : "", model,
-			reader->config->fit
+			reader->config->fit || reader->config->bundle
 				? ", and name this file there, as sluice,kernel in /chosen, to start its kernel"
 				: "");
 		return -EINVAL;
@@ -347,6 +360,7 @@ static int read_tree(void *fdt, const struct tree_source *source, const struct t
 
 	if (config) {
 		config->fit = origin->fit;
+		config->bundle = origin->bundle;
 		config->verification = verification;
 	} else {
 		fit_file_close(origin->fit);

@@ -413,7 +413,7 @@ static int open_one(
 
 /* ---- All of it ---- */
 
-/* The first file: a FIT, or a tree. */
+/* The first file: a FIT, a bundle, or a tree. */
 static int open_first(const struct tree_source *source, const struct fit_keys *keys,
 	struct errors *errors, bool *ret_own, struct tree_origin *origin, void **ret)
 {
@@ -437,7 +437,13 @@ static int open_first(const struct tree_source *source, const struct fit_keys *k
 		close(fd);
 		return -EINVAL;
 	}
-	return read_one(source->file, fd, &st, errors, ret_own, &origin->has_folder, ret);
+	err = tree_bundle_open(fd, &st, source->file, errors, ret);
+	if (err > 0)
+		return read_one(source->file, fd, &st, errors, ret_own, &origin->has_folder, ret);
+	*ret_own = etc_has(fd);
+	origin->has_folder = origin->bundle = true;
+	close(fd);
+	return err;
 }
 
 int tree_file_open(const struct tree_source *source, const struct fit_keys *keys,

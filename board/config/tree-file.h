@@ -63,6 +63,7 @@ struct tree_origin {
 	bool has_folder; /* the tree came from a file, not through a pipe */
 	struct fit_file *
 		fit; /* that has the tree, for the caller to close; NULL: it is a file of its own */
+	bool bundle; /* the tree is the first section .dtb of a PE bundle, which has the kernel too */
 };
 
 /*
@@ -77,6 +78,9 @@ bool tree_fit_is(int fd, const struct stat *st);
 /* The tree of the FIT's configuration, with its overlays. Takes over the descriptor if it succeeds. */
 int tree_fit_open(const struct tree_source *source, int fd, const struct fit_keys *keys,
 	struct errors *errors, struct fit_file **ret_fit, void **ret);
+/* The tree of a PE bundle: an EFI program for arm64 with a section .linux. As tree_blob_open(); 1: it is none. */
+int tree_bundle_open(
+	int fd, const struct stat *st, const char *name, struct errors *errors, void **ret);
 /*
  * `word` as a command line names a machine: FILE, or FILE#CONFIGURATION, if the whole is no file and FILE is one. Cuts
  * the word at the '#'.

@@ -4,7 +4,7 @@
 # cpus: 2
 # seconds: 60
 # with: fits
-# Machines out of FIT images: booted, reset, grown; signed and not; versions, of which none is older than before; a file that changes while the machine runs; Linux's own
+# Machines out of FIT images and a PE bundle: booted, reset, grown; signed and not; versions, of which none is older than before; a file that changes while the machine runs; Linux's own
 # image.fit as a tree's kernel; the policy of the host.
 
 . "$(dirname "$0")/lib.bash"
@@ -71,6 +71,18 @@ printf '\377%.0s' {1..16} | dd of="$work/unsigned.itb" bs=1 seek=$(($(stat -c %s
 send less 'reboot -f'
 check "damage-ends-it" ended less 60 1
 check "says-what-is-damaged" grep 'has another sha256\|cannot be unpacked' "$work/less.err"
+
+# A PE bundle, whose tree is in it.
+cp $fits/machine.efi "$work/"
+check "bundle-is-checked" eval "$SLUICE check $work/machine.efi >$work/out && grep 'machine.efi (PE bundle)' $work/out && grep '^initrd .*of the bundle' $work/out || { cat $work/out; false; }"
+check "bundle-is-not-signed" refused 'is a tree from elsewhere, which nobody has signed' "$SLUICE" run "$work/machine.efi" --key "$work/dev.crt"
+run_fit bundle machine.efi
+check "bundle-boots" booted bundle
+check "bundle-grows" "$SLUICE" mem bundle 256MiB
+send bundle 'reboot -f'
+check "bundle-boots-again" booted bundle 2
+check "bundle-stops" "$SLUICE" stop bundle --timeout 100
+check "bundle-ends" ended bundle 60 0
 
 # Linux's image.fit, as a tree's kernel.
 tree image 1 6.12
