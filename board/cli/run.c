@@ -102,7 +102,7 @@ static int parse_options(int argc, char **argv, struct run_options *ret)
 
 	*ret = (struct run_options){ .shutdown_timeout_sec = SHUTDOWN_TIMEOUT_SEC };
 	return options_read_file(argc, argv,
-		"Runs the machine that FILE (.dts, .dtb, or a FIT image) describes. Its console is the terminal:\n"
+		"Runs the machine that FILE (.dts, .dtb, FIT image, PE bundle) describes. Its console is the terminal:\n"
 		"Ctrl-A x leaves, Ctrl-A h shows more.",
 		rows, &ret->source);
 }
