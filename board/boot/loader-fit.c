@@ -53,11 +53,15 @@ static int refuse_unverified(const struct loader *loader, struct errors *errors)
 int loader_fit_find(struct loader *loader, struct errors *errors)
 {
 	const struct machine_config *config = loader->config;
-	int err = 0;
+	int err = 0, is_fit = 0;
 
 	loader->fit = NULL;
 	free(loader->checked);
 	loader->checked = NULL;
+	if (!config->fit && config->kernel.name)
+		is_fit = fit_probe(loader->kernel.fd, config->kernel.name, errors);
+	if (is_fit < 0)
+		return is_fit;
 	if (config->fit) {
 		loader->fit = config->fit;
 		err = fit_file_read(config->fit, errors);
@@ -68,7 +72,7 @@ int loader_fit_find(struct loader *loader, struct errors *errors)
 				config->fit->configuration.fdts[i].name,
 				*config->fit->trees[i].checked ? config->fit->trees[i].checked
 							       : "no hash");
-	} else if (config->kernel.name && fit_probe(loader->kernel.fd)) {
+	} else if (is_fit) {
 		if (!loader->named_fit)
 			err = open_named_fit(loader);
 		if (!err)

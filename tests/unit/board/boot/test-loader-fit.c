@@ -639,6 +639,7 @@ static void after_a_reset(void **state)
 	assert_memory_equal(ram + 2 * MiB + 0x2000, file, file_len);
 	write_to(kernel_path, "\xd0\x0d\xfe\xed, and nothing of a tree", 28);
 	assert_int_equal(again(loader), -EINVAL);
+	says("kernel: is truncated: it ends within the header of its tree");
 	with.compression = "gzip";
 	gzip(0);
 	write_fit();

@@ -204,7 +204,7 @@ static void warnings(void **state)
 /* A blob whose guest's tree is larger than the space reserved for it. */
 static void too_large(void **state)
 {
-	size_t filler = 2 * MiB;
+	size_t filler = 1930 * KiB;
 	void *fdt, *grown = malloc(3 * MiB), *value = calloc(1, filler);
 	struct errors errors = { 0 };
 	FILE *file;

@@ -267,6 +267,28 @@ static void trees_of_configurations(void **state)
 	refuses_machine(&source, "is no FIT, and has no configuration \"conf-1\" to choose");
 }
 
+/* It may be a FIT or a tree: nobody can tell, and no message says that it is one of them. */
+static void damaged(void **state)
+{
+	static const char large[] =
+		"/dts-v1/; / { large = /incbin/(\"large\"); images { }; configurations { }; };";
+	char path[300];
+	struct tree_source source = { .file = path };
+
+	NEEDS_TOOLS();
+	snprintf(path, sizeof(path), "%s/damaged", place);
+	maker_run("cp plain.itb damaged && truncate -s -1 damaged");
+	refuses_machine(&source, "/damaged: is truncated: its tree is ");
+	maker_run("truncate -s 20 damaged");
+	refuses_machine(&source, "/damaged: is truncated: it ends within the header of its tree");
+	maker_run("cp plain.itb damaged && printf x | dd of=damaged bs=1 seek=60 conv=notrunc status=none");
+	refuses_machine(&source, "/damaged: /: ");
+	maker_write("large.dts", large, sizeof(large) - 1);
+	maker_run("truncate -s 2M large && dtc -q -O dtb -o damaged large.dts");
+	refuses_machine(&source,
+		"/damaged: /: the tree is larger than 2 MiB, without the images' data");
+}
+
 /* As a .dtb: nothing outside of its folder, unless that is allowed or root put it into /etc/sluice. */
 static void rights(void **state)
 {
@@ -500,6 +522,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(names),
 		TEST(trees_of_configurations),
+		TEST(damaged),
 		TEST(rights),
 		TEST(by_options),
 		TEST(by_policy),
