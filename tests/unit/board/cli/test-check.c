@@ -71,10 +71,10 @@ static void write_tree(const char *change)
 
 static void a_good_machine(void **state)
 {
-	write_tree("/ { model = \"gateway\"; rng0 { compatible = \"sluice,virtio-rng\"; }; };"
+	write_tree("/ { model = \"gate\\x9b\\xc2\\x9b\\xc3\\x9bway\"; rng0 { compatible = \"sluice,virtio-rng\"; }; };"
 		   "&growth { reg = <0x1 0x0 0x0 0x10200000>; };");
 	assert_int_equal(in_child(check_command), 0);
-	assert_printed("machine.dts: good, the machine gateway\n");
+	assert_printed("machine.dts: good, the machine gate???\xc3\x9bway\n");
 	assert_printed("CPUs         1, guest addresses of 33 bits");
 	assert_printed("memory       0x040000000 to 0x060000000, 512 MiB\n");
 	assert_printed("reserved     0x100000000 to 0x110200000, 258 MiB\n");
