@@ -80,7 +80,7 @@ static void check_parents(const struct tree *tree, int node, const char *propert
 static void check_unit_address(const struct tree *tree, int node, unsigned cells)
 {
 	const char *name = tree_name(tree, node), *unit = strchr(name, '@');
-	int len, name_len = unit ? (int)(unit - name) : 0;
+	int len;
 	const fdt32_t *cell = fdt_getprop(tree->fdt, node, "reg", &len);
 	uint64_t said, is;
 	char *end;
@@ -93,8 +93,8 @@ static void check_unit_address(const struct tree *tree, int node, unsigned cells
 	if (!*end && said != is)
 		tree_warning(tree, node, "reg",
 			"begins with 0x%" PRIx64
-			", and the node's name says @%s: name it %.*s@%" PRIx64,
-			is, unit + 1, name_len, name, is);
+			", and the node's name says @%s: let it end in @%" PRIx64,
+			is, unit + 1, is);
 }
 
 /* ---- The console ---- */

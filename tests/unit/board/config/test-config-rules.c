@@ -168,7 +168,7 @@ static const struct {
 	const char *change, *says; /* says NULL: nothing */
 } warned[] = {
 	{ "&memory { }; / { stub@50 { reg = <0 0x50 0 1>; }; stub@51 { }; stub@a,b { reg = <0 1 0 1>; }; i2c { #address-cells = <1>; #size-cells = <0>; chip@2a { reg = <0x2a>; }; }; };", NULL },
-	{ NODE("stub@50 { reg = <0 0x51 0 1>; };"), "/stub@50: reg: begins with 0x51, and the node's name says @50: name it stub@51" },
+	{ NODE("stub@50 { reg = <0 0x51 0 1>; };"), "/stub@50: reg: begins with 0x51, and the node's name says @50: let it end in @51" },
 	{ "/ { i2c { #address-cells = <1>; #size-cells = <0>; chip@2a { reg = <0x2b>; }; }; };", "/i2c/chip@2a: reg: begins with 0x2b" },
 	{ "&growth { reg = <0x2 0x0 0x1 0x0>; };", "/reserved-memory/growth@100000000: reg: begins with 0x200000000" },
 	{ "&cpus { cpu@2 { reg = <1>; }; };", "/cpus/cpu@2: reg: begins with 0x1" },

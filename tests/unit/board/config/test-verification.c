@@ -239,7 +239,7 @@ static void trees_of_configurations(void **state)
 		"/plain.itb: /images/fdt-3: fragment@0: the overlay wants the label nothing");
 	source.configuration = "conf-4";
 	refuses_machine(&source,
-		"/configurations/conf-4: fdt: is missing, so this describes no machine: give the configuration a tree, or give its kernel to a tree of your own, by sluice,kernel = \"FILE#conf-4\"");
+		"/configurations/conf-4: fdt: is missing, so this describes no machine: give the configuration a tree, or give its kernel to a tree of your own, by sluice,kernel = \"FILE#CONFIGURATION\" in its /chosen");
 	source.configuration = "conf-5";
 	refuses_machine(&source, "/images/fdt-4: compression: a tree in gzip");
 	source.configuration = "conf-6";
