@@ -249,8 +249,11 @@ static void print_head(const struct checked *c)
 int show_command(const struct tree_source *source, const char *name)
 {
 	struct checked c = { 0 };
-	int err = check(&c, source, name);
+	struct tree_source shown = *source;
+	int err;
 
+	shown.shown = true;
+	err = check(&c, &shown, name);
 	if (!err)
 		print_head(&c);
 	if (!err)

@@ -54,6 +54,7 @@ struct tree_source {
 	const char *keys[TREE_KEYS_MAX]; /* of --key */
 	size_t key_count;
 	enum tree_verify verify; /* of --verify */
+	bool shown; /* ... and nothing else: the policy's "verify required" is about what is started */
 };
 
 /* Where a tree comes from, and so what it may name (board/config/path-rights.h). */

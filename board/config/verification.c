@@ -94,7 +94,7 @@ int verification_create(
 	int err = verification ? policy_read(errors, &verification->policy) : -ENOMEM;
 
 	if (!err) {
-		verification->by_policy = verification->policy.required;
+		verification->by_policy = verification->policy.required && !source->shown;
 		verification->required = verification->by_policy ||
 					 source->verify == VERIFY_REQUIRED ||
 					 (source->verify == VERIFY_UNSAID && source->key_count);

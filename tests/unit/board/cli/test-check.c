@@ -21,6 +21,32 @@ static const char *tree, *name; /* what check and show are given */
 static const char *key;
 static enum tree_verify verify;
 
+/* ---- The host's owner ---- */
+
+static char policy[300]; /* "": there is none */
+
+FILE *__real_fopen64(const char *file, const char *mode);
+FILE *__wrap_fopen64(const char *file, const char *mode);
+FILE *__wrap_fopen64(const char *file, const char *mode)
+{
+	return *policy && !strcmp(file, "/etc/sluice/policy")
+		       ? fmemopen(policy, strlen(policy), "r")
+		       : __real_fopen64(file, mode);
+}
+
+bool __real_etc_has(int fd);
+bool __wrap_etc_has(int fd);
+bool __wrap_etc_has(int fd)
+{
+	return fd < 0 || __real_etc_has(fd); /* the policy, in memory, has no descriptor */
+}
+
+bool __wrap_etc_is_roots(int fd);
+bool __wrap_etc_is_roots(int fd)
+{
+	return true;
+}
+
 /* What a command printed, both streams, is in `text`; its exit status. */
 static int in_child(int (*command)(const struct tree_source *source, const char *name))
 {
@@ -283,6 +309,46 @@ static void fits(void **state)
 	maker_end();
 }
 
+/* Under a policy check refuses what run would; show starts nothing, and shows it all the same. */
+static void under_a_policy(void **state)
+{
+	static const char source[] =
+		"/dts-v1/; / { description = \"a machine\"; #address-cells = <1>; images {"
+		" kernel-1 { data = /incbin/(\"kernel\"); type = \"kernel\"; arch = \"arm64\"; compression = \"none\"; %H };"
+		" fdt-1 { data = /incbin/(\"machine.dtb\"); type = \"flat_dt\"; arch = \"arm64\"; compression = \"none\"; %H };"
+		"}; configurations { default = \"conf-1\"; conf-1 { kernel = \"kernel-1\"; fdt = \"fdt-1\"; %S }; }; };";
+	char file[100];
+	struct blob blob, where;
+
+	if (!maker_begin())
+		skip();
+	write_tree("");
+	maker_run("dtc -q -O dtb -o machine.dtb %s; pwd", tree);
+	where = maker_read("said");
+	blob = maker_image(source, maker_sha256, "", "");
+	snprintf(file, sizeof(file), "%.*s/x.itb", (int)where.len - 1, (char *)where.data);
+	snprintf(policy, sizeof(policy), "verify required\nkey %.*s/rsa2048.pub\n",
+		(int)where.len - 1, (char *)where.data);
+	assert_int_equal(in_child(check_command), 1);
+	assert_printed("is a tree, which nobody has signed, and /etc/sluice/policy refuses it");
+	assert_int_equal(in_child(show_command), 0);
+	assert_printed("/dts-v1/;");
+	tree = file;
+	assert_int_equal(in_child(check_command), 1);
+	assert_printed("/configurations/conf-1: a required signature is missing");
+	assert_int_equal(in_child(show_command), 0);
+	assert_printed("/dts-v1/;");
+	/* Who asks for signatures gets them, with the policy's keys. */
+	verify = VERIFY_REQUIRED;
+	assert_int_equal(in_child(show_command), 1);
+	assert_printed("/configurations/conf-1: a required signature is missing");
+	verify = VERIFY_UNSAID;
+	*policy = '\0';
+	blob_free(&blob);
+	blob_free(&where);
+	maker_end();
+}
+
 static int remove_files(void **state)
 {
 	tree_source_finish();
@@ -299,6 +365,7 @@ int main(void)
 		cmocka_unit_test(warnings),
 		cmocka_unit_test(too_large),
 		cmocka_unit_test(fits),
+		cmocka_unit_test(under_a_policy),
 	};
 
 	return cmocka_run_group_tests_name("commands", tests, NULL, remove_files);
