@@ -251,6 +251,19 @@ static void trees_of_configurations(void **state)
 	refuses_machine(&source, "fdt: names trees of 2097153 bytes together");
 	maker_run("mv kept machine.dtb");
 	write_itb("plain.itb", "", "");
+	/* It may say where a raw binary belongs that the FIT has. */
+	maker_run("mv machine.dtb kept");
+	make_dtb(tree_source_file("machine.dts", good_machine,
+			 "&chosen { /delete-property/ sluice,kernel; sluice,kernel-address = <0 0x40400000>; };"),
+		"machine.dtb");
+	write_itb("plain.itb", "", "");
+	config = good_machine_of(&source);
+	assert_int_equal(errors.count, 0);
+	assert_true(config->raw_kernel);
+	assert_int_equal(config->kernel_gpa, 0x40400000);
+	config_destroy(config);
+	maker_run("mv kept machine.dtb");
+	write_itb("plain.itb", "", "");
 	/* Overlays of the command line come last. */
 	source.configuration = NULL;
 	source.overlays[0] = tree_source_file("own.dtso", "/dts-v1/; /plugin/;\n",
