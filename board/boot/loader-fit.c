@@ -100,6 +100,8 @@ int loader_fit_kernel(struct loader *loader)
 	};
 	const struct fit_image *found = &loader->fit->configuration.kernel;
 	struct image *kernel = &loader->kernel;
+	const struct image_extent data = { found->data.offset, found->data.size };
+	const bool packed = found->compression != FIT_NONE;
 
 	free(loader->kernel_label);
 	if (asprintf(&loader->kernel_label, "%s: /images/%s", loader->fit->name, found->name) < 0) {
@@ -107,13 +109,18 @@ int loader_fit_kernel(struct loader *loader)
 		return -ENOMEM;
 	}
 	kernel->path = loader->kernel_label;
-	kernel->data = (struct image_extent){ found->data.offset, found->data.size };
-	kernel->said_packed = found->compression != FIT_NONE;
-	if (kernel->said_packed)
+	/* What was read to describe it is there still, and is compared when it is loaded. */
+	loader->described &= kernel->digest && !loader->kernel_digest.failed &&
+			     !loader->kernel_digest.differs && kernel->said_packed == packed &&
+			     (!packed || kernel->packing == kinds[found->compression]);
+	loader_note_kernel(loader, &data);
+	if (loader->described)
+		return 0;
+	kernel->said_packed = packed;
+	if (packed)
 		kernel->packing = kinds[found->compression];
 	kernel->digest = &loader->kernel_digest;
 	image_digest_clear(&loader->kernel_digest);
-	loader->described = false;
 	return 0;
 }
 
