@@ -21,6 +21,7 @@ static const struct host_limits both_gics = { 40, 256 * TiB, 0, 4 * KiB, 32767, 
 static const struct host_limits no_kvm = { 40, 256 * TiB, 0, 4 * KiB, 32767, 512, .cpu_features = UINT32_MAX };
 
 #define OPTIONS(properties) "/ { options { sluice { compatible = \"sluice,options\"; " properties " }; }; };"
+#define FIRMWARE	    "&chosen { /delete-property/ sluice,kernel; sluice,firmware = \"f\"; sluice,flash = \"v\"; };"
 #define NODE(text)	    "/ { " text " };"
 #define PIC		    "pic: pic { interrupt-controller; #interrupt-cells = <1>; "
 #define BUS(more)	    "soc { #address-cells = <1>; #size-cells = <1>; " more " uart@9000000 { reg = <0x09000000 0x1000>; }; };"
@@ -32,19 +33,23 @@ static const struct rule {
 	const char *says;
 	const struct host_limits *host; /* NULL: big_host */
 } rules[] = {
+	/* Firmware finds its tree at the start of RAM; another guest is told where its tree is. */
+	{ "reserved-at-the-start", "&reserved { fw { reg = <0 0x40000000 0 0x1000>; }; };", FIRMWARE "&reserved { fw { reg = <0 0x40000000 0 0x1000>; }; };", "/reserved-memory/fw: reg: reserved 0x40000000+0x1000 (4 KiB) overlaps the start of RAM, 0x40000000+0x1e0000 (1920 KiB), where firmware finds the device tree" },
+	{ "memreserve-at-the-start", "/memreserve/ 0x40000000 0x1000;", "/memreserve/ 0x100000000 0x1000;", "overlaps /memreserve/" },
+
 	/* A disabled node is not examined. */
 	{ "options-disabled", OPTIONS("gic = \"gicv9\"; status = \"disabled\";"), OPTIONS("gic = \"gicv9\"; status = \"okay\";"), "/options/sluice: gic: \"gicv9\" is none of" },
 	{ "cpu-disabled", "&cpus { cpu@99 { reg = <0x99>; status = \"disabled\"; }; };", "&cpus { cpu@99 { reg = <0x99>; status = \"ok\"; }; };", "/cpus/cpu@99: reg: 0x99 is no MPIDR" },
 	{ "all-cpus-disabled", NULL, "&cpu0 { status = \"disabled\"; };", "/cpus: the machine has no CPU" },
 	{ "memory-disabled", NODE("memory@1 { reg = <0 1 0 1>; status = \"disabled\"; };"), NODE("memory@1 { reg = <0 1 0 1>; };"), "/memory@1: reg: memory 0x1+0x1 (1 bytes) begins below" },
-	{ "reserved-disabled", "&reserved { fw { reg = <0 0x40000000 0 0x1000>; status = \"disabled\"; }; };", "&reserved { fw { reg = <0 0x40000000 0 0x1000>; }; };", "/reserved-memory/fw: reg: reserved 0x40000000+0x1000 (4 KiB) overlaps the start of RAM" },
+	{ "reserved-disabled", FIRMWARE "&reserved { fw { reg = <0 0x40000000 0 0x1000>; status = \"disabled\"; }; };", FIRMWARE "&reserved { fw { reg = <0 0x40000000 0 0x1000>; }; };", "/reserved-memory/fw: reg: reserved 0x40000000+0x1000 (4 KiB) overlaps the start of RAM" },
 	{ "device-disabled", NODE("dev0 { " MEM " status = \"disabled\"; };"), NODE("dev0 { " MEM " status = \"okay\"; };"), "/dev0: memory-region: missing: a sluice,virtio-mem needs it" },
 	{ "alias-of-a-disabled-device", NODE("dev0 { " MEM " status = \"disabled\"; }; aliases { virtio0 = \"/dev0\"; };"), NODE("dev0 { status = \"disabled\"; }; aliases { virtio0 = \"/dev0\"; };"), "/aliases: virtio0: \"/dev0\" is not a virtio device of this machine" },
 	{ "status-fail", "&cpus { cpu@99 { reg = <0x99>; status = \"fail\"; }; };", "&cpus { cpu@99 { reg = <9>; status = \"failed\"; }; };", "/cpus/cpu@99: status: \"failed\" is none of \"okay\"" },
 	{ "status-fail-why", "&cpus { cpu@99 { reg = <0x99>; status = \"fail-clock\"; }; };", "&cpus { cpu@99 { reg = <9>; status = \"fai\"; }; };", "/cpus/cpu@99: status: \"fai\" is none of \"okay\"" },
 	{ "status-reserved", "&cpus { cpu@99 { reg = <0x99>; status = \"reserved\"; }; };", "&cpus { cpu@99 { reg = <9>; status = \"reserve\"; }; };", "/cpus/cpu@99: status: \"reserve\" is none of \"okay\"" },
 	{ "memory-failed", NODE("memory@1 { reg = <0 1 0 1>; status = \"fail\"; };"), NODE("memory@1 { reg = <0 1 0 1>; status = \"ok\"; };"), "/memory@1: reg: memory 0x1+0x1 (1 bytes) begins below" },
-	{ "reserved-reserved", "&reserved { fw { reg = <0 0x40000000 0 0x1000>; status = \"reserved\"; }; };", "&reserved { fw { reg = <0 0x40000000 0 0x1000>; status = \"okay\"; }; };", "/reserved-memory/fw: reg: reserved" },
+	{ "reserved-reserved", FIRMWARE "&reserved { fw { reg = <0 0x40000000 0 0x1000>; status = \"reserved\"; }; };", FIRMWARE "&reserved { fw { reg = <0 0x40000000 0 0x1000>; status = \"okay\"; }; };", "/reserved-memory/fw: reg: reserved" },
 	{ "device-failed", NODE("dev0 { " MEM " status = \"fail-sss\"; };"), NODE("dev0 { " MEM " status = \"ok\"; };"), "/dev0: memory-region: missing: a sluice,virtio-mem needs it" },
 
 	/* Options. */
