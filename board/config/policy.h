@@ -7,7 +7,8 @@
  *	verify none		they need not be, unless the command line says so
  *	key /etc/sluice/k.pub	whose signature that is: a control tree or a PEM file; there is one of the lines above too
  *
- * or empty, or begins with '#'. Only root may have written the file; the files of the keys too, wherever they are.
+ * or empty, or begins with '#'. Only root may have written the file; the files of the keys too, wherever they are, named
+ * without symbolic links.
  */
 #ifndef SLUICE_BOARD_CONFIG_POLICY_H
 #define SLUICE_BOARD_CONFIG_POLICY_H

@@ -470,6 +470,18 @@ static void by_policy(void **state)
 	key_is_roots = false;
 	refuses_machine(&source, "others than root can write this key of /etc/sluice/policy");
 	key_is_roots = true;
+	/* Whoever owns a link on the way would choose the key. */
+	maker_run("ln -s rsa2048.pub link.pub && ln -s . links && mkdir sub");
+	for (unsigned i = 0; i < 3; i++) {
+		static const char *const ways[] = { "link.pub", "links/rsa2048.pub",
+			"sub/../rsa2048.pub" };
+		char saved[300];
+
+		memcpy(saved, text, sizeof(saved));
+		snprintf(text, sizeof(text), "verify required\nkey %s/%s\n", place, ways[i]);
+		refuses_machine(&source, "has a symbolic link or \"..\" in it: name the file itself");
+		memcpy(text, saved, sizeof(text));
+	}
 	/* Keys that are there for who asks; it has to be said. */
 	snprintf(text, sizeof(text), "key\t%s  \n", key);
 	source.verify = VERIFY_UNSAID;
