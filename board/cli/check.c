@@ -149,14 +149,14 @@ static void print_place(const char *what, struct range place)
 		place.gpa + place.size, SIZE(place.size));
 }
 
-/* What was checked of a FIT, and that nobody asked who signed it. */
+/* What was checked of a FIT. Hashes, which an image may lack, say nothing of who made it. */
 static void print_verified(const struct loader_result *plan)
 {
 	const bool of_images = plan->checked && strstr(plan->checked, "signature of");
 
 	if (!plan->fit)
 		return;
-	printf("%-12s ", "verified");
+	printf("%-12s ", *plan->signatures || of_images ? "verified" : "not verified");
 	plain_print(plan->configuration, stdout);
 	printf(" of ");
 	plain_print(plan->fit, stdout);

@@ -280,11 +280,12 @@ static void fits(void **state)
 	assert_printed("x.itb: /images/kernel-1 (raw binary), entered at 0x040200000\n");
 	assert_printed("700 bytes: ");
 	assert_printed("x.itb: /images/ramdisk-1\n");
-	assert_printed("verified     conf-1 of ");
+	assert_printed("not verified conf-1 of ");
 	assert_printed("x.itb, signatures not checked: give --key FILE\n"
 		       "             fdt-1: crc32, sha256, kernel-1: crc32, sha256, ramdisk-1: crc32, sha256\n");
 	key = public;
 	assert_int_equal(in_child(check_command), 0);
+	assert_printed("\nverified     conf-1 of ");
 	assert_printed("x.itb, signed by rsa2048 (sha256,rsa2048)\n");
 	assert_int_equal(in_child(show_command), 0);
 	assert_printed("/dts-v1/;");
@@ -296,8 +297,14 @@ static void fits(void **state)
 	assert_int_equal(in_child(check_command), 1);
 	assert_printed("x.itb: /images/ramdisk-1/hash-1: value: the image's data has another crc32");
 	assert_null(strstr(text, "good"));
-	/* And what is signed, for show too. */
+	/* Where nothing can be checked, nothing was. */
 	key = NULL;
+	blob_free(&blob);
+	blob = maker_image(source, "", "", "");
+	assert_int_equal(in_child(check_command), 0);
+	assert_printed("\nnot verified conf-1 of ");
+	assert_printed("fdt-1: no hash, kernel-1: no hash, ramdisk-1: no hash\n");
+	/* And what is signed, for show too. */
 	verify = VERIFY_REQUIRED;
 	assert_int_equal(in_child(show_command), 1);
 	assert_printed("--verify required: wants keys");
