@@ -39,13 +39,10 @@ static bool is_all_ours(const struct tree *tree, int options)
 /* Whether this child of /reserved-memory is a window. */
 static bool is_window(const struct machine_config *config, const struct tree *tree, int node)
 {
-	unsigned cells = (unsigned)fdt_address_cells(tree->fdt, 0);
-	int len;
-	const void *reg = fdt_getprop(tree->fdt, node, "reg", &len);
+	uint32_t phandle = fdt_get_phandle(tree->fdt, node);
 
-	for (size_t i = 0; reg && len >= (int)(cells * 4) && i < config->device_count; i++)
-		if (config->devices[i].has_window &&
-			config->devices[i].window.gpa == tree_value(reg, cells))
+	for (size_t i = 0; i < config->window_count; i++)
+		if (config->windows[i] == phandle)
 			return true;
 	return false;
 }

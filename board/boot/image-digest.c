@@ -18,7 +18,7 @@ void image_digest_clear(struct image_digest *digest)
 	*digest = (struct image_digest){ 0 };
 }
 
-int image_digest_begin(struct image_digest *digest, const struct fit_trust *trust,
+int image_digest_begin(struct image_digest *digest, struct fit_trust *trust,
 	const struct fit_image *image, uint64_t offset, struct errors *errors)
 {
 	fit_digest_destroy(digest->digest);

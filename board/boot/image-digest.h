@@ -35,7 +35,7 @@ struct image_digest {
 /* Before an image is described: forgets all. */
 void image_digest_clear(struct image_digest *digest);
 /* Before it is loaded, from its first byte at `offset` on. As fit_digest_begin(). */
-int image_digest_begin(struct image_digest *digest, const struct fit_trust *trust,
+int image_digest_begin(struct image_digest *digest, struct fit_trust *trust,
 	const struct fit_image *image, uint64_t offset, struct errors *errors);
 /* So many bytes were read at `offset`; in a load that is where the last ones ended. */
 void image_digest_read(struct image_digest *digest, uint64_t offset, const void *data, size_t len);

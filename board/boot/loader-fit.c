@@ -53,11 +53,15 @@ static int refuse_unverified(const struct loader *loader, struct errors *errors)
 int loader_fit_find(struct loader *loader, struct errors *errors)
 {
 	const struct machine_config *config = loader->config;
-	int err = 0;
+	int err = 0, is_fit = 0;
 
 	loader->fit = NULL;
 	free(loader->checked);
 	loader->checked = NULL;
+	if (!config->fit && config->kernel.name)
+		is_fit = fit_probe(loader->kernel.fd, config->kernel.name, errors);
+	if (is_fit < 0)
+		return is_fit;
 	if (config->fit) {
 		loader->fit = config->fit;
 		err = fit_file_read(config->fit, errors);
@@ -68,7 +72,7 @@ int loader_fit_find(struct loader *loader, struct errors *errors)
 				config->fit->configuration.fdts[i].name,
 				*config->fit->trees[i].checked ? config->fit->trees[i].checked
 							       : "no hash");
-	} else if (config->kernel.name && fit_probe(loader->kernel.fd)) {
+	} else if (is_fit) {
 		if (!loader->named_fit)
 			err = open_named_fit(loader);
 		if (!err)
@@ -98,6 +102,8 @@ int loader_fit_kernel(struct loader *loader)
 	};
 	const struct fit_image *found = &loader->fit->configuration.kernel;
 	struct image *kernel = &loader->kernel;
+	const struct image_extent data = { found->data.offset, found->data.size };
+	const bool packed = found->compression != FIT_NONE;
 
 	free(loader->kernel_label);
 	if (asprintf(&loader->kernel_label, "%s: /images/%s", loader->fit->name, found->name) < 0) {
@@ -105,13 +111,18 @@ int loader_fit_kernel(struct loader *loader)
 		return -ENOMEM;
 	}
 	kernel->path = loader->kernel_label;
-	kernel->data = (struct image_extent){ found->data.offset, found->data.size };
-	kernel->said_packed = found->compression != FIT_NONE;
-	if (kernel->said_packed)
+	/* What was read to describe it is there still, and is compared when it is loaded. */
+	loader->described &= kernel->digest && !loader->kernel_digest.failed &&
+			     !loader->kernel_digest.differs && kernel->said_packed == packed &&
+			     (!packed || kernel->packing == kinds[found->compression]);
+	loader_note_kernel(loader, &data);
+	if (loader->described)
+		return 0;
+	kernel->said_packed = packed;
+	if (packed)
 		kernel->packing = kinds[found->compression];
 	kernel->digest = &loader->kernel_digest;
 	image_digest_clear(&loader->kernel_digest);
-	loader->described = false;
 	return 0;
 }
 

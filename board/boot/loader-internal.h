@@ -31,6 +31,7 @@ struct loader {
 	bool kernel_loaded;
 	bool described; /* the kernel is, as its file was when `changed` was read */
 	struct {
+		off_t size;
 		struct timespec content, inode;
 	} changed;
 	struct loader_result plan;
@@ -38,6 +39,11 @@ struct loader {
 	size_t taken_count;
 };
 
+/*
+ * The kernel is this part of its file; NULL: all of it. It is described once, until this or the file changes: to unpack its
+ * header may take long.
+ */
+void loader_note_kernel(struct loader *loader, const struct image_extent *data);
 /*
  * Finds out whether the kernel is in a FIT, which is read and verified anew: the file may be another by now. loader->fit
  * is NULL if not. Refuses what has to be verified and cannot be. -EINVAL after an error was added, -ENOMEM.

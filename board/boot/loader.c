@@ -50,13 +50,16 @@ static int find_initrd(struct loader *loader, struct errors *errors)
 	return 0;
 }
 
-static int find_cmdline(struct loader *loader, struct errors *errors)
+/* `anew`: the kernel was. */
+static int find_cmdline(struct loader *loader, bool anew, struct errors *errors)
 {
 	int err = 0;
 
-	free(loader->cmdline);
-	loader->cmdline = NULL;
-	if (loader->kernel.cmdline.size && !loader->config->has_bootargs)
+	if (anew) {
+		free(loader->cmdline);
+		loader->cmdline = NULL;
+	}
+	if (anew && loader->kernel.cmdline.size && !loader->config->has_bootargs)
 		err = image_read_cmdline(&loader->kernel, errors, &loader->cmdline);
 	loader->plan.cmdline = loader->cmdline;
 	loader->plan.growth = loader->config->growth;
@@ -65,34 +68,38 @@ static int find_cmdline(struct loader *loader, struct errors *errors)
 	return err;
 }
 
-/* A kernel whose file has not changed is described once: to unpack its header may take long. */
-static void note_change(struct loader *loader, const struct stat *st)
+void loader_note_kernel(struct loader *loader, const struct image_extent *data)
 {
-	loader->described &= loader->kernel.data.size == (uint64_t)st->st_size &&
-			     !memcmp(&loader->changed.content, &st->st_mtim, sizeof(st->st_mtim)) &&
-			     !memcmp(&loader->changed.inode, &st->st_ctim, sizeof(st->st_ctim));
-	loader->kernel.data = (struct image_extent){ 0, (uint64_t)st->st_size };
-	loader->changed.content = st->st_mtim;
-	loader->changed.inode = st->st_ctim;
+	const struct image_extent *old = &loader->kernel.data;
+	struct stat st = { 0 };
+
+	if (fstat(loader->kernel.fd, &st))
+		loader->described = false;
+	loader->described &= loader->changed.size == st.st_size &&
+			     !memcmp(&loader->changed.content, &st.st_mtim, sizeof(st.st_mtim)) &&
+			     !memcmp(&loader->changed.inode, &st.st_ctim, sizeof(st.st_ctim)) &&
+			     (!data || (data->offset == old->offset && data->size == old->size));
+	loader->kernel.data = data ? *data : (struct image_extent){ 0, (uint64_t)st.st_size };
+	loader->changed.size = st.st_size;
+	loader->changed.content = st.st_mtim;
+	loader->changed.inode = st.st_ctim;
 }
 
 /* The kernel is a file. */
 static void find_file_kernel(struct loader *loader)
 {
-	struct stat st;
-
 	if (loader->kernel.digest) /* it was a FIT at the last boot */
 		loader->described = false;
 	loader->kernel.path = loader->config->kernel.name;
 	loader->kernel.said_packed = false;
 	loader->kernel.digest = NULL;
-	if (fstat(loader->kernel.fd, &st) == 0)
-		note_change(loader, &st);
+	loader_note_kernel(loader, NULL);
 }
 
 static int plan(struct loader *loader, struct errors *errors)
 {
 	const struct machine_config *config = loader->config;
+	bool anew;
 	int err;
 
 	/* What it points to may be gone after the next call. */
@@ -114,12 +121,12 @@ static int plan(struct loader *loader, struct errors *errors)
 		find_file_kernel(loader);
 	if (err)
 		return err;
-	if (!loader->described) {
+	anew = !loader->described;
+	if (anew) {
 		loader->moved_by = 0;
 		err = image_describe(&loader->kernel, config->raw_kernel, errors);
 		if (err < 0)
 			return err;
-		loader->described = true;
 	}
 	loader->plan = (struct loader_result){ .kind = loader->kernel.kind,
 		.page_bytes = loader->kernel.page_bytes,
@@ -135,9 +142,10 @@ static int plan(struct loader *loader, struct errors *errors)
 	err = find_initrd(loader, errors);
 	loader->plan.initrd_name = loader->initrd.path;
 	if (!err)
-		err = find_cmdline(loader, errors);
+		err = find_cmdline(loader, anew, errors);
 	if (err)
 		return err;
+	loader->described = true;
 	return loader_place(loader, errors);
 }
 

@@ -19,6 +19,7 @@
 #include "board/machine/firmware.h"
 #include "board/text/errors.h"
 #include "board/text/exit-codes.h"
+#include "board/text/plain.h"
 #include "board/text/size.h"
 #include "devices/device.h"
 
@@ -77,13 +78,6 @@ static int finish(struct checked *c, int err)
 	return err ? EXIT_WRONG : EXIT_OK;
 }
 
-/* Names come from untrusted trees, and go to a terminal. */
-static void print_text(const char *text)
-{
-	for (; text && *text; text++)
-		putchar((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text);
-}
-
 static void print_device(const struct machine_config *config, const struct device_config *device,
 	const char *machine)
 {
@@ -112,8 +106,9 @@ static void print_map(const struct checked *c)
 {
 	const struct machine_config *config = c->config;
 
-	printf("%s: good%s", config->file, *config->model ? ", the machine " : "");
-	print_text(config->model);
+	plain_print(config->file, stdout);
+	printf(": good%s", *config->model ? ", the machine " : "");
+	plain_print(config->model, stdout);
 	putchar('\n');
 	printf("%-12s %zu, guest addresses of %u bits (this host%s: %u)\n", "CPUs",
 		config->cpu_count, config->ipa_bits_needed,
@@ -154,27 +149,27 @@ static void print_place(const char *what, struct range place)
 		place.gpa + place.size, SIZE(place.size));
 }
 
-/* What was checked of a FIT, and that nobody asked who signed it. */
+/* What was checked of a FIT. Hashes, which an image may lack, say nothing of who made it. */
 static void print_verified(const struct loader_result *plan)
 {
 	const bool of_images = plan->checked && strstr(plan->checked, "signature of");
 
 	if (!plan->fit)
 		return;
-	printf("%-12s ", "verified");
-	print_text(plan->configuration);
+	printf("%-12s ", *plan->signatures || of_images ? "verified" : "not verified");
+	plain_print(plan->configuration, stdout);
 	printf(" of ");
-	print_text(plan->fit);
+	plain_print(plan->fit, stdout);
 	printf(", %s", *plan->signatures ? "signed by "
 		       : of_images	 ? "its images signed"
 					 : "signatures not checked: give --key FILE");
-	print_text(plan->signatures);
+	plain_print(plan->signatures, stdout);
 	if (plan->product)
 		printf(", version %u of %s", plan->version, plan->product);
 	putchar('\n');
 	if (plan->checked) {
 		printf("%-12s ", "");
-		print_text(plan->checked);
+		plain_print(plan->checked, stdout);
 		putchar('\n');
 	}
 }
@@ -187,13 +182,13 @@ static void print_files(const struct checked *c)
 	if (config->firmware.name) {
 		print_place("firmware", (struct range){ FIRMWARE_BASE, FIRMWARE_SIZE });
 		printf(": ");
-		print_text(config->firmware.name);
+		plain_print(config->firmware.name, stdout);
 		printf(", entered at 0x%09" PRIx64 "\n", plan->entry_gpa);
 	}
 	if (config->flash.path.name) {
 		print_place("flash", (struct range){ FLASH_BASE, c->flash_bytes });
 		printf(": ");
-		print_text(config->flash.path.name);
+		plain_print(config->flash.path.name, stdout);
 		puts(config->flash.read_only ? ", read-only" : "");
 	}
 	if (!config_has_kernel(config)) {
@@ -204,13 +199,13 @@ static void print_files(const struct checked *c)
 	if (plan->kernel_name) {
 		print_place("kernel", plan->kernel);
 		printf(": ");
-		print_text(plan->kernel_name);
+		plain_print(plan->kernel_name, stdout);
 		printf(" (%s), entered at 0x%09" PRIx64 "\n", plan->kind, plan->entry_gpa);
 	}
 	if (plan->initrd.size) {
 		print_place("initrd", plan->initrd);
 		printf(": ");
-		print_text(plan->bundled_initrd ? "of the bundle" : plan->initrd_name);
+		plain_print(plan->bundled_initrd ? "of the bundle" : plan->initrd_name, stdout);
 		putchar('\n');
 	}
 	print_place("guest's tree", (struct range){ plan->tree_gpa, c->tree_size });
@@ -245,7 +240,7 @@ static void print_head(const struct checked *c)
 	char text[IDENTITY_TEXT];
 
 	printf("// What the guest of the machine \"");
-	print_text(c->name);
+	plain_print(c->name, stdout);
 	printf("\" gets on this host. Each start adds the initrd's place,\n"
 	       "// fresh seeds and, where a bundle has one, its command line; another name (--name, here and of sluice run) and another host have other numbers.\n");
 	for (size_t i = 0; i < c->config->device_count; i++)
@@ -256,8 +251,11 @@ static void print_head(const struct checked *c)
 int show_command(const struct tree_source *source, const char *name)
 {
 	struct checked c = { 0 };
-	int err = check(&c, source, name);
+	struct tree_source shown = *source;
+	int err;
 
+	shown.shown = true;
+	err = check(&c, &shown, name);
 	if (!err)
 		print_head(&c);
 	if (!err)

@@ -14,7 +14,7 @@ int check_command(const struct tree_source *source, const char *name);
 
 /*
  * Prints the guest's tree as source. Seeds are zero, so that the output is the same each time. The initrd's address is
- * left out, since it is chosen when the initrd is loaded.
+ * left out, since it is chosen when the initrd is loaded. A tree that the host's policy does not let run is shown too.
  */
 int show_command(const struct tree_source *source, const char *name);
 

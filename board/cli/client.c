@@ -14,6 +14,7 @@
 #include "board/host/libraries.h"
 #include "board/host/socket.h"
 #include "board/text/errors.h"
+#include "board/text/plain.h"
 #include "hyp/base/loop.h"
 
 /* On a busy host with a nested guest, one change of the guest's map was seen to take 14 s. */
@@ -352,5 +353,6 @@ const char *client_text(const json_t *object, const char *name)
 {
 	const char *text = json_string_value(json_object_get(object, name));
 
-	return text ? text : "";
+	/* In place: jansson's copy is nobody else's, and --control may name the socket of any program. */
+	return text ? plain_text((char *)text) : "";
 }

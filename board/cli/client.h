@@ -40,7 +40,7 @@ json_t *client_call(
 /* Waits for an event: 1 when one came, 0 after `ms` or a signal, -ECONNRESET when the machine is gone. */
 int client_wait(struct client *client, int ms);
 
-/* Integer and string members of an object; 0 and "" if there is none. */
+/* Integer and string members of an object; 0 and "" if there is none. Texts are plain (board/text/plain.h). */
 uint64_t client_number(const json_t *object, const char *name);
 const char *client_text(const json_t *object, const char *name);
 

@@ -15,6 +15,7 @@
 #include "board/cli/commandline.h"
 #include "board/host/host-memory.h"
 #include "board/text/exit-codes.h"
+#include "board/text/plain.h"
 #include "devices/backend/disk-engine.h"
 #include "hyp/base/util.h"
 
@@ -76,9 +77,9 @@ unsigned doctor_report(const struct survey *survey, FILE *out, bool color)
 			if (status == SILENT)
 				continue;
 			problems += status == PROBLEM;
-			fprintf(out, "%s  %s\n", marks[color][status], finding.text);
+			fprintf(out, "%s  %s\n", marks[color][status], plain_text(finding.text));
 			if (*finding.advice)
-				fprintf(out, "           -> %s\n", finding.advice);
+				fprintf(out, "           -> %s\n", plain_text(finding.advice));
 		}
 	if (problems)
 		fprintf(out, "\nGuests cannot run here: %u problem%s.\n", problems,

@@ -91,6 +91,9 @@ struct machine_config {
 	size_t ram_count;
 	struct range reserved[CONFIG_RANGES + CONFIG_DEVICES]; /* sorted; windows included */
 	size_t reserved_count;
+	/* Phandles of the nodes of /reserved-memory that are windows, of disabled devices too: the guest does not get them. */
+	uint32_t windows[CONFIG_RANGES + CONFIG_DEVICES];
+	size_t window_count;
 	struct device_config devices[CONFIG_DEVICES];
 	size_t device_count;
 

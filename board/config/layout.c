@@ -197,10 +197,11 @@ void layout_reserve(struct reader *reader, int node, const char *what, const str
 			CONFIG_RESERVED);
 		return;
 	}
-	if (ranges_overlap(tree.gpa, tree.size, range->gpa, range->size))
+	/* Any other guest is told where its tree is, and that is where there is room. */
+	if (config->firmware.name && ranges_overlap(tree.gpa, tree.size, range->gpa, range->size))
 		tree_error(&reader->tree, node, where,
 			"reserved " RANGE_FORMAT " overlaps the start of RAM, " RANGE_FORMAT
-			", where the guest finds its device tree: move it up",
+			", where firmware finds the device tree: move it up",
 			RANGE_ARGS(*range), RANGE_ARGS(tree));
 	config->reserved[config->reserved_count++] = *range;
 }

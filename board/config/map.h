@@ -61,7 +61,7 @@
 #define VIRTIO_MMIO_SPI 16
 
 #define RAM_BASE UINT64_C(0x40000000)
-/* The guest's tree may take this much at the start of RAM (Linux maps at most 2 MiB of it). */
+/* The guest's tree may take this much (Linux maps at most 2 MiB of it). */
 #define TREE_SIZE_MAX (1 * MiB + 896 * KiB)
 
 #define WINDOW_ALIGN (512 * MiB)

@@ -8,7 +8,8 @@
  *	version required	... that have a version, so that none older than was started is (versions.h)
  *	key /etc/sluice/k.pub	whose signature that is: a control tree or a PEM file; there is one of the lines above too
  *
- * or empty, or begins with '#'. Only root may have written the file; the files of the keys too, wherever they are.
+ * or empty, or begins with '#'. Only root may have written the file; the files of the keys too, wherever they are, named
+ * without symbolic links.
  */
 #ifndef SLUICE_BOARD_CONFIG_POLICY_H
 #define SLUICE_BOARD_CONFIG_POLICY_H

@@ -92,7 +92,8 @@ static void read_firmware(struct reader *reader, int node)
 		if (tree_has(tree, node, of_flash[i]) && !tree_has(tree, node, "sluice,flash"))
 			tree_error(tree, node, of_flash[i],
 				"says what is done with the file that sluice,flash names, and there is none");
-	if (tree_has(tree, node, "sluice,kernel-address") && !tree_has(tree, node, "sluice,kernel"))
+	if (tree_has(tree, node, "sluice,kernel-address") &&
+		!tree_has(tree, node, "sluice,kernel") && !config->fit)
 		tree_error(tree, node, "sluice,kernel-address",
 			"says where the file that sluice,kernel names is loaded, and there is none");
 	if (config->firmware.name && !tree_has(tree, node, "sluice,flash"))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reports references to what the guest will not have (interrupt controllers, a console that is not emulated), and names
- * whose unit address is not the node's. One walk over all nodes, after everything else was read.
+ * Reports references to what the guest will not have (interrupt controllers, a console that is not emulated, windows),
+ * and names whose unit address is not the node's. One walk over all nodes, after everything else was read.
  */
 #include <inttypes.h>
 #include <libfdt.h>
@@ -74,13 +74,51 @@ static void check_parents(const struct tree *tree, int node, const char *propert
 	}
 }
 
+/* ---- Windows ---- */
+
+/* The nodes of /reserved-memory that devices of Sluice's have for a window, disabled ones too. */
+static void find_windows(struct reader *reader)
+{
+	const struct tree *tree = &reader->tree;
+	struct machine_config *config = reader->config;
+	int node;
+
+	for (size_t i = 0; i < reader->reserved_count; i++) {
+		uint32_t phandle = reader->reserved[i].phandle;
+		bool found = false;
+
+		fdt_for_each_subnode(node, tree->fdt, 0)
+			found |= phandle && tree_sluice_compatible(tree, node) &&
+				 tree_cell(tree, node, "memory-region", 0) == phandle;
+		if (found)
+			config->windows[config->window_count++] = phandle;
+	}
+}
+
+/* A node that the guest gets may refer to no window, since it does not get that. */
+static void check_region(const struct reader *reader, int node)
+{
+	const struct machine_config *config = reader->config;
+	const struct tree *tree = &reader->tree;
+	int len;
+	const fdt32_t *cell = fdt_getprop(tree->fdt, node, "memory-region", &len);
+
+	for (int i = 0; cell && i < len / 4; i++)
+		for (size_t j = 0; j < config->window_count; j++)
+			if (fdt32_ld(&cell[i]) == config->windows[j]) {
+				tree_warning(tree, node, "memory-region",
+					"refers to the window of a virtio-mem device, which is not in the guest's tree: give this node reserved memory of its own, within /memory");
+				return;
+			}
+}
+
 /* ---- Unit addresses ---- */
 
 /* The devicetree specification, 2.2.1: the unit address is the first one of reg. */
 static void check_unit_address(const struct tree *tree, int node, unsigned cells)
 {
 	const char *name = tree_name(tree, node), *unit = strchr(name, '@');
-	int len, name_len = unit ? (int)(unit - name) : 0;
+	int len;
 	const fdt32_t *cell = fdt_getprop(tree->fdt, node, "reg", &len);
 	uint64_t said, is;
 	char *end;
@@ -93,8 +131,8 @@ static void check_unit_address(const struct tree *tree, int node, unsigned cells
 	if (!*end && said != is)
 		tree_warning(tree, node, "reg",
 			"begins with 0x%" PRIx64
-			", and the node's name says @%s: name it %.*s@%" PRIx64,
-			is, unit + 1, name_len, name, is);
+			", and the node's name says @%s: let it end in @%" PRIx64,
+			is, unit + 1, is);
 }
 
 /* ---- The console ---- */
@@ -136,6 +174,8 @@ void references_check(struct reader *reader)
 	bool good = !errors_any(tree->errors);
 	int depth = 0;
 
+	find_windows(reader);
+
 	for (int node = 0; node >= 0 && depth >= 0 && depth <= TREE_DEPTH;
 		node = fdt_next_node(tree->fdt, node, &depth)) {
 		cells[depth + 1] = tree_cell(tree, node, "#address-cells", 2);
@@ -146,6 +186,9 @@ void references_check(struct reader *reader)
 		/* Reported only if there are no other errors. */
 		if (depth && good)
 			check_unit_address(tree, node, cells[depth]);
+		if (good && !tree_off(tree, node) &&
+			!(depth == 1 && tree_sluice_compatible(tree, node)))
+			check_region(reader, node);
 	}
 	if (good)
 		check_stdout(tree);

@@ -360,7 +360,6 @@ static int open_file(const char *file, struct errors *errors, struct stat *ret)
 static int read_one(const char *file, int fd, const struct stat *of, struct errors *errors,
 	bool *ret_own, bool *ret_regular, void **ret)
 {
-	static const char magic[] = { '\xd0', '\x0d', '\xfe', '\xed' };
 	const struct stat st = *of;
 	char *buf = NULL;
 	size_t size = 0;
@@ -376,7 +375,7 @@ static int read_one(const char *file, int fd, const struct stat *of, struct erro
 	if (err)
 		return -EINVAL;
 	/* The blob's magic decides, then content and name. */
-	if (size >= 4 && !memcmp(buf, magic, 4)) {
+	if (fit_has_magic(buf, size)) {
 		err = tree_blob_open(buf, size, file, errors, ret);
 	} else if (is_source(file, buf, size)) {
 		char *text = buf;
@@ -418,14 +417,16 @@ static int open_first(const struct tree_source *source, const struct fit_keys *k
 	struct errors *errors, bool *ret_own, struct tree_origin *origin, void **ret)
 {
 	struct stat st;
-	int fd = open_file(source->file, errors, &st), err;
+	int fd = open_file(source->file, errors, &st), is_fit, err;
 
 	if (fd < 0)
 		return fd;
-	if (tree_fit_is(fd, &st)) {
+	is_fit = tree_fit_is(fd, &st, source->file, errors);
+	if (is_fit) {
 		*ret_own = etc_has(fd);
 		origin->has_folder = true;
-		err = tree_fit_open(source, fd, keys, errors, &origin->fit, ret);
+		err = is_fit < 0 ? is_fit
+				 : tree_fit_open(source, fd, keys, errors, &origin->fit, ret);
 		if (err)
 			close(fd);
 		return err;

@@ -54,6 +54,7 @@ struct tree_source {
 	const char *keys[TREE_KEYS_MAX]; /* of --key */
 	size_t key_count;
 	enum tree_verify verify; /* of --verify */
+	bool shown; /* ... and nothing else: the policy's "verify required" is about what is started */
 };
 
 /* Where a tree comes from, and so what it may name (board/config/path-rights.h). */
@@ -73,8 +74,8 @@ struct tree_origin {
 int tree_file_open(const struct tree_source *source, const struct fit_keys *keys,
 	struct errors *errors, struct tree_origin *ret_origin, void **ret);
 struct stat;
-/* The file is a FIT. */
-bool tree_fit_is(int fd, const struct stat *st);
+/* As fit_probe(). What comes through a pipe is none. -EINVAL after an error was added. */
+int tree_fit_is(int fd, const struct stat *st, const char *file, struct errors *errors);
 /* The tree of the FIT's configuration, with its overlays. Takes over the descriptor if it succeeds. */
 int tree_fit_open(const struct tree_source *source, int fd, const struct fit_keys *keys,
 	struct errors *errors, struct fit_file **ret_fit, void **ret);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The tree of a FIT's configuration; see tree-file.h. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -9,12 +10,13 @@
 #include "board/fit/fit-file.h"
 #include "board/text/errors.h"
 
-bool tree_fit_is(int fd, const struct stat *st)
+int tree_fit_is(int fd, const struct stat *st, const char *file, struct errors *errors)
 {
-	uint8_t head[4];
+	int is_fit = S_ISREG(st->st_mode) ? fit_probe(fd, file, errors) : 0;
 
-	return S_ISREG(st->st_mode) && pread(fd, head, sizeof(head), 0) == sizeof(head) &&
-	       fit_has_magic(head, sizeof(head)) && fit_probe(fd);
+	if (is_fit == -ENOMEM)
+		error_add(errors, file, NULL, "out of memory");
+	return is_fit < 0 ? -EINVAL : is_fit;
 }
 
 int tree_fit_open(const struct tree_source *source, int fd, const struct fit_keys *keys,

@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "board/config/tree-file.h"
@@ -15,14 +17,36 @@
 #include "board/host/versions.h"
 #include "board/text/errors.h"
 
+/*
+ * `owned`: as it is named, without links. etc_is_roots() looks at where the file is, and a link of others, or "..", in a
+ * folder that they can move, would choose among root's files.
+ */
+static int open_key(const char *file, bool owned)
+{
+	/* O_NONBLOCK: a FIFO without a writer would wait for ever. */
+	const int flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
+	struct open_how how = { .flags = (unsigned)flags, .resolve = RESOLVE_NO_SYMLINKS };
+
+	if (!owned)
+		return open(file, flags);
+	if (!strstr(file, "/../"))
+		return (int)syscall(SYS_openat2, AT_FDCWD, file, &how, sizeof(how));
+	errno = ELOOP;
+	return -1;
+}
+
 /* `owned`: only root may have written the file. */
 static int add_key(struct fit_keys *keys, const char *file, bool owned, struct errors *errors)
 {
-	/* O_NONBLOCK: a FIFO without a writer would wait for ever. */
-	int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY), err;
+	int fd = open_key(file, owned), err;
 	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st)) {
+	if (fd < 0 && owned && errno == ELOOP) {
+		error_add(errors, file, NULL,
+			"the way to this key of " POLICY
+			" has a symbolic link or \"..\" in it: name the file itself");
+		err = -EINVAL;
+	} else if (fd < 0 || fstat(fd, &st)) {
 		error_add(errors, file, NULL, "the key cannot be opened: %s", strerror(errno));
 		err = -EINVAL;
 	} else if (!S_ISREG(st.st_mode)) {
@@ -96,7 +120,7 @@ int verification_create(
 	int err = verification ? policy_read(errors, &verification->policy) : -ENOMEM;
 
 	if (!err) {
-		verification->by_policy = verification->policy.required;
+		verification->by_policy = verification->policy.required && !source->shown;
 		verification->required = verification->by_policy ||
 					 source->verify == VERIFY_REQUIRED ||
 					 (source->verify == VERIFY_UNSAID && source->key_count);

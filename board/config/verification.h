@@ -11,6 +11,8 @@
  *	the policy requires it	the tree too comes from the signed FIT. Neither --verify none nor --key has a say: whoever
  *				could choose the key could sign anything.
  *
+ * `sluice show` starts nothing, so the last one does not hold for it; `sluice check` refuses what `sluice run` would.
+ *
  * An overlay of the command line would change what was signed, so it does not go with a FIT that has to be. --allow does:
  * it says which of the user's own files the machine reaches, and changes nothing that was signed. Data that the machine
  * has on disks is not verified.

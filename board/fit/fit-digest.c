@@ -21,7 +21,7 @@ struct expected {
 };
 
 struct fit_digest {
-	const struct fit_trust *trust;
+	struct fit_trust *trust;
 	const struct fit_tree *tree;
 	const struct fit_image *image;
 	uint64_t came;				 /* bytes */
@@ -108,8 +108,8 @@ static const struct fit_image *find_image(const struct fit_trust *trust, uint32_
 	return node == configuration->kernel.node ? &configuration->kernel : NULL;
 }
 
-int fit_digest_begin(const struct fit_trust *trust, const struct fit_image *image,
-	struct errors *errors, struct fit_digest **ret)
+int fit_digest_begin(struct fit_trust *trust, const struct fit_image *image, struct errors *errors,
+	struct fit_digest **ret)
 {
 	const struct fit_tree *tree = fit_tree(fit_trust_fit(trust));
 	const struct fit_keys *keys = fit_trust_keys(trust);
@@ -149,28 +149,44 @@ void fit_digest_update(struct fit_digest *digest, const void *data, size_t len)
 			fit_hash_update(digest->hashes[i], data, len);
 }
 
+/* One of the signatures, of those that name the key or of the others, is this key's. */
+static bool has_signed(struct fit_digest *digest, uint8_t (*values)[FIT_HASH_BYTES],
+	const struct fit_key *key, bool named)
+{
+	for (unsigned i = 0; i < digest->signature_count; i++) {
+		const struct fit_signature *signature = &digest->signatures[i];
+		const char *why;
+
+		if (fit_signature_names(signature, key) != named)
+			continue;
+		why = fit_signature_check(digest->trust, signature, key, values[signature->hash]);
+		if (!why) {
+			list_add(&digest->checked, "signature of %s (%s)", key->name,
+				signature->algorithm);
+			return true;
+		}
+		list_add(&digest->whys, "%s: %s", signature->name, why);
+	}
+	return false;
+}
+
 /* One of the signatures is by a key that is required of images. */
 static int check_signatures(struct fit_digest *digest, uint8_t (*values)[FIT_HASH_BYTES],
 	const struct fit_keys *keys, struct errors *errors)
 {
 	char *names = NULL;
 
-	for (unsigned k = 0; k < keys->count; k++) {
-		if (!keys->keys[k].for_images)
-			continue;
-		list_add(&names, "%s of %s", keys->keys[k].name, keys->keys[k].file);
-		for (unsigned i = 0; i < digest->signature_count; i++) {
-			const struct fit_signature *signature = &digest->signatures[i];
-			const char *why = fit_signature_check(
-				signature, &keys->keys[k], values[signature->hash]);
+	for (unsigned i = 0; i < 2 * keys->count; i++) {
+		const struct fit_key *key = &keys->keys[i % keys->count];
+		const bool first = i < keys->count;
 
-			if (!why) {
-				list_add(&digest->checked, "signature of %s (%s)",
-					keys->keys[k].name, signature->algorithm);
-				free(names);
-				return 0;
-			}
-			list_add(&digest->whys, "%s: %s", signature->name, why);
+		if (!key->for_images)
+			continue;
+		if (first)
+			list_add(&names, "%s of %s", key->name, key->file);
+		if (has_signed(digest, values, key, first)) {
+			free(names);
+			return 0;
 		}
 	}
 	fit_tree_error(digest->tree, errors, digest->image->node, NULL,
@@ -232,8 +248,8 @@ const char *fit_digest_checked(const struct fit_digest *digest)
 
 /* ---- From the file ---- */
 
-int fit_digest_file(const struct fit_trust *trust, const struct fit_image *image, int fd,
-	uint64_t most, struct errors *errors, void **ret, char **ret_checked)
+int fit_digest_file(struct fit_trust *trust, const struct fit_image *image, int fd, uint64_t most,
+	struct errors *errors, void **ret, char **ret_checked)
 {
 	const struct fit_tree *tree = fit_tree(fit_trust_fit(trust));
 	uint64_t left = image->data.size, at = image->data.offset;

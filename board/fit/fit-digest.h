@@ -19,8 +19,8 @@ struct fit_digest;
  * `image` is one of the configuration's that is trusted, which outlives the digest. Without keys an image may have no
  * hash. -EINVAL after an error was added, -ENOENT if a library cannot be loaded, -ENOMEM.
  */
-int fit_digest_begin(const struct fit_trust *trust, const struct fit_image *image,
-	struct errors *errors, struct fit_digest **ret);
+int fit_digest_begin(struct fit_trust *trust, const struct fit_image *image, struct errors *errors,
+	struct fit_digest **ret);
 /* The next bytes. What fails is said at the end. */
 void fit_digest_update(struct fit_digest *digest, const void *data, size_t len);
 /*
@@ -39,7 +39,7 @@ const char *fit_digest_checked(const struct fit_digest *digest);
  * data of more than `most` bytes is refused. `ret_checked`: what fit_digest_checked() says, malloc'ed; NULL: nobody asks.
  * -EINVAL after an error was added, -ENOENT as above, -ENOMEM.
  */
-int fit_digest_file(const struct fit_trust *trust, const struct fit_image *image, int fd,
-	uint64_t most, struct errors *errors, void **ret, char **ret_checked);
+int fit_digest_file(struct fit_trust *trust, const struct fit_image *image, int fd, uint64_t most,
+	struct errors *errors, void **ret, char **ret_checked);
 
 #endif

@@ -149,8 +149,7 @@ int fit_file_read_trees(struct fit_file *file, struct errors *errors)
 
 	if (!configuration->fdt_count) {
 		fit_tree_error(fit_tree(file->fit), errors, configuration->node, "fdt",
-			"is missing, so this describes no machine: give the configuration a tree, or give its kernel to a tree of your own, by sluice,kernel = \"FILE#%s\" in its /chosen",
-			configuration->name);
+			"is missing, so this describes no machine: give the configuration a tree, or give its kernel to a tree of your own, by sluice,kernel = \"FILE#CONFIGURATION\" in its /chosen");
 		return -EINVAL;
 	}
 	if (file->tree_count && file->tree_count != configuration->fdt_count) {

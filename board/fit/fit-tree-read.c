@@ -371,7 +371,8 @@ static int read_header(struct reader *reader)
 	uint32_t at, names, names_len;
 
 	if (tree->file_size < sizeof(header)) {
-		error_add(reader->errors, tree->file, NULL, "is too short to be a tree");
+		error_add(reader->errors, tree->file, NULL,
+			"is truncated: it ends within the header of its tree");
 		return -EINVAL;
 	}
 	if (read_file(reader, 0, &header, sizeof(header)))

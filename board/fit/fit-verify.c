@@ -17,6 +17,7 @@ struct fit_trust {
 	const struct fit_keys *keys;
 	struct fit_configuration configuration;
 	char *signatures; /* NULL: none */
+	unsigned tries;
 };
 
 static bool is_one_of(const char *name, const char *const *names, size_t count)
@@ -37,11 +38,13 @@ const char *fit_signature_read(
 	const char *text = algo ? fit_tree_string_of(tree, algo, NULL) : NULL;
 	const char *comma = text ? strchr(text, ',') : NULL;
 	const char *pad = padding ? fit_tree_string_of(tree, padding, NULL) : "pkcs-1.5";
+	const struct fit_tree_property *hint = fit_tree_property(tree, node, "key-name-hint");
 	struct fit_signature signature = { .name = fit_tree_name(tree, node), .node = node };
 
 	if (!comma)
 		return "it has no algo as in \"sha256,rsa2048\"";
 	signature.algorithm = text;
+	signature.hint = (hint ? fit_tree_string_of(tree, hint, NULL) : NULL) ?: "";
 	signature.hash = fit_hash_kind(text, (size_t)(comma - text));
 	if (signature.hash == FIT_HASH_KINDS || !fit_hash_is_strong(signature.hash))
 		return "its hash is none of sha256, sha384 and sha512";
@@ -60,13 +63,21 @@ const char *fit_signature_read(
 	return NULL;
 }
 
-const char *fit_signature_check(
-	const struct fit_signature *signature, const struct fit_key *key, const uint8_t *hash)
+bool fit_signature_names(const struct fit_signature *signature, const struct fit_key *key)
+{
+	return signature->hint && !strcmp(signature->hint, key->name);
+}
+
+const char *fit_signature_check(struct fit_trust *trust, const struct fit_signature *signature,
+	const struct fit_key *key, const uint8_t *hash)
 {
 	if (fit_public_key_kind(key->key) != signature->key)
 		return "it is by another kind of key";
 	if (key->algorithm && strcmp(key->algorithm, signature->algorithm))
 		return "the key is for another algorithm";
+	if (trust->tries == FIT_TRIES)
+		return "it was not tried, after 64 that were in vain: let each signature name its key (key-name-hint), and leave out those of other keys";
+	trust->tries++;
 	return fit_public_key_verify(key->key, signature->pss, signature->hash, hash,
 		       signature->value, signature->len)
 		       ? NULL
@@ -293,17 +304,21 @@ static int find_candidates(const struct region *region, uint32_t configuration,
 }
 
 /* One of the signatures is the key's. Otherwise adds to `whys` what each lacks. */
-static bool has_signed(const struct candidate *candidates, unsigned count,
-	const struct fit_key *key, char **signatures, char **whys)
+static bool has_signed(struct fit_trust *trust, const struct candidate *candidates, unsigned count,
+	const struct fit_key *key, char **whys)
 {
-	for (unsigned i = 0; i < count; i++) {
-		const struct candidate *candidate = &candidates[i];
-		const char *why = candidate->why ? candidate->why
-						 : fit_signature_check(&candidate->signature, key,
-							   candidate->hash);
+	for (unsigned i = 0; i < 2 * count; i++) {
+		const struct candidate *candidate = &candidates[i % count];
+		const char *why = candidate->why;
 
+		if (fit_signature_names(&candidate->signature, key) != (i < count))
+			continue;
+		if (!why)
+			why = fit_signature_check(
+				trust, &candidate->signature, key, candidate->hash);
 		if (!why) {
-			list_add(signatures, "%s (%s)", key->name, candidate->signature.algorithm);
+			list_add(&trust->signatures, "%s (%s)", key->name,
+				candidate->signature.algorithm);
 			return true;
 		}
 		list_add(whys, "%s: %s", candidate->signature.name, why);
@@ -325,14 +340,14 @@ static int verify(struct fit_trust *trust, struct errors *errors)
 	region.whole = calloc(1, tree->node_count / 8 + 1);
 	err = candidates && region.whole ? find_region(&region, node, errors) : -ENOMEM;
 	count = err ? err : find_candidates(&region, node, errors, candidates);
-	for (unsigned i = 0; count >= 0 && i < keys->count; i++) {
+	for (unsigned i = 0; count >= 0 && i < keys->count && !(keys->any && good); i++) {
 		const struct fit_key *key = &keys->keys[i];
 		char *whys = NULL;
 
 		if (!key->for_configurations)
 			continue;
 		wanted++;
-		if (has_signed(candidates, (unsigned)count, key, &trust->signatures, &whys))
+		if (has_signed(trust, candidates, (unsigned)count, key, &whys))
 			good++;
 		else
 			list_add(&lacking, "by %s of %s (%s)", key->name, key->file,

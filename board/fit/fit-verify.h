@@ -25,6 +25,11 @@
 #include "board/fit/fit.h"
 
 #define FIT_SIGNATURES 8 /* of a configuration or an image, at most */
+/*
+ * How often a signature is tried with a key, of a configuration and all of its images together. This bounds how long a
+ * reset takes: a try is some milliseconds. With signatures that name their keys each key takes one.
+ */
+#define FIT_TRIES 64
 
 /* A configuration that passed, and who signed it. fit_digest_begin() needs one to load an image. */
 struct fit_trust;
@@ -49,6 +54,7 @@ const char *fit_trust_signatures(const struct fit_trust *trust);
 /* A node signature*, and what can be said of it without its data. */
 struct fit_signature {
 	const char *name;      /* the node's */
+	const char *hint;      /* the name of its key, as it says; "" */
 	const char *algorithm; /* "sha256,rsa2048" */
 	enum fit_hash_kind hash;
 	enum fit_key_kind key;
@@ -60,8 +66,10 @@ struct fit_signature {
 /* NULL, or why it can count for nothing: a static string. */
 const char *fit_signature_read(
 	const struct fit_tree *tree, uint32_t node, struct fit_signature *ret);
-/* The signature is this key's, of a hash of its kind. NULL, or why not: a static string. */
-const char *fit_signature_check(
-	const struct fit_signature *signature, const struct fit_key *key, const uint8_t *hash);
+/* It says that it is this key's, and is tried first: a name proves nothing, and saves tries. */
+bool fit_signature_names(const struct fit_signature *signature, const struct fit_key *key);
+/* The signature is this key's, of a hash of its kind. NULL, or why not: a static string. Counts the tries. */
+const char *fit_signature_check(struct fit_trust *trust, const struct fit_signature *signature,
+	const struct fit_key *key, const uint8_t *hash);
 
 #endif

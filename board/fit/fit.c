@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "board/host/versions.h"
 #include "board/text/errors.h"
@@ -25,16 +26,21 @@ bool fit_has_magic(const void *head, size_t len)
 	return len >= 4 && !memcmp(head, "\xd0\x0d\xfe\xed", 4);
 }
 
-bool fit_probe(int fd)
+int fit_probe(int fd, const char *file, struct errors *errors)
 {
-	struct errors errors = { 0 };
+	uint8_t head[4];
 	struct fit_tree *tree;
+	ssize_t n = RETRY_EINTR(pread(fd, head, sizeof(head), 0));
 	bool is_fit;
+	int err;
 
-	if (fit_tree_open(fd, "", FIT_TREE_MAYBE, &errors, &tree)) {
-		errors_finish(&errors);
-		return false;
-	}
+	if (n < 0)
+		error_add(errors, file, NULL, "cannot be read: %s", strerror(errno));
+	if (n < 0 || !fit_has_magic(head, (size_t)n))
+		return n < 0 ? -EINVAL : 0;
+	err = fit_tree_open(fd, file, FIT_TREE_MAYBE, errors, &tree);
+	if (err)
+		return err;
 	is_fit = fit_tree_child(tree, 0, "images") != FIT_TREE_NONE &&
 		 fit_tree_child(tree, 0, "configurations") != FIT_TREE_NONE;
 	fit_tree_close(tree);

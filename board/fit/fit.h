@@ -70,10 +70,11 @@ struct fit;
 bool fit_has_magic(const void *head, size_t len);
 
 /*
- * A file of that magic is a FIT rather than a machine's tree: it has /images and /configurations. False too if it cannot
- * be read, is damaged, or has a structure of more than 2 MiB: fit_open() says what is wrong.
+ * 1: the regular file is a FIT: it has /images and /configurations. 0: it is a machine's tree, or does not begin with a
+ * tree's magic. -EINVAL: it does, and cannot be read, is damaged, or is larger than a FIT or a tree may be, which was said
+ * in words that are right for both. -ENOMEM. `file` is its name for messages.
  */
-bool fit_probe(int fd);
+int fit_probe(int fd, const char *file, struct errors *errors);
 
 /*
  * Reads a FIT's structure from a regular file. `file` is its name for messages and outlives the FIT. The descriptor is

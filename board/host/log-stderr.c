@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "board/host/terminal.h"
+#include "board/text/plain.h"
 #include "hyp/base/log.h"
 #include "hyp/base/util.h"
 
@@ -57,14 +58,16 @@ static void print(enum log_level level, const char *line)
 		[LOG_WARNING] = "warning: ",
 		[LOG_INFO] = "",
 	};
-	char text[1024], missing[80] = "";
+	char text[1024], plain[700], missing[80] = "";
 	size_t len, done;
 
 	if (out.dropped)
 		snprintf(missing, sizeof(missing),
 			"sluice: %u lines found no room here and were dropped\n", out.dropped);
+	/* Guests, helpers and trees have a say in it. */
+	snprintf(plain, sizeof(plain), "%s", line);
 	len = (size_t)snprintf(text, sizeof(text), "%s%ssluice: %s%s\n", out.broken ? "\n" : "",
-		missing, prefix[level], line);
+		missing, prefix[level], plain_text(plain));
 	if (len >= sizeof(text))
 		len = sizeof(text) - 1;
 	done = put(text, len);

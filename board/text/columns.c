@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "board/text/plain.h"
+
 void columns_add(struct columns *columns, const char *format, ...)
 {
 	char **grown = reallocarray(columns->rows, columns->count + 1, sizeof(*grown));
@@ -47,7 +49,7 @@ void columns_print(struct columns *columns, const char *indent, FILE *stream)
 				last			   ? 0
 				: columns->align[c] == 'l' ? -widths[c]
 							   : widths[c],
-				cell);
+				plain_text(cell));
 		}
 		fputc('\n', stream);
 		free(columns->rows[i]);

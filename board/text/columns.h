@@ -16,7 +16,7 @@ struct columns {
 
 void columns_add(struct columns *columns, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));
-/* Prints each row after `indent`, then frees them all. */
+/* Prints each row after `indent`, made plain (plain.h), then frees them all. */
 void columns_print(struct columns *columns, const char *indent, FILE *stream);
 
 #endif

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "board/text/plain.h"
+
 /* Takes ownership of the line, which is malloc'ed; NULL counts as dropped. */
 static void append(struct errors *errors, char *line)
 {
@@ -35,11 +37,8 @@ static void add_list(struct errors *errors, const char *prefix, const char *wher
 	if (!text || asprintf(&line, "%s%s%s%s%s%s: %s", prefix, tree, *tree ? ": " : "", where,
 			     property ? ": " : "", property ? property : "", text) < 0)
 		line = NULL;
-	/* Names and values come from untrusted trees, and go to a terminal. */
-	for (char *c = line; c && *c; c++)
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
-	append(errors, line);
+	/* Names and values come from untrusted trees. */
+	append(errors, line ? plain_text(line) : NULL);
 	free(text);
 }
 

@@ -319,7 +319,7 @@ struct blob builder_finish(struct builder *builder)
 
 /* All of an image, its data as a sum: FNV-1a. */
 static int say_image(
-	FILE *out, const struct fit_trust *trust, const struct fit_image *image, int fd)
+	FILE *out, struct fit_trust *trust, const struct fit_image *image, int fd)
 {
 	uint64_t sum = 0xcbf29ce484222325;
 	uint8_t *data;

@@ -268,6 +268,13 @@ static void firmware(void **state)
 		&input);
 
 	assert_node(&b, "/reserved-memory", false);
+	finish(&b);
+	/* Nor has it the window of a device that is disabled, which the host may still have to place. */
+	b = build(good_machine,
+		"&chosen { /delete-property/ sluice,kernel; sluice,firmware = \"f\"; sluice,flash = \"v\"; };"
+		"&vmem0 { status = \"disabled\"; }; &growth { /delete-property/ reg; size = <1 0>; };",
+		&input);
+	assert_node(&b, "/reserved-memory", false);
 	assert_strings(&b, "/flash@4000000", "compatible", "cfi-flash");
 	assert_cells(&b, "/flash@4000000", "reg", 0, 0x04000000, 0, 1 * MiB);
 	assert_cells(&b, "/flash@4000000", "bank-width", 4);

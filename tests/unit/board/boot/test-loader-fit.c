@@ -645,12 +645,59 @@ static void after_a_reset(void **state)
 	assert_memory_equal(ram + 2 * MiB + 0x2000, file, file_len);
 	write_to(kernel_path, "\xd0\x0d\xfe\xed, and nothing of a tree", 28);
 	assert_int_equal(again(loader), -EINVAL);
+	says("kernel: is truncated: it ends within the header of its tree");
 	with.compression = "gzip";
 	gzip(0);
 	write_fit();
 	assert_int_equal(again(loader), 0);
 	assert_string_equal(result.fit, kernel_path);
 	loader_close(loader);
+}
+
+/* What a bundle has, and a kernel that is compressed, is not read again to describe it, if the file is as it was. */
+static void described_once(void **state)
+{
+	for (unsigned kind = 0; kind < 2; kind++) {
+		struct loader *loader;
+		unsigned kept, anew;
+
+		with.where = BY_POSITION;
+		make_image(100000, 0x1000, 300000);
+		if (kind)
+			make_bundle();
+		else
+			gzip(0);
+		with.compression = kind ? NULL : "gzip";
+		write_fit();
+		assert_int_equal(loader_open(&config, &errors, &loader), 0);
+		for (unsigned i = 0; i < 2; i++) {
+			reads = 0;
+			assert_int_equal(again(loader), 0);
+			kept = reads;
+			assert_int_equal(result.initrd.size, kind ? 9 : 0);
+			assert_true(!result.cmdline == !kind);
+			if (kind)
+				assert_string_equal(result.cmdline, "quiet");
+			else
+				assert_int_equal(result.kernel.gpa, KERNEL_GPA + 0x1000);
+		}
+		/* Written again, with what was in it. */
+		write_fit();
+		usleep(20000); /* coarse clocks */
+		assert_int_equal(utimensat(AT_FDCWD, kernel_path, NULL, 0), 0);
+		reads = 0;
+		assert_int_equal(again(loader), 0);
+		anew = reads;
+		assert_true(kept < anew);
+		/* Another kernel of the same file. */
+		make_image(90000, 0x2000, 200000);
+		with.compression = NULL;
+		write_fit();
+		assert_int_equal(again(loader), 0);
+		assert_int_equal(result.kernel.gpa, KERNEL_GPA + 0x2000);
+		assert_null(result.cmdline);
+		loader_close(loader);
+	}
 }
 
 /* The FIT that the machine's tree is from. */
@@ -876,6 +923,7 @@ int main(void)
 		TEST(cut_short),
 		TEST(changes_between_reads),
 		TEST(after_a_reset),
+		TEST(described_once),
 		TEST(with_its_tree),
 		TEST(configurations),
 		TEST(the_default_stays),

@@ -371,7 +371,7 @@ static void kinds(void **state)
 		{ 0x24, 4, "\x18\x28\x6f\x01", "is a 32-bit ARM kernel" },
 		{ 0x38, 4, "RSC\x05", "is a RISC-V kernel" },
 		{ 0, 4, "\x27\x05\x19\x56", "is a U-Boot legacy image" },
-		{ 0, 4, "\xd0\x0d\xfe\xed", "is a device tree or FIT image" },
+		{ 0, 4, "\xd0\x0d\xfe\xed", "is truncated: it ends within the header of its tree" },
 		{ 0, 3, "BZh", "is compressed with bzip2" },
 		{ 0, 4, "\x89LZO", "is compressed with lzop" },
 		{ 0, 6, "070701", "is an initramfs (cpio)" },

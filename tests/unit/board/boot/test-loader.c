@@ -3,6 +3,7 @@
 #include "tests/unit/helpers/loader-fixture.h"
 
 #include <fcntl.h>
+#include <libfdt.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -351,7 +352,7 @@ static void foreign(void **state)
 		{ 0x202, "HdrS", 4, "x86" },
 		{ 0x24, "\x18\x28\x6f\x01", 4, "32-bit ARM" },
 		{ 0x38, "RSC\x05", 4, "RISC-V" },
-		{ 0, "\xd0\x0d\xfe\xed", 4, "device tree" },
+		{ 0, "\xd0\x0d\xfe\xed", 4, "its tree has version 0" },
 		{ 0, "BZh", 3, "bzip2" },
 		{ 0, "MZ", 2, "EFI program" },
 	};
@@ -362,6 +363,9 @@ static void foreign(void **state)
 		file_len = 2048;
 		assert_refused(kinds[i].words);
 	}
+	assert_int_equal(fdt_create_empty_tree(file, sizeof(file)), 0);
+	file_len = fdt_totalsize(file);
+	assert_refused("is a device tree or FIT image, not a kernel");
 	memset(file, 0, 2048); /* an x86 kernel is an EFI program too */
 	memcpy(file, "MZ", 2);
 	memcpy(file + 0x202, "HdrS", 4);

@@ -21,6 +21,32 @@ static const char *tree, *name; /* what check and show are given */
 static const char *key;
 static enum tree_verify verify;
 
+/* ---- The host's owner ---- */
+
+static char policy[300]; /* "": there is none */
+
+FILE *__real_fopen64(const char *file, const char *mode);
+FILE *__wrap_fopen64(const char *file, const char *mode);
+FILE *__wrap_fopen64(const char *file, const char *mode)
+{
+	return *policy && !strcmp(file, "/etc/sluice/policy")
+		       ? fmemopen(policy, strlen(policy), "r")
+		       : __real_fopen64(file, mode);
+}
+
+bool __real_etc_has(int fd);
+bool __wrap_etc_has(int fd);
+bool __wrap_etc_has(int fd)
+{
+	return fd < 0 || __real_etc_has(fd); /* the policy, in memory, has no descriptor */
+}
+
+bool __wrap_etc_is_roots(int fd);
+bool __wrap_etc_is_roots(int fd)
+{
+	return true;
+}
+
 /* What a command printed, both streams, is in `text`; its exit status. */
 static int in_child(int (*command)(const struct tree_source *source, const char *name))
 {
@@ -71,10 +97,10 @@ static void write_tree(const char *change)
 
 static void a_good_machine(void **state)
 {
-	write_tree("/ { model = \"gateway\"; rng0 { compatible = \"sluice,virtio-rng\"; }; };"
+	write_tree("/ { model = \"gate\\x9b\\xc2\\x9b\\xc3\\x9bway\"; rng0 { compatible = \"sluice,virtio-rng\"; }; };"
 		   "&growth { reg = <0x1 0x0 0x0 0x10200000>; };");
 	assert_int_equal(in_child(check_command), 0);
-	assert_printed("machine.dts: good, the machine gateway\n");
+	assert_printed("machine.dts: good, the machine gate???\xc3\x9bway\n");
 	assert_printed("CPUs         1, guest addresses of 33 bits");
 	assert_printed("memory       0x040000000 to 0x060000000, 512 MiB\n");
 	assert_printed("reserved     0x100000000 to 0x110200000, 258 MiB\n");
@@ -204,7 +230,7 @@ static void warnings(void **state)
 /* A blob whose guest's tree is larger than the space reserved for it. */
 static void too_large(void **state)
 {
-	size_t filler = 2 * MiB;
+	size_t filler = 1930 * KiB;
 	void *fdt, *grown = malloc(3 * MiB), *value = calloc(1, filler);
 	struct errors errors = { 0 };
 	FILE *file;
@@ -254,11 +280,12 @@ static void fits(void **state)
 	assert_printed("x.itb: /images/kernel-1 (raw binary), entered at 0x040200000\n");
 	assert_printed("700 bytes: ");
 	assert_printed("x.itb: /images/ramdisk-1\n");
-	assert_printed("verified     conf-1 of ");
+	assert_printed("not verified conf-1 of ");
 	assert_printed("x.itb, signatures not checked: give --key FILE\n"
 		       "             fdt-1: crc32, sha256, kernel-1: crc32, sha256, ramdisk-1: crc32, sha256\n");
 	key = public;
 	assert_int_equal(in_child(check_command), 0);
+	assert_printed("\nverified     conf-1 of ");
 	assert_printed("x.itb, signed by rsa2048 (sha256,rsa2048)\n");
 	assert_int_equal(in_child(show_command), 0);
 	assert_printed("/dts-v1/;");
@@ -270,14 +297,60 @@ static void fits(void **state)
 	assert_int_equal(in_child(check_command), 1);
 	assert_printed("x.itb: /images/ramdisk-1/hash-1: value: the image's data has another crc32");
 	assert_null(strstr(text, "good"));
-	/* And what is signed, for show too. */
+	/* Where nothing can be checked, nothing was. */
 	key = NULL;
+	blob_free(&blob);
+	blob = maker_image(source, "", "", "");
+	assert_int_equal(in_child(check_command), 0);
+	assert_printed("\nnot verified conf-1 of ");
+	assert_printed("fdt-1: no hash, kernel-1: no hash, ramdisk-1: no hash\n");
+	/* And what is signed, for show too. */
 	verify = VERIFY_REQUIRED;
 	assert_int_equal(in_child(show_command), 1);
 	assert_printed("--verify required: wants keys");
 	verify = VERIFY_UNSAID;
 	free(file);
 	free(public);
+	blob_free(&blob);
+	blob_free(&where);
+	maker_end();
+}
+
+/* Under a policy check refuses what run would; show starts nothing, and shows it all the same. */
+static void under_a_policy(void **state)
+{
+	static const char source[] =
+		"/dts-v1/; / { description = \"a machine\"; #address-cells = <1>; images {"
+		" kernel-1 { data = /incbin/(\"kernel\"); type = \"kernel\"; arch = \"arm64\"; compression = \"none\"; %H };"
+		" fdt-1 { data = /incbin/(\"machine.dtb\"); type = \"flat_dt\"; arch = \"arm64\"; compression = \"none\"; %H };"
+		"}; configurations { default = \"conf-1\"; conf-1 { kernel = \"kernel-1\"; fdt = \"fdt-1\"; %S }; }; };";
+	char file[100];
+	struct blob blob, where;
+
+	if (!maker_begin())
+		skip();
+	write_tree("");
+	maker_run("dtc -q -O dtb -o machine.dtb %s; pwd", tree);
+	where = maker_read("said");
+	blob = maker_image(source, maker_sha256, "", "");
+	snprintf(file, sizeof(file), "%.*s/x.itb", (int)where.len - 1, (char *)where.data);
+	snprintf(policy, sizeof(policy), "verify required\nkey %.*s/rsa2048.pub\n",
+		(int)where.len - 1, (char *)where.data);
+	assert_int_equal(in_child(check_command), 1);
+	assert_printed("is a tree, which nobody has signed, and /etc/sluice/policy refuses it");
+	assert_int_equal(in_child(show_command), 0);
+	assert_printed("/dts-v1/;");
+	tree = file;
+	assert_int_equal(in_child(check_command), 1);
+	assert_printed("/configurations/conf-1: a required signature is missing");
+	assert_int_equal(in_child(show_command), 0);
+	assert_printed("/dts-v1/;");
+	/* Who asks for signatures gets them, with the policy's keys. */
+	verify = VERIFY_REQUIRED;
+	assert_int_equal(in_child(show_command), 1);
+	assert_printed("/configurations/conf-1: a required signature is missing");
+	verify = VERIFY_UNSAID;
+	*policy = '\0';
 	blob_free(&blob);
 	blob_free(&where);
 	maker_end();
@@ -299,6 +372,7 @@ int main(void)
 		cmocka_unit_test(warnings),
 		cmocka_unit_test(too_large),
 		cmocka_unit_test(fits),
+		cmocka_unit_test(under_a_policy),
 	};
 
 	return cmocka_run_group_tests_name("commands", tests, NULL, remove_files);

@@ -279,13 +279,15 @@ static void events_come_between(void **unused)
 	struct client *client;
 	json_t *result;
 
-	says(GREETING "{\"event\": \"A\"}\r\n{\"return\": {\"n\": 7}}\r\n{\"event\": \"B\"}\r\n");
+	says(GREETING "{\"event\": \"A\"}\r\n{\"return\": {\"n\": 7, \"t\": \"\\u001b\\u009b\"}}\r\n{\"event\": \"B\"}\r\n");
 	interrupts = 3; /* before anything came */
 	assert_int_equal(client_open(path, &errors, &client), 0);
 	assert_int_equal(interrupts, 0);
 	result = client_call(client, "query", json_pack("{s:i}", "a", 1), &errors);
 	assert_int_equal(client_number(result, "n"), 7);
 	assert_int_equal(client_number(result, "m"), 0);
+	assert_string_equal(client_text(result, "t"), "???"); /* not what a terminal obeys */
+	assert_string_equal(client_text(result, "n"), "");
 	json_decref(result);
 	assert_int_equal(client_wait(client, 0), 1); /* A, which came before */
 	assert_int_equal(client_wait(client, 10000), 1);

@@ -21,6 +21,7 @@ static const struct host_limits both_gics = { 40, 256 * TiB, 0, 4 * KiB, 32767, 
 static const struct host_limits no_kvm = { 40, 256 * TiB, 0, 4 * KiB, 32767, 512, .cpu_features = UINT32_MAX };
 
 #define OPTIONS(properties) "/ { options { sluice { compatible = \"sluice,options\"; " properties " }; }; };"
+#define FIRMWARE	    "&chosen { /delete-property/ sluice,kernel; sluice,firmware = \"f\"; sluice,flash = \"v\"; };"
 #define NODE(text)	    "/ { " text " };"
 #define PIC		    "pic: pic { interrupt-controller; #interrupt-cells = <1>; "
 #define BUS(more)	    "soc { #address-cells = <1>; #size-cells = <1>; " more " uart@9000000 { reg = <0x09000000 0x1000>; }; };"
@@ -32,19 +33,23 @@ static const struct rule {
 	const char *says;
 	const struct host_limits *host; /* NULL: big_host */
 } rules[] = {
+	/* Firmware finds its tree at the start of RAM; another guest is told where its tree is. */
+	{ "reserved-at-the-start", "&reserved { fw { reg = <0 0x40000000 0 0x1000>; }; };", FIRMWARE "&reserved { fw { reg = <0 0x40000000 0 0x1000>; }; };", "/reserved-memory/fw: reg: reserved 0x40000000+0x1000 (4 KiB) overlaps the start of RAM, 0x40000000+0x1e0000 (1920 KiB), where firmware finds the device tree" },
+	{ "memreserve-at-the-start", "/memreserve/ 0x40000000 0x1000;", "/memreserve/ 0x100000000 0x1000;", "overlaps /memreserve/" },
+
 	/* A disabled node is not examined. */
 	{ "options-disabled", OPTIONS("gic = \"gicv9\"; status = \"disabled\";"), OPTIONS("gic = \"gicv9\"; status = \"okay\";"), "/options/sluice: gic: \"gicv9\" is none of" },
 	{ "cpu-disabled", "&cpus { cpu@99 { reg = <0x99>; status = \"disabled\"; }; };", "&cpus { cpu@99 { reg = <0x99>; status = \"ok\"; }; };", "/cpus/cpu@99: reg: 0x99 is no MPIDR" },
 	{ "all-cpus-disabled", NULL, "&cpu0 { status = \"disabled\"; };", "/cpus: the machine has no CPU" },
 	{ "memory-disabled", NODE("memory@1 { reg = <0 1 0 1>; status = \"disabled\"; };"), NODE("memory@1 { reg = <0 1 0 1>; };"), "/memory@1: reg: memory 0x1+0x1 (1 bytes) begins below" },
-	{ "reserved-disabled", "&reserved { fw { reg = <0 0x40000000 0 0x1000>; status = \"disabled\"; }; };", "&reserved { fw { reg = <0 0x40000000 0 0x1000>; }; };", "/reserved-memory/fw: reg: reserved 0x40000000+0x1000 (4 KiB) overlaps the start of RAM" },
+	{ "reserved-disabled", FIRMWARE "&reserved { fw { reg = <0 0x40000000 0 0x1000>; status = \"disabled\"; }; };", FIRMWARE "&reserved { fw { reg = <0 0x40000000 0 0x1000>; }; };", "/reserved-memory/fw: reg: reserved 0x40000000+0x1000 (4 KiB) overlaps the start of RAM" },
 	{ "device-disabled", NODE("dev0 { " MEM " status = \"disabled\"; };"), NODE("dev0 { " MEM " status = \"okay\"; };"), "/dev0: memory-region: missing: a sluice,virtio-mem needs it" },
 	{ "alias-of-a-disabled-device", NODE("dev0 { " MEM " status = \"disabled\"; }; aliases { virtio0 = \"/dev0\"; };"), NODE("dev0 { status = \"disabled\"; }; aliases { virtio0 = \"/dev0\"; };"), "/aliases: virtio0: \"/dev0\" is not a virtio device of this machine" },
 	{ "status-fail", "&cpus { cpu@99 { reg = <0x99>; status = \"fail\"; }; };", "&cpus { cpu@99 { reg = <9>; status = \"failed\"; }; };", "/cpus/cpu@99: status: \"failed\" is none of \"okay\"" },
 	{ "status-fail-why", "&cpus { cpu@99 { reg = <0x99>; status = \"fail-clock\"; }; };", "&cpus { cpu@99 { reg = <9>; status = \"fai\"; }; };", "/cpus/cpu@99: status: \"fai\" is none of \"okay\"" },
 	{ "status-reserved", "&cpus { cpu@99 { reg = <0x99>; status = \"reserved\"; }; };", "&cpus { cpu@99 { reg = <9>; status = \"reserve\"; }; };", "/cpus/cpu@99: status: \"reserve\" is none of \"okay\"" },
 	{ "memory-failed", NODE("memory@1 { reg = <0 1 0 1>; status = \"fail\"; };"), NODE("memory@1 { reg = <0 1 0 1>; status = \"ok\"; };"), "/memory@1: reg: memory 0x1+0x1 (1 bytes) begins below" },
-	{ "reserved-reserved", "&reserved { fw { reg = <0 0x40000000 0 0x1000>; status = \"reserved\"; }; };", "&reserved { fw { reg = <0 0x40000000 0 0x1000>; status = \"okay\"; }; };", "/reserved-memory/fw: reg: reserved" },
+	{ "reserved-reserved", FIRMWARE "&reserved { fw { reg = <0 0x40000000 0 0x1000>; status = \"reserved\"; }; };", FIRMWARE "&reserved { fw { reg = <0 0x40000000 0 0x1000>; status = \"okay\"; }; };", "/reserved-memory/fw: reg: reserved" },
 	{ "device-failed", NODE("dev0 { " MEM " status = \"fail-sss\"; };"), NODE("dev0 { " MEM " status = \"ok\"; };"), "/dev0: memory-region: missing: a sluice,virtio-mem needs it" },
 
 	/* Options. */
@@ -168,7 +173,7 @@ static const struct {
 	const char *change, *says; /* says NULL: nothing */
 } warned[] = {
 	{ "&memory { }; / { stub@50 { reg = <0 0x50 0 1>; }; stub@51 { }; stub@a,b { reg = <0 1 0 1>; }; i2c { #address-cells = <1>; #size-cells = <0>; chip@2a { reg = <0x2a>; }; }; };", NULL },
-	{ NODE("stub@50 { reg = <0 0x51 0 1>; };"), "/stub@50: reg: begins with 0x51, and the node's name says @50: name it stub@51" },
+	{ NODE("stub@50 { reg = <0 0x51 0 1>; };"), "/stub@50: reg: begins with 0x51, and the node's name says @50: let it end in @51" },
 	{ "/ { i2c { #address-cells = <1>; #size-cells = <0>; chip@2a { reg = <0x2b>; }; }; };", "/i2c/chip@2a: reg: begins with 0x2b" },
 	{ "&growth { reg = <0x2 0x0 0x1 0x0>; };", "/reserved-memory/growth@100000000: reg: begins with 0x200000000" },
 	{ "&cpus { cpu@2 { reg = <1>; }; };", "/cpus/cpu@2: reg: begins with 0x1" },
@@ -177,6 +182,11 @@ static const struct {
 	{ "&chosen { /delete-property/ sluice,kernel; sluice,firmware = \"f\"; sluice,flash = \"v\"; }; &memory { reg = <0x0 0x40000000 0x0 0x10000000 0x0 0x60000000 0x0 0x10000000>; };",
 		"/memory@40000000: reg: UEFI firmware reads one address and one size" },
 	{ "&chosen { stdout-path = \"serial0:115200n8\"; };", NULL },
+	{ "&reserved { pool: pool@50000000 { reg = <0 0x50000000 0 0x1000>; }; }; / { rproc { memory-region = <&pool>; }; };", NULL },
+	{ "&reserved { pool: pool@50000000 { reg = <0 0x50000000 0 0x1000>; }; }; / { bus { rproc { memory-region = <&pool>, <&growth>; }; }; };",
+		"/bus/rproc: memory-region: refers to the window of a virtio-mem device, which is not in the guest's tree: give this node reserved memory" },
+	{ "&vmem0 { status = \"disabled\"; }; / { rproc { memory-region = <&growth>; }; };", "/rproc: memory-region: refers to the window" },
+	{ "/ { rproc { memory-region = <&growth>; status = \"disabled\"; }; vmem1 { compatible = \"sluice,virtio-mem\"; memory-region = <&growth>; status = \"disabled\"; }; };", NULL },
 	{ "&chosen { stdout-path = \"/pl011@9000000\"; };", NULL },
 	{ "&chosen { stdout-path = \"console:9600\"; }; / { aliases { console = \"/pl011@9000000\"; }; };", NULL },
 	{ "&chosen { stdout-path = \"serial1\"; };", "/chosen: stdout-path: the guest's early messages go to serial1, which is no console" },

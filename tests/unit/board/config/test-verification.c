@@ -250,7 +250,7 @@ static void trees_of_configurations(void **state)
 		"/plain.itb: /images/fdt-3: fragment@0: the overlay wants the label nothing");
 	source.configuration = "conf-4";
 	refuses_machine(&source,
-		"/configurations/conf-4: fdt: is missing, so this describes no machine: give the configuration a tree, or give its kernel to a tree of your own, by sluice,kernel = \"FILE#conf-4\"");
+		"/configurations/conf-4: fdt: is missing, so this describes no machine: give the configuration a tree, or give its kernel to a tree of your own, by sluice,kernel = \"FILE#CONFIGURATION\" in its /chosen");
 	source.configuration = "conf-5";
 	refuses_machine(&source, "/images/fdt-4: compression: a tree in gzip");
 	source.configuration = "conf-6";
@@ -260,6 +260,19 @@ static void trees_of_configurations(void **state)
 	write_itb("plain.itb", "", "");
 	source.configuration = NULL;
 	refuses_machine(&source, "fdt: names trees of 2097153 bytes together");
+	maker_run("mv kept machine.dtb");
+	write_itb("plain.itb", "", "");
+	/* It may say where a raw binary belongs that the FIT has. */
+	maker_run("mv machine.dtb kept");
+	make_dtb(tree_source_file("machine.dts", good_machine,
+			 "&chosen { /delete-property/ sluice,kernel; sluice,kernel-address = <0 0x40400000>; };"),
+		"machine.dtb");
+	write_itb("plain.itb", "", "");
+	config = good_machine_of(&source);
+	assert_int_equal(errors.count, 0);
+	assert_true(config->raw_kernel);
+	assert_int_equal(config->kernel_gpa, 0x40400000);
+	config_destroy(config);
 	maker_run("mv kept machine.dtb");
 	write_itb("plain.itb", "", "");
 	/* Overlays of the command line come last. */
@@ -276,6 +289,28 @@ static void trees_of_configurations(void **state)
 	source = (struct tree_source){ .file = tree_source_file("machine.dts", good_machine, ""),
 		.configuration = "conf-1" };
 	refuses_machine(&source, "is no FIT, and has no configuration \"conf-1\" to choose");
+}
+
+/* It may be a FIT or a tree: nobody can tell, and no message says that it is one of them. */
+static void damaged(void **state)
+{
+	static const char large[] =
+		"/dts-v1/; / { large = /incbin/(\"large\"); images { }; configurations { }; };";
+	char path[300];
+	struct tree_source source = { .file = path };
+
+	NEEDS_TOOLS();
+	snprintf(path, sizeof(path), "%s/damaged", place);
+	maker_run("cp plain.itb damaged && truncate -s -1 damaged");
+	refuses_machine(&source, "/damaged: is truncated: its tree is ");
+	maker_run("truncate -s 20 damaged");
+	refuses_machine(&source, "/damaged: is truncated: it ends within the header of its tree");
+	maker_run("cp plain.itb damaged && printf x | dd of=damaged bs=1 seek=60 conv=notrunc status=none");
+	refuses_machine(&source, "/damaged: /: ");
+	maker_write("large.dts", large, sizeof(large) - 1);
+	maker_run("truncate -s 2M large && dtc -q -O dtb -o damaged large.dts");
+	refuses_machine(&source,
+		"/damaged: /: the tree is larger than 2 MiB, without the images' data");
 }
 
 /* As a .dtb: nothing outside of its folder, unless that is allowed or root put it into /etc/sluice. */
@@ -446,6 +481,18 @@ static void by_policy(void **state)
 	key_is_roots = false;
 	refuses_machine(&source, "others than root can write this key of /etc/sluice/policy");
 	key_is_roots = true;
+	/* Whoever owns a link on the way would choose the key. */
+	maker_run("ln -s rsa2048.pub link.pub && ln -s . links && mkdir sub");
+	for (unsigned i = 0; i < 3; i++) {
+		static const char *const ways[] = { "link.pub", "links/rsa2048.pub",
+			"sub/../rsa2048.pub" };
+		char saved[300];
+
+		memcpy(saved, text, sizeof(saved));
+		snprintf(text, sizeof(text), "verify required\nkey %s/%s\n", place, ways[i]);
+		refuses_machine(&source, "has a symbolic link or \"..\" in it: name the file itself");
+		memcpy(text, saved, sizeof(text));
+	}
 	/* Keys that are there for who asks; it has to be said. */
 	snprintf(text, sizeof(text), "key\t%s  \n", key);
 	source.verify = VERIFY_UNSAID;
@@ -573,6 +620,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(names),
 		TEST(trees_of_configurations),
+		TEST(damaged),
 		TEST(rights),
 		TEST(by_options),
 		TEST(by_policy),

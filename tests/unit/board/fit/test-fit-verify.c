@@ -65,6 +65,21 @@ static int at(const struct blob *blob, const char *path)
 	return node;
 }
 
+/* ---- Calculations with a key ---- */
+
+static unsigned tries;
+
+bool __real_fit_public_key_verify(struct fit_public_key *key, bool pss, enum fit_hash_kind kind,
+	const uint8_t *hash, const uint8_t *signature, size_t len);
+bool __wrap_fit_public_key_verify(struct fit_public_key *key, bool pss, enum fit_hash_kind kind,
+	const uint8_t *hash, const uint8_t *signature, size_t len);
+bool __wrap_fit_public_key_verify(struct fit_public_key *key, bool pss, enum fit_hash_kind kind,
+	const uint8_t *hash, const uint8_t *signature, size_t len)
+{
+	tries++;
+	return __real_fit_public_key_verify(key, pss, kind, hash, signature, len);
+}
+
 /* ---- What is right ---- */
 
 /* Each algorithm, with keys from a control tree and from a PEM file, and not with another key. */
@@ -589,6 +604,69 @@ static void many_signatures(void **state)
 	NEEDS_TOOLS();
 }
 
+/*
+ * Each signature that names another key could be each key's, and is tried, but not without end. Those that name their
+ * keys take one try each, in whatever order they are.
+ */
+static void many_keys(void **state)
+{
+	struct fit_keys *keys = NULL;
+	char text[3000] = "", name[20];
+	struct blob blob;
+
+	NEEDS_TOOLS();
+	for (unsigned i = 0; i < FIT_SIGNATURES; i++) {
+		maker_run(
+			"openssl ecparam -name prime256v1 -genkey -noout -out many%u.pem 2>/dev/null && openssl ec -in many%u.pem -pubout -out many%u.pub 2>/dev/null",
+			i, i, i);
+		snprintf(name, sizeof(name), "many%u", FIT_SIGNATURES - 1 - i);
+		sprintf(text + strlen(text), "signature-%u %s", i,
+			strchr(maker_signature("sha256,ecdsa256", name, ""), '{'));
+		snprintf(name, sizeof(name), "many%u.pub", i);
+		maker_keys(name, &keys);
+	}
+	blob = maker_image(NULL, maker_sha256, text, "-k .");
+	tries = 0;
+	takes(&blob, NULL, keys, "conf-1 signed by [many0 (sha256,ecdsa256), many1 ");
+	assert_int_equal(tries, FIT_SIGNATURES);
+	fit_keys_destroy(keys);
+	/* As many keys as there may be, of which one has signed: the last one, and no signature says so. */
+	keys = NULL;
+	for (unsigned i = 0; i < FIT_KEYS; i++)
+		maker_keys("other.pub", &keys);
+	tries = 0;
+	refuses(&blob, NULL, keys, "it was not tried, after 64 that were in vain");
+	assert_int_equal(tries, 64);
+	fit_keys_destroy(keys);
+	blob_free(&blob);
+}
+
+/* Of images too: the signatures that name a key come first, whichever key that is. */
+static void many_keys_of_images(void **state)
+{
+	struct fit_keys *keys = NULL;
+	struct blob blob;
+
+	NEEDS_TOOLS();
+	maker_run(
+		"mkdir many && openssl req -batch -x509 -newkey rsa:3072 -nodes -subj /CN=x -keyout many/rsa3072.key -out many/rsa3072.crt 2>/dev/null");
+	maker_control("others.dtb", "");
+	maker_control("many.dtb", "");
+	blob = maker_image(NULL, image_signature, "", "-k many -K others.dtb -r");
+	blob_free(&blob);
+	blob = maker_image(NULL, image_signature, "", "-k . -K many.dtb -r");
+	for (unsigned i = 0; i < FIT_KEYS - 1; i++) {
+		maker_keys("others.dtb", &keys);
+		*keys->keys[i].name = 'x';
+	}
+	maker_keys("many.dtb", &keys);
+	tries = 0;
+	takes(&blob, NULL, keys, "signed by []");
+	assert_int_equal(tries, 4);
+	fit_keys_destroy(keys);
+	blob_free(&blob);
+}
+
 /* The names of subnodes are signed with a configuration. */
 static void a_subnode_more(void **state)
 {
@@ -670,6 +748,8 @@ int main(void)
 		cmocka_unit_test(another_algorithm_of_the_key),
 		cmocka_unit_test(another_padding),
 		cmocka_unit_test(many_signatures),
+		cmocka_unit_test(many_keys),
+		cmocka_unit_test(many_keys_of_images),
 		cmocka_unit_test(a_subnode_more),
 		cmocka_unit_test(curve_of_384_bits),
 	};

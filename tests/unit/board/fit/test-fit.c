@@ -445,22 +445,36 @@ static void long_values(void **state)
 		assert_true(strlen(maker_errors.lines[i]) < 600);
 }
 
-static bool probe(const struct blob *blob)
+static int probe(const struct blob *blob)
 {
-	int fd = blob_fd(blob);
-	bool is_fit = fit_probe(fd);
+	int fd = blob_fd(blob), is_fit;
 
+	errors_finish(&maker_errors);
+	is_fit = fit_probe(fd, "x", &maker_errors);
+	assert_int_equal(is_fit < 0, errors_any(&maker_errors));
 	close(fd);
 	return is_fit;
 }
 
+/* What cannot be told is neither, and the words are right for both. */
 static void fit_or_tree(void **state)
 {
 	struct blob blob = usual();
+	size_t len = blob.len;
 
-	assert_true(probe(&blob));
+	assert_int_equal(probe(&blob), 1);
 	blob.len--;
-	assert_false(probe(&blob));
+	assert_int_equal(probe(&blob), -EINVAL);
+	assert_non_null(strstr(maker_errors.lines[0], "x: is truncated: its tree is "));
+	blob.len = 39;
+	assert_int_equal(probe(&blob), -EINVAL);
+	assert_string_equal(maker_errors.lines[0],
+		"x: is truncated: it ends within the header of its tree");
+	blob.len = 3;
+	assert_int_equal(probe(&blob), 0);
+	blob.len = len;
+	blob.data[0] ^= 1;
+	assert_int_equal(probe(&blob), 0);
 	blob_free(&blob);
 	builder_begin(&b, "");
 	builder_begin(&b, "images@0");
@@ -469,8 +483,17 @@ static void fit_or_tree(void **state)
 	builder_end(&b);
 	builder_end(&b);
 	blob = builder_finish(&b);
-	assert_false(probe(&blob));
+	assert_int_equal(probe(&blob), 0);
 	blob_free(&blob);
+	name_of_it = "large";
+	len_of_it = 2 << 20;
+	also.in_kernel = put_large;
+	blob = usual();
+	assert_int_equal(probe(&blob), -EINVAL);
+	assert_string_equal(maker_errors.lines[0],
+		"x: /images/kernel-1: the tree is larger than 2 MiB, without the images' data");
+	blob_free(&blob);
+	usual_clear(NULL);
 	/* What is wrong with it is said by fit_open(). Its data may be large. */
 	name_of_it = "data";
 	len_of_it = 2 << 20;

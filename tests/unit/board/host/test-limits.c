@@ -32,6 +32,7 @@ static const struct host_limits stolen33 = HOST(48, 256 * TiB, 0, 32767, 512, .g
 #define DEVICE(properties)  "/ { dev0 { compatible = \"sluice," properties " }; };"
 #define CARD(name, pairs)   "/ { " name " { compatible = \"sluice,virtio-net\"; tap = \"" name "\"; queue-pairs = <" pairs ">; vhost; }; };"
 #define SLOTS_OF_128M	    "&growth { reg = <0x1 0x0 $$>; }; &vmem0 { slot-size = /bits/ 64 <0x8000000>; };"
+#define FIRMWARE	    "&chosen { /delete-property/ sluice,kernel; sluice,firmware = \"f\"; sluice,flash = \"v\"; };"
 #define VSOCK		    "/ { vsock0 { compatible = \"sluice,virtio-vsock\"; cid = <3>; }; };"
 #define WINDOW_TO(n, place) "&reserved { w" n ": w" n " { " place " no-map; }; }; / { vmem" n ": vmem" n " { compatible = \"sluice,virtio-mem\"; memory-region = <&w" n ">; }; };"
 #define PLACED(place)	    "&growth { /delete-property/ reg; " place " };"
@@ -80,9 +81,8 @@ static const struct edge {
 	{ "memory-wraps", "/ { memory@80 { reg = <$$ 0x0 0x200000>; }; };", NULL, 0x60000000, UINT64_MAX - 2 * MiB + 1, "/memory@80: reg: 0xffffffffffe00000+0x200000 goes beyond 64 bits" },
 
 	/* Reserved ranges. */
-	{ "reserved-behind-the-tree", "&reserved { fw { reg = <$$ 0x0 0x1000>; }; };", NULL, 0x401e0000, 0x401dffff, "/reserved-memory/fw: reg: reserved 0x401dffff+0x1000 (4 KiB) overlaps the start of RAM" },
-	{ "reserved-before-the-tree", "&reserved { fw { reg = <0x0 0x3ffff000 $$>; }; };", NULL, 0x1000, 0x1001, "/reserved-memory/fw: reg: reserved 0x3ffff000+0x1001 (4097 bytes) overlaps the start of RAM" },
-	{ "memreserve-on-the-tree", "/memreserve/ $ 0x1000;", NULL, 0x401e0000, 0x401dffff, "/: /memreserve/: reserved 0x401dffff+0x1000 (4 KiB) overlaps the start of RAM" },
+	{ "reserved-behind-the-tree", FIRMWARE "&reserved { fw { reg = <$$ 0x0 0x1000>; }; };", NULL, 0x401e0000, 0x401dffff, "/reserved-memory/fw: reg: reserved 0x401dffff+0x1000 (4 KiB) overlaps the start of RAM" },
+	{ "reserved-before-the-tree", FIRMWARE "&reserved { fw { reg = <0x0 0x3ffff000 $$>; }; };", NULL, 0x1000, 0x1001, "/reserved-memory/fw: reg: reserved 0x3ffff000+0x1001 (4097 bytes) overlaps the start of RAM" },
 	{ "reserved-nodes", "&reserved { ~ };", "r% { reg = <0x8 0x%000 0x0 0x1000>; }; ", 63, 64, "/reserved-memory/r03f: more than 64 reserved ranges" },
 	{ "reserved-ranges", "&reserved { fw { reg = <~>; }; };", " 0x8 0x%000 0x0 0x1000", 63, 64, "/reserved-memory/fw: reg: more than 64 reserved ranges" },
 	{ "reserved-ranges-of-a-node", "&reserved { /delete-node/ growth@100000000; fw { reg = <~>; }; }; /delete-node/ &vmem0;", " 0x8 0x%000 0x0 0x1000", 64, 65, "/reserved-memory/fw: reg: 65 ranges, at most 64 are possible" },

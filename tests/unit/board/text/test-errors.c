@@ -45,8 +45,8 @@ static void control_characters(void **state)
 {
 	struct errors errors = { 0 };
 
-	error_add(&errors, "/\x01", NULL, "\x1f \x7f~\xc3\xa4\n");
-	assert_string_equal(errors.lines[0], "/?: ? ?~\xc3\xa4?");
+	error_add(&errors, "/\x01", "\xc2\x9b", "\x1f \x7f~\xc3\xa4\n\x9b");
+	assert_string_equal(errors.lines[0], "/?: ??: ? ?~\xc3\xa4??");
 	errors_finish(&errors);
 }
 
