@@ -12,7 +12,7 @@
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t begin = PTHREAD_COND_INITIALIZER;
 static bool begun;
-static atomic_bool executes, stop;
+static atomic_bool waits, executes, stop;
 
 /* What QEMU asks for the time of its hardware. */
 static int64_t emulated(void)
@@ -27,15 +27,17 @@ static int64_t emulated(void)
 static void *cpu(void *unused)
 {
 	pthread_mutex_lock(&mutex);
+	waits = true;
 	while (!begun)
 		pthread_cond_wait(&begin, &mutex);
+	waits = false;
 	pthread_mutex_unlock(&mutex);
 	executes = true;
 	while (!stop)
 		emulated();
 	pthread_mutex_lock(&mutex);
 	begun = false;
-	executes = false;
+	waits = true;
 	while (!begun)
 		pthread_cond_wait(&begin, &mutex);
 	pthread_mutex_unlock(&mutex);
@@ -57,6 +59,15 @@ static void wait_real(int64_t ns)
 	nanosleep(&time, NULL);
 }
 
+/* The CPU's thread is within its wait: it says so with the mutex, which it gives up there. */
+static void until_waiting(void)
+{
+	while (!waits)
+		wait_real(MS);
+	pthread_mutex_lock(&mutex);
+	pthread_mutex_unlock(&mutex);
+}
+
 static void time_goes_with_the_work(void **state)
 {
 	int64_t since, cpu_since, passed, worked;
@@ -64,7 +75,7 @@ static void time_goes_with_the_work(void **state)
 
 	assert_int_equal(pthread_create(&thread, NULL, cpu, NULL), 0);
 	/* It waits, and time is real: a sleep is at least as long. */
-	wait_real(20 * MS);
+	until_waiting();
 	since = emulated();
 	wait_real(20 * MS);
 	assert_true(emulated() - since >= 20 * MS);
@@ -83,8 +94,7 @@ static void time_goes_with_the_work(void **state)
 			(long long)worked / 1000);
 	/* And waits again. */
 	stop = true;
-	while (executes)
-		wait_real(MS);
+	until_waiting();
 	since = emulated();
 	wait_real(20 * MS);
 	assert_true(emulated() - since >= 20 * MS);
