@@ -50,6 +50,33 @@ static int refuse_unverified(const struct loader *loader, struct errors *errors)
 	return errors->count == before ? 0 : -EINVAL;
 }
 
+/* A machine goes on as what it is, whatever another one was started as since. */
+static bool is_as_started(const struct loader *loader)
+{
+	const struct fit_configuration *configuration = &loader->fit->configuration;
+
+	return loader->product && configuration->product &&
+	       !strcmp(configuration->product, loader->product) &&
+	       configuration->version == loader->version;
+}
+
+int loader_fit_keep(struct loader *loader, struct errors *errors)
+{
+	const struct fit_configuration *configuration;
+	int err;
+
+	if (!loader->fit || !loader->config->verification || is_as_started(loader))
+		return 0;
+	configuration = &loader->fit->configuration;
+	err = verification_keep_version(loader->config->verification, loader->fit, errors);
+	if (err)
+		return err;
+	free(loader->product);
+	loader->product = configuration->product ? strdup(configuration->product) : NULL;
+	loader->version = configuration->version;
+	return configuration->product && !loader->product ? -ENOMEM : 0;
+}
+
 int loader_fit_find(struct loader *loader, struct errors *errors)
 {
 	const struct machine_config *config = loader->config;
@@ -86,7 +113,7 @@ int loader_fit_find(struct loader *loader, struct errors *errors)
 	}
 	if (!err && config->verification && config->verification->required)
 		err = refuse_unverified(loader, errors);
-	if (!err && config->verification && loader->fit)
+	if (!err && config->verification && loader->fit && !is_as_started(loader))
 		err = verification_check_version(config->verification, loader->fit, errors);
 	return err;
 }

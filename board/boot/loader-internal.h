@@ -26,6 +26,8 @@ struct loader {
 	char *kernel_label, *initrd_label; /* of a FIT's images, for messages */
 	struct image_digest kernel_digest, initrd_digest;
 	char *checked;
+	char *product; /* of which the machine was started as `version`; NULL: not yet, or of none */
+	uint32_t version;
 	uint64_t moved_by;	 /* the kernel's segments, from where it says */
 	struct image_load *load; /* under way; NULL: none */
 	bool kernel_loaded;
@@ -52,6 +54,9 @@ int loader_fit_find(struct loader *loader, struct errors *errors);
 /* The FIT's kernel becomes the loader's, and its ramdisk the initrd. -ENOMEM. */
 int loader_fit_kernel(struct loader *loader);
 int loader_fit_initrd(struct loader *loader);
+
+/* All of the FIT is loaded, and is about to run: its version is kept. -EINVAL after an error was added, -ENOMEM. */
+int loader_fit_keep(struct loader *loader, struct errors *errors);
 
 /* A raw binary of the FIT has a place there; false: it may be anywhere, or there is no FIT. */
 bool loader_fit_place(const struct loader *loader, uint64_t *ret_gpa);

@@ -11,7 +11,6 @@
 #include "board/config/config.h"
 #include "board/config/growth.h"
 #include "board/config/map.h"
-#include "board/config/verification.h"
 #include "board/text/errors.h"
 #include "hyp/base/loop.h"
 #include "hyp/base/util.h"
@@ -167,6 +166,8 @@ int loader_open(const struct machine_config *config, struct errors *errors, stru
 	loader->kernel.fd = loader->initrd.fd = -1;
 	if (config->fit)
 		loader->kernel.fd = config->fit->fd;
+	else if (config->bundle)
+		loader->kernel.fd = config->bundle_fd;
 	else if (config->kernel.name)
 		err = image_open(&loader->kernel, &config->kernel, errors);
 	if (config->initrd.name && image_open(&loader->initrd, &config->initrd, errors) < 0)
@@ -193,7 +194,7 @@ void loader_close(struct loader *loader)
 	image_load_end(loader->load);
 	image_digest_clear(&loader->kernel_digest);
 	image_digest_clear(&loader->initrd_digest);
-	if (!loader->config->fit)
+	if (!loader->config->fit && !loader->config->bundle)
 		image_close(&loader->kernel);
 	if (loader->config->initrd.name)
 		image_close(&loader->initrd);
@@ -201,6 +202,7 @@ void loader_close(struct loader *loader)
 	free(loader->kernel_label);
 	free(loader->initrd_label);
 	free(loader->checked);
+	free(loader->product);
 	free(loader->cmdline);
 	free(loader);
 }
@@ -299,8 +301,8 @@ int loader_load(struct loader *loader, const struct guestmem *mem, uint64_t unti
 		return err;
 	image_load_end(loader->load);
 	loader->load = NULL;
-	if (!err && loader->fit && loader->config->verification)
-		err = verification_keep_version(loader->config->verification, loader->fit, errors);
+	if (!err)
+		err = loader_fit_keep(loader, errors);
 	if (!err)
 		*ret = loader->plan;
 	return err;

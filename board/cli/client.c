@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -23,6 +24,7 @@
 
 struct client {
 	int fd;
+	int process; /* a pidfd; -1: not known */
 	char *path;
 	char *buf;
 	size_t len, capacity;
@@ -100,14 +102,15 @@ static int connect_to(const char *path)
 	return fd;
 }
 
-size_t client_machines(char ***ret)
+size_t client_machines(struct errors *errors, char ***ret)
 {
-	struct errors unused = { 0 };
-	char *folder = control_folder(&unused), **names;
+	char *folder = control_folder(errors), **names;
 	struct dirent **entries = NULL;
 	int count = folder ? scandir(folder, &entries, NULL, alphasort) : 0;
 	size_t found = 0;
 
+	if (count < 0 && errno != ENOENT)
+		error_add(errors, folder, NULL, "cannot be read: %s", strerror(errno));
 	names = count > 0 ? calloc((size_t)count, sizeof(*names)) : NULL;
 	for (int i = 0; i < count; i++) {
 		char *ending = strrchr(entries[i]->d_name, '.'), *path;
@@ -128,7 +131,6 @@ size_t client_machines(char ***ret)
 	}
 	free(entries);
 	free(folder);
-	errors_finish(&unused);
 	*ret = names;
 	return found;
 }
@@ -136,14 +138,16 @@ size_t client_machines(char ***ret)
 /* "a, b", malloc'ed; NULL if no machine of this user answers. */
 static char *running_machines(void)
 {
+	struct errors unused = { 0 };
 	char **names, *list = NULL;
-	size_t count = client_machines(&names);
+	size_t count = client_machines(&unused, &names);
 
 	for (size_t i = 0; i < count; i++) {
 		list_add(&list, "%s", names[i]);
 		free(names[i]);
 	}
 	free(names);
+	errors_finish(&unused);
 	return list;
 }
 
@@ -280,6 +284,24 @@ int client_connect(const char *path, struct errors *errors)
 	return fd;
 }
 
+static int process_of(int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) || peer.pid <= 0 ||
+		peer.pid == getpid())
+		return -1;
+	return (int)syscall(SYS_pidfd_open, peer.pid, 0);
+}
+
+bool client_process_ended(const struct client *client, int ms)
+{
+	struct pollfd end = { .fd = client->process, .events = POLLIN };
+
+	return client->process < 0 || poll(&end, 1, ms) > 0;
+}
+
 int client_open(const char *path, struct errors *errors, struct client **ret)
 {
 	struct client *client;
@@ -300,6 +322,7 @@ int client_open(const char *path, struct errors *errors, struct client **ret)
 		return -ENOMEM;
 	}
 	client->fd = fd;
+	client->process = process_of(fd);
 	client->path = strdup(path);
 	message = next_answer(client, errors);
 	if (message && json_object_get(message, "QMP")) {
@@ -327,6 +350,8 @@ void client_close(struct client *client)
 	if (!client)
 		return;
 	close(client->fd);
+	if (client->process >= 0)
+		close(client->process);
 	free(client->path);
 	free(client->buf);
 	free(client);

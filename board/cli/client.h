@@ -7,6 +7,7 @@
 #define SLUICE_BOARD_CLI_CLIENT_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct client;
@@ -40,6 +41,12 @@ json_t *client_call(
 /* Waits for an event: 1 when one came, 0 after `ms` or a signal, -ECONNRESET when the machine is gone. */
 int client_wait(struct client *client, int ms);
 
+/*
+ * Whether the process that has the machine's socket has ended, which is waited for as long. True too where that cannot be
+ * known. After client_wait() has given -ECONNRESET.
+ */
+bool client_process_ended(const struct client *client, int ms);
+
 /* Integer and string members of an object; 0 and "" if there is none. Texts are plain (board/text/plain.h). */
 uint64_t client_number(const json_t *object, const char *name);
 const char *client_text(const json_t *object, const char *name);
@@ -49,8 +56,8 @@ int client_connect(const char *path, struct errors *errors);
 
 /*
  * The names of this user's machines, of which a socket in the usual folder answers, by the alphabet: how many. They and
- * *ret are malloc'ed.
+ * *ret are malloc'ed. 0 after an error was added: the folder is not known or cannot be read.
  */
-size_t client_machines(char ***ret);
+size_t client_machines(struct errors *errors, char ***ret);
 
 #endif

@@ -63,11 +63,12 @@ static void add_machine(struct columns *columns, const char *name)
 int list_command(int argc, char **argv)
 {
 	struct columns columns = { .align = "llrr" };
+	struct errors errors = { 0 };
 	char **names;
 	size_t count;
 	int code = options_read(argc, argv, "",
 		"Lists the machines of this user whose control socket is in the usual folder: their state,\n"
-		"the memory that their guests have now, and at most with their windows full.",
+		"the memory that their guests have now (what is in a balloon too), and at most.",
 		&(struct option_row){ 0 });
 
 	if (code >= 0)
@@ -75,12 +76,15 @@ int list_command(int argc, char **argv)
 	if (optind < argc)
 		return misused(argv[0], "takes no argument: %s", argv[optind]);
 	columns_add(&columns, "machine\tstate\tmemory\tat most");
-	count = client_machines(&names);
+	count = client_machines(&errors, &names);
 	for (size_t i = 0; i < count; i++) {
 		add_machine(&columns, names[i]);
 		free(names[i]);
 	}
 	free(names);
 	columns_print(&columns, "", stdout);
-	return EXIT_OK;
+	code = errors_any(&errors) ? EXIT_WRONG : EXIT_OK;
+	errors_print(&errors, stderr);
+	errors_finish(&errors);
+	return code;
 }

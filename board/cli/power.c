@@ -23,6 +23,7 @@ static int call(struct client *client, const char *command, struct errors *error
 	return answer ? EXIT_OK : EXIT_WRONG;
 }
 
+/* The machine has gone, with its process, which is done with its disks only then. */
 static bool has_ended(struct client *client, unsigned sec)
 {
 	uint64_t now = loop_now_ms(), until = now + sec * UINT64_C(1000);
@@ -30,6 +31,9 @@ static bool has_ended(struct client *client, unsigned sec)
 
 	for (; now < until && came >= 0 && !follow_interrupted(); now = loop_now_ms())
 		came = client_wait(client, TICK_MS);
+	for (; came < 0 && !client_process_ended(client, TICK_MS); now = loop_now_ms())
+		if (now >= until + QUIT_SEC * UINT64_C(1000) || follow_interrupted())
+			return false;
 	return came < 0;
 }
 
@@ -48,6 +52,8 @@ static bool may_heed(struct client *client, const struct client_line *line, stru
 
 static int stop(struct client *client, const struct client_line *line, struct errors *errors)
 {
+	struct errors ignored = { 0 };
+
 	follow_prepare();
 	if (!line->flag) {
 		if (!may_heed(client, line, errors) || call(client, "system_powerdown", errors))
@@ -59,9 +65,14 @@ static int stop(struct client *client, const struct client_line *line, struct er
 			return EXIT_INTERRUPTED;
 		}
 	}
-	if (call(client, "quit", errors))
-		return EXIT_WRONG;
+	/* If it ends by itself meanwhile, that is no error. */
+	json_decref(client_call(client, "quit", NULL, &ignored));
+	errors_finish(&ignored);
 	if (!has_ended(client, QUIT_SEC)) {
+		if (follow_interrupted()) {
+			puts("the machine was told to quit");
+			return EXIT_INTERRUPTED;
+		}
 		error_add(errors, line->path, NULL,
 			"was told to quit %d s ago and is there still: a disk or file system of the host may not answer",
 			QUIT_SEC);

@@ -108,7 +108,7 @@ bool config_create_flash(const struct machine_config *config, struct errors *err
 void config_probe(
 	const struct machine_config *config, bool devices, bool running, struct errors *errors)
 {
-	devices |= !look_for(config, "sluice,kernel", &config->kernel, errors);
+	devices |= !config->bundle && !look_for(config, "sluice,kernel", &config->kernel, errors);
 	devices |= !look_for(config, "sluice,initrd", &config->initrd, errors);
 	devices |= !look_for(config, "sluice,firmware", &config->firmware, errors);
 	devices |= !probe_flash(config, running, errors);
@@ -179,6 +179,8 @@ void config_destroy(struct machine_config *config)
 	for (size_t i = 0; i < config->ram_count; i++)
 		free((char *)config->ram[i].file.name);
 	fit_file_close(config->fit);
+	if (config->bundle)
+		close(config->bundle_fd);
 	verification_destroy(config->verification);
 	free((char *)config->kernel.name);
 	free(config->kernel_configuration);

@@ -109,7 +109,8 @@ struct machine_config {
 	bool raw_kernel;	 /* it is a raw binary, for ... */
 	uint64_t kernel_gpa;	 /* ... this address */
 	struct host_path initrd; /* without a name: that of a FIT or a bundle, or none */
-	bool bundle;		 /* the tree is from a PE bundle, whose kernel is meant */
+	bool bundle;		 /* the kernel is the PE bundle that the tree is from ... */
+	int bundle_fd;		 /* ... which is open; owned */
 	struct fit_file *fit;	 /* that the tree is from, and the kernel; NULL: none; owned */
 	struct verification *verification; /* what has to be signed; NULL: nothing; owned */
 

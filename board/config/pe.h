@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PE_SECTIONS 96 /* at most, as Windows loads; a bundle has some ten */
+#define PE_SECTIONS 200 /* at most; a bundle has some ten, and one for each board whose tree it has */
 
 /* Where the program is. */
 struct pe_source {

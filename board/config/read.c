@@ -143,16 +143,22 @@ static bool fit_has(struct reader *reader, int node, const char *property, const
 	return image;
 }
 
-/* The tree is from a bundle, and names nothing else to start. */
+/* The bundle that the tree is from is its kernel, unless the tree names something else to start. */
 static void take_bundle(struct reader *reader, int node)
 {
 	struct machine_config *config = reader->config;
-	const char *slash = strrchr(config->file, '/');
 
-	if (config->bundle && !tree_has(&reader->tree, node, "sluice,kernel") &&
-		!tree_has(&reader->tree, node, "sluice,firmware"))
-		path_rights_name(config->rights, &reader->tree, node, "sluice,kernel",
-			slash ? slash + 1 : config->file, &config->kernel);
+	if (!config->bundle)
+		return;
+	if (tree_has(&reader->tree, node, "sluice,kernel") ||
+		tree_has(&reader->tree, node, "sluice,firmware")) {
+		close(config->bundle_fd);
+		config->bundle = false;
+		return;
+	}
+	config->kernel.name = strdup(config->file);
+	if (!config->kernel.name)
+		error_add(reader->tree.errors, config->file, NULL, "out of memory");
 }
 
 static void read_loaded(struct reader *reader, int node)
@@ -351,7 +357,7 @@ static void read_all(struct reader *reader)
 }
 
 /* Takes ownership of `fdt`, the origin's FIT, and what is verified, which may be NULL. */
-static int read_tree(void *fdt, const struct tree_source *source, const struct tree_origin *origin,
+static int read_tree(void *fdt, const struct tree_source *source, struct tree_origin *origin,
 	struct verification *verification, const struct host_limits *host, struct errors *errors,
 	struct machine_config **ret)
 {
@@ -362,9 +368,10 @@ static int read_tree(void *fdt, const struct tree_source *source, const struct t
 	if (config) {
 		config->fit = origin->fit;
 		config->bundle = origin->bundle;
+		config->bundle_fd = origin->bundle_fd;
 		config->verification = verification;
 	} else {
-		fit_file_close(origin->fit);
+		tree_origin_finish(origin);
 		verification_destroy(verification);
 	}
 	if (!config || !reader) {
@@ -414,7 +421,7 @@ int config_read(const struct tree_source *source, const struct host_limits *host
 	err = verification_check_tree(verification, source, &origin, errors);
 	if (!err)
 		return read_tree(fdt, source, &origin, verification, host, errors, ret);
-	fit_file_close(origin.fit);
+	tree_origin_finish(&origin);
 	verification_destroy(verification);
 	free(fdt);
 	return err;
@@ -424,7 +431,7 @@ int config_read_blob(const void *blob, size_t size, const char *name,
 	const struct host_limits *host, struct errors *errors, struct machine_config **ret)
 {
 	const struct tree_source source = { .file = name };
-	const struct tree_origin author = { .elsewhere = NULL };
+	struct tree_origin author = { .elsewhere = NULL };
 	void *fdt;
 	int err = tree_blob_open(blob, size, name, errors, &fdt);
 

@@ -197,6 +197,8 @@ static const char *looks_like(const char *buf, size_t size)
 		return "it is an ELF program";
 	if (size >= 64 && !memcmp(buf + 56, "ARM\x64", 4))
 		return "it is an arm64 kernel; a tree names it in /chosen: sluice,kernel";
+	if (size >= 8 && !memcmp(buf, "MZ", 2) && !memcmp(buf + 4, "zimg", 4))
+		return "it is a kernel in an EFI zboot; a tree names it in /chosen: sluice,kernel";
 	if (size >= 2 && !memcmp(buf, "\x1f\x8b", 2))
 		return "it is compressed by gzip";
 	for (size_t i = 0; i < size && i < 512; i++)
@@ -325,8 +327,17 @@ static int open_first(const struct tree_source *source, const struct fit_keys *k
 		return read_one(source->file, fd, &st, errors, ret_own, &origin->has_folder, ret);
 	*ret_own = etc_has(fd);
 	origin->has_folder = origin->bundle = true;
-	close(fd);
+	origin->bundle_fd = fd;
+	if (err)
+		close(fd);
 	return err;
+}
+
+void tree_origin_finish(struct tree_origin *origin)
+{
+	fit_file_close(origin->fit);
+	if (origin->bundle)
+		close(origin->bundle_fd);
 }
 
 int tree_file_open(const struct tree_source *source, const struct fit_keys *keys,
@@ -363,7 +374,7 @@ int tree_file_open(const struct tree_source *source, const struct fit_keys *keys
 		free(fdt);
 	}
 	if (err) {
-		fit_file_close(origin.fit);
+		tree_origin_finish(&origin);
 		return err;
 	}
 	*ret_origin = origin;

@@ -64,7 +64,9 @@ struct tree_origin {
 	bool has_folder; /* the tree came from a file, not through a pipe */
 	struct fit_file *
 		fit; /* that has the tree, for the caller to close; NULL: it is a file of its own */
-	bool bundle; /* the tree is the first section .dtb of a PE bundle, which has the kernel too */
+	/* The tree is the first section .dtb of a PE bundle, which has the kernel too, and is open for the caller to close. */
+	bool bundle;
+	int bundle_fd;
 };
 
 /*
@@ -73,6 +75,9 @@ struct tree_origin {
  */
 int tree_file_open(const struct tree_source *source, const struct fit_keys *keys,
 	struct errors *errors, struct tree_origin *ret_origin, void **ret);
+/* Closes the files that the tree is from. */
+void tree_origin_finish(struct tree_origin *origin);
+
 struct stat;
 /* As fit_probe(). What comes through a pipe is none. -EINVAL after an error was added. */
 int tree_fit_is(int fd, const struct stat *st, const char *file, struct errors *errors);

@@ -174,7 +174,9 @@ int verification_check_tree(const struct verification *verification,
 		return -EINVAL;
 	}
 	if (origin->fit)
-		return verification_check_version(verification, origin->fit, errors);
+		return source->shown
+			       ? 0
+			       : verification_check_version(verification, origin->fit, errors);
 	if (!verification->by_policy && is_own(source, origin))
 		return 0;
 	if (!verification->by_policy && !origin->elsewhere)
@@ -228,7 +230,7 @@ int verification_check_version(
 	if (err || configuration->version >= highest || !does_count)
 		return err;
 	fit_tree_error(fit_tree(fit->fit), errors, configuration->node, "sluice,version",
-		"this is version %u, and version %u was started on this host: an older one may have faults that were mended since. If it is meant, its author signs it again as version %u, or the host's owner removes what %s/%s has",
+		"this is version %u, and version %u was started here: an older one may have faults that were mended since. If it is meant, its author signs it again as version %u, or the host's owner removes what %s/%s has",
 		configuration->version, highest, highest, verification->versions,
 		configuration->product);
 	return -EINVAL;

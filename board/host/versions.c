@@ -56,42 +56,65 @@ static bool parse(const char *name, uint32_t *ret)
 	return version == *ret && !strcmp(name, text);
 }
 
-static void fail(struct errors *errors, const char *path, const char *what, int err)
+static void fail(struct errors *errors, const char *path, bool keep, int err)
 {
+	const char *advice = "";
+
+	if (err == -EACCES)
+		advice =
+			keep ? ": start this version once as root. Who may write there could go back, too"
+			     : ": let this user read it";
 	error_add(errors, path, NULL, "the highest version that was started cannot be %s: %s%s",
-		what, strerror(-err),
-		err == -EACCES
-			? ": let who starts machines write this folder, or start this version once as root"
-			: "");
+		keep ? "kept" : "read", strerror(-err), advice);
 }
 
-/* Opens a folder in `at`, or makes it: the new name is on the disk then. -errno. */
+/* Opens a folder in `at`, or makes it: the new name is on the disk then. Takes over `at`. -errno; -EPERM: see is_safe(). */
 static int open_folder(int at, const char *name, bool make)
 {
 	const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
 	int fd = openat(at, name, flags);
+	bool made = fd < 0 && errno == ENOENT && make;
 
-	if (fd >= 0 || errno != ENOENT || !make)
-		return fd < 0 ? -errno : fd;
-	if ((mkdirat(at, name, 0755) && errno != EEXIST) || fsync(at))
-		return -errno;
-	fd = openat(at, name, flags);
-	return fd < 0 ? -errno : fd;
+	if (made && !mkdirat(at, name, 0755) && !fsync(at))
+		fd = openat(at, name, flags);
+	else if (made && errno == EEXIST)
+		fd = openat(at, name, flags);
+	/* Whatever the umask is, other users can read what root keeps. */
+	if (fd >= 0 && made)
+		fchmod(fd, 0755);
+	made = fd < 0;
+	fd = made ? -errno : fd;
+	close(at);
+	return fd;
 }
 
-/* The product's folder, and those above it that are missing if `make`. `path` is absolute, and is taken apart. -errno. */
+/* Root or this user has it, and nobody else can change what is in it, but for their group. */
+static bool is_safe(int fd)
+{
+	struct stat st;
+
+	return !fstat(fd, &st) && (!st.st_uid || st.st_uid == geteuid()) &&
+	       (!(st.st_mode & 002) || (st.st_mode & S_ISVTX));
+}
+
+/*
+ * The product's folder, and those above it that are missing if `make`. `path` is absolute, and is taken apart. -errno;
+ * -EPERM: one of them is not safe.
+ */
 static int open_product(char *path, bool make)
 {
-	int at = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC), above;
+	int at = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	char *rest;
 
 	if (at < 0)
 		return -errno;
 	for (char *part = strtok_r(path, "/", &rest); part && at >= 0;
 		part = strtok_r(NULL, "/", &rest)) {
-		above = at;
-		at = open_folder(above, part, make);
-		close(above);
+		at = open_folder(at, part, make);
+		if (at >= 0 && !is_safe(at)) {
+			close(at);
+			at = -EPERM;
+		}
 	}
 	return at;
 }
@@ -132,7 +155,7 @@ static int read_names(struct kept *kept, DIR *names, struct errors *errors)
 		kept->count++;
 	}
 	if (errno)
-		fail(errors, kept->path, "read", -errno);
+		fail(errors, kept->path, false, -errno);
 	return errno ? -EINVAL : 0;
 }
 
@@ -141,7 +164,6 @@ static int read_product(
 	const char *folder, const char *product, bool make, struct errors *errors, struct kept *ret)
 {
 	char *path = NULL;
-	struct stat st;
 	DIR *names;
 	int err, fd;
 
@@ -153,20 +175,20 @@ static int read_product(
 	free(path);
 	if (fd == -ENOENT && !make)
 		return 0;
+	if (fd == -EPERM) {
+		error_add(errors, ret->path, NULL,
+			"anybody can write this folder or one above it, or somebody else has it, so it does not tell which version was started: chown and chmod o-w it");
+		return -EINVAL;
+	}
 	if (fd < 0) {
-		fail(errors, ret->path ? ret->path : folder, make ? "kept" : "read", fd);
+		fail(errors, ret->path ? ret->path : folder, make, fd);
 		return -EINVAL;
 	}
 	ret->fd = fd;
-	if (fstat(fd, &st) || (st.st_uid && st.st_uid != geteuid()) || (st.st_mode & 002)) {
-		error_add(errors, ret->path, NULL,
-			"anybody can write this folder, or somebody else has it, so it does not tell which version was started: chown and chmod o-w it");
-		return -EINVAL;
-	}
 	fd = openat(ret->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	names = fd < 0 ? NULL : fdopendir(fd);
 	if (!names) {
-		fail(errors, ret->path, "read", -errno);
+		fail(errors, ret->path, false, -errno);
 		if (fd >= 0)
 			close(fd);
 		return -EINVAL;
@@ -197,7 +219,7 @@ int versions_keep(const char *folder, const char *product, uint32_t version, str
 		snprintf(name, sizeof(name), "%" PRIu32, version);
 		fd = openat(kept.fd, name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0644);
 		if (fd < 0 || fsync(kept.fd)) {
-			fail(errors, kept.path, "kept", -errno);
+			fail(errors, kept.path, true, -errno);
 			err = -EINVAL;
 		}
 		/* Of no consequence if they stay. */
@@ -205,6 +227,11 @@ int versions_keep(const char *folder, const char *product, uint32_t version, str
 			snprintf(name, sizeof(name), "%" PRIu32, kept.versions[i]);
 			unlinkat(kept.fd, name, 0);
 		}
+	}
+	/* Whoever has made its name may not have come so far. */
+	if (!err && kept.count && kept.highest == version && fsync(kept.fd)) {
+		fail(errors, kept.path, true, -errno);
+		err = -EINVAL;
 	}
 	if (fd >= 0)
 		close(fd);

@@ -29,7 +29,8 @@ char *versions_folder(bool of_host);
 
 /*
  * The product's highest version, or 0 if none was started. -EINVAL after an error was added: the folder cannot be read, holds
- * what is no version, or others than root and this user can write it.
+ * what is no version, or it or one above it is neither root's nor this user's, or can be written by anybody. Their group
+ * may write them: who may start versions may go back, too.
  */
 int versions_highest(const char *folder, const char *product, struct errors *errors, uint32_t *ret);
 /*

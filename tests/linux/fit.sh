@@ -56,7 +56,7 @@ send signed 'reboot -f'
 check "ends-at-the-reset" ended signed 60 1
 check "says-why" grep 'the machine could not be built anew after a reset' "$work/signed.err"
 cat $fits/signed.itb >"$work/signed.itb"
-older='sluice,version: this is version 2, and version 3 was started on this host'
+older='sluice,version: this is version 2, and version 3 was started here'
 check "older-one-is-refused" refused "$older" "$SLUICE" run "$work/signed.itb" --key "$work/dev.crt"
 check "older-one-is-refused-by-check" refused "$older" "$SLUICE" check "$work/signed.itb#less" --key "$work/dev.crt"
 check "without-a-key-nobody-asks" "$SLUICE" check "$work/signed.itb"

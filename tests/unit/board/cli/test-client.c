@@ -520,6 +520,10 @@ static void list(void **state)
 				    "gateway  running  768 MiB  2.25 GiB\n");
 	optind = 0;
 	assert_int_equal(list_command(2, more), 2);
+	/* Nobody knows where they would be. */
+	unsetenv("XDG_RUNTIME_DIR");
+	optind = 0;
+	assert_int_equal(list_command(1, argv), 1);
 	close(listener);
 	assert_int_equal(unlink(own) | unlink(address.sun_path) | rmdir(place), 0);
 }

@@ -130,6 +130,7 @@ static void refuses_bundle(const char *words)
 
 static void its_tree_and_its_kernel(void **state)
 {
+	char magic[2];
 	struct machine_config *config;
 
 	begin_bundle();
@@ -140,7 +141,8 @@ static void its_tree_and_its_kernel(void **state)
 	config = good_bundle(NULL);
 	assert_true(config->bundle);
 	assert_string_equal(strrchr(config->kernel.name, '/'), "/x.efi");
-	assert_non_null(config->kernel.beneath);
+	assert_int_equal(pread(config->bundle_fd, magic, 2, 0), 2);
+	assert_memory_equal(magic, "MZ", 2);
 	assert_int_equal(config->memory[0].size, 512 * MiB);
 	config_destroy(config);
 	/* Overlays of the command line are on top. */
@@ -158,6 +160,7 @@ static void what_its_tree_names(void **state)
 	put_section(".linux", "a kernel", 8);
 	put_tree(".dtb", good_machine, "");
 	config = good_bundle(NULL);
+	assert_false(config->bundle);
 	assert_string_not_equal(strrchr(config->kernel.name, '/'), "/x.efi");
 	config_destroy(config);
 	begin_bundle();

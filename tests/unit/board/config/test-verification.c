@@ -541,7 +541,7 @@ static void older_ones(void **state)
 	takes_machine(&source);
 	write_version("sluice,product = \"gateway\"; sluice,version = <4>;");
 	refuses_machine(&source,
-		"/configurations/conf-1: sluice,version: this is version 4, and version 5 was started on this host");
+		"/configurations/conf-1: sluice,version: this is version 4, and version 5 was started here");
 	/* Nobody asks of what need not be signed, since anybody could have written it. */
 	source.key_count = 0;
 	config = good_machine_of(&source);
@@ -562,7 +562,7 @@ static void older_ones(void **state)
 	takes_machine(&source);
 	assert_true(of_host);
 	write_version("sluice,product = \"gateway\"; sluice,version = <4>;");
-	refuses_machine(&source, "this is version 4, and version 5 was started on this host");
+	refuses_machine(&source, "this is version 4, and version 5 was started here");
 	/* What is kept cannot be read, or there is no place. */
 	maker_run("touch versions/gateway/5x");
 	refuses_machine(&source, "holds what is no version that was started");
