@@ -70,7 +70,9 @@ static int read_line(struct policy *policy, char *line, struct errors *errors)
 int policy_read(struct errors *errors, struct policy *ret)
 {
 	FILE *file = fopen(POLICY, "re");
-	char line[POLICY_LINE];
+	char *line = NULL;
+	size_t room = 0;
+	ssize_t len;
 	struct stat link; /* that leads nowhere */
 	int err = 0;
 
@@ -87,16 +89,22 @@ int policy_read(struct errors *errors, struct policy *ret)
 			"others than root can write it, or a folder above it: chown root and chmod go-w them");
 		err = -EINVAL;
 	}
-	while (!err && fgets(line, sizeof(line), file)) {
-		if (strlen(line) == sizeof(line) - 1 && line[sizeof(line) - 2] != '\n') {
+	while (!err && (len = getline(&line, &room, file)) >= 0) {
+		if (len - (line[len - 1] == '\n') > POLICY_LINE - 2) {
 			error_add(errors, POLICY, NULL, "has a line of more than %d bytes",
 				POLICY_LINE - 2);
+			err = -EINVAL;
+		} else if (strlen(line) < (size_t)len) {
+			/* As a crash of the host may leave it: neither empty lines nor comments. */
+			error_add(errors, POLICY, NULL,
+				"has a zero byte, which nobody wrote: the file is damaged");
 			err = -EINVAL;
 		} else {
 			err = read_line(ret, line, errors);
 		}
 	}
-	if (!err && ferror(file)) {
+	free(line);
+	if (!err && !feof(file)) {
 		error_add(errors, POLICY, NULL, "cannot be read: %s", strerror(errno));
 		err = -EINVAL;
 	}

@@ -40,6 +40,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		CHECK(policy.folders[i][0] == '/' && strlen(policy.folders[i]) < POLICY_LINE);
 	for (size_t i = 0; i < policy.key_count; i++)
 		CHECK(policy.keys[i][0] == '/' && strlen(policy.keys[i]) < POLICY_LINE);
+	CHECK(err || !memchr(data, 0, size));
+	CHECK(err || policy.says_verify || (!policy.key_count && !policy.version_required));
 	/* No file that says so is taken for one that does not. */
 	if (!err && size >= 16 && !memcmp(data, "verify required\n", 16))
 		CHECK(policy.required && policy.says_verify);

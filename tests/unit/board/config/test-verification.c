@@ -23,8 +23,9 @@
 /* ---- The host's owner ---- */
 
 static const char *policy_text; /* NULL: there is no such file */
+static size_t policy_len;	/* 0: to its zero byte */
 static int policy_errno;	/* why it cannot be opened */
-static bool policy_is_roots = true, key_is_roots = true, tree_is_roots;
+static bool policy_is_roots = true, key_is_roots = true, tree_is_roots, policy_is_folder;
 
 FILE *__real_fopen64(const char *name, const char *mode);
 FILE *__wrap_fopen64(const char *name, const char *mode);
@@ -32,8 +33,10 @@ FILE *__wrap_fopen64(const char *name, const char *mode)
 {
 	if (strcmp(name, "/etc/sluice/policy") != 0)
 		return __real_fopen64(name, mode);
+	if (policy_is_folder)
+		return __real_fopen64(".", mode);
 	if (policy_text)
-		return fmemopen((char *)policy_text, strlen(policy_text), "r");
+		return fmemopen((char *)policy_text, policy_len ?: strlen(policy_text), "r");
 	errno = policy_errno ? policy_errno : ENOENT;
 	return NULL;
 }
@@ -146,9 +149,10 @@ static int end(void **state)
 static int clear(void **state)
 {
 	policy_text = NULL;
+	policy_len = 0;
 	policy_errno = 0;
 	policy_is_roots = key_is_roots = true;
-	tree_is_roots = false;
+	tree_is_roots = policy_is_folder = false;
 	snprintf(versions, sizeof(versions), "%s/versions", place);
 	errors_finish(&errors);
 	return 0;
@@ -609,9 +613,33 @@ static void policies(void **state)
 		&source, "/etc/sluice/policy: cannot be opened, and it may say what is required");
 	policy_errno = ENOTDIR;
 	takes_machine(&source);
-	memset(line, '#', sizeof(line) - 1);
+	memset(line, '#', POLICY_LINE - 2);
 	policy_text = line;
+	takes_machine(&source);
+	line[POLICY_LINE - 2] = '\n';
+	takes_machine(&source);
+	line[POLICY_LINE - 2] = '#';
 	refuses_machine(&source, "has a line of more than 4094 bytes");
+}
+
+/* As a crash of the host may leave the file: it does not count as one that requires nothing. */
+static void damaged_policies(void **state)
+{
+	static const char lines[] = "# all machines\nverify none\n";
+	struct tree_source source = { .file = tree_source_file("machine.dts", good_machine, "") };
+	char text[sizeof(lines)];
+
+	policy_text = text;
+	policy_len = sizeof(lines) - 1;
+	for (size_t at = 0; at < policy_len; at++) {
+		memcpy(text, lines, sizeof(lines));
+		memset(text + at, 0, policy_len - at);
+		refuses_machine(&source, "/etc/sluice/policy: has a zero byte");
+	}
+	memcpy(text, lines, sizeof(lines));
+	takes_machine(&source);
+	policy_is_folder = tree_is_roots = true;
+	refuses_machine(&source, "/etc/sluice/policy: cannot be read: Is a directory");
 }
 
 int main(void)
@@ -626,6 +654,7 @@ int main(void)
 		TEST(by_policy),
 		TEST(older_ones),
 		TEST(policies),
+		TEST(damaged_policies),
 	};
 
 	return cmocka_run_group_tests_name("verification", tests, begin, end);
