@@ -22,6 +22,15 @@ static bool read_file(const struct pe_source *source, uint64_t offset, void *ret
 	return RETRY_EINTR(pread(file->fd, ret_buf, len, (off_t)offset)) == (ssize_t)len;
 }
 
+static unsigned count(const struct pe *pe, const char *name)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < pe->count; i++)
+		count += !strncmp(pe->sections[i].name, name, sizeof(pe->sections[i].name));
+	return count;
+}
+
 int tree_bundle_open(
 	int fd, const struct stat *st, const char *name, struct errors *errors, void **ret)
 {
@@ -36,9 +45,16 @@ int tree_bundle_open(
 	section = pe_find(&pe, ".dtb");
 	if (!section || !section->size) {
 		error_add(errors, name, NULL,
-			"is a PE bundle without a section .dtb, so it describes no machine: name it in a tree of your own, as sluice,kernel in /chosen");
+			"is a PE bundle without a section .dtb, so it describes no machine%s: name it in a tree of your own, as sluice,kernel in /chosen",
+			pe_find(&pe, ".dtbauto")
+				? " (its sections .dtbauto are for boards, and not used)"
+				: "");
 		return -EINVAL;
 	}
+	if (count(&pe, ".dtb") > 1)
+		warning_add(errors, name, NULL,
+			"has %u sections .dtb: the first one describes the machine",
+			count(&pe, ".dtb"));
 	if (section->size > TREE_FILE_MAX) {
 		error_add(errors, name, NULL,
 			"its section .dtb is larger than 16 MiB, which no tree is");

@@ -177,9 +177,13 @@ int verification_check_tree(const struct verification *verification,
 		return source->shown
 			       ? 0
 			       : verification_check_version(verification, origin->fit, errors);
-	if (!verification->by_policy && is_own(source, origin))
+	if (!origin->bundle && !verification->by_policy && is_own(source, origin))
 		return 0;
-	if (!verification->by_policy && !origin->elsewhere)
+	if (origin->bundle)
+		error_add(errors, source->file, NULL,
+			"is a PE bundle, whose signature for UEFI Sluice does not check, and %s refuses it: start the machine from a signed FIT (mkimage -k)",
+			verification->by);
+	else if (!verification->by_policy && !origin->elsewhere)
 		error_add(errors, source->file, NULL,
 			"is a source, and no FIT, which %s asks for: a source of your own is named NAME.dts",
 			verification->by);

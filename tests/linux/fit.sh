@@ -75,7 +75,7 @@ check "says-what-is-damaged" grep 'has another sha256\|cannot be unpacked' "$wor
 # A PE bundle, whose tree is in it.
 cp $fits/machine.efi "$work/"
 check "bundle-is-checked" eval "$SLUICE check $work/machine.efi >$work/out && grep 'machine.efi (PE bundle)' $work/out && grep '^initrd .*of the bundle' $work/out || { cat $work/out; false; }"
-check "bundle-is-not-signed" refused 'is a tree from elsewhere, which nobody has signed' "$SLUICE" run "$work/machine.efi" --key "$work/dev.crt"
+check "bundle-is-not-signed" refused 'is a PE bundle, whose signature for UEFI Sluice does not check' "$SLUICE" run "$work/machine.efi" --key "$work/dev.crt"
 run_fit bundle machine.efi
 check "bundle-boots" booted bundle
 check "bundle-grows" "$SLUICE" mem bundle 256MiB

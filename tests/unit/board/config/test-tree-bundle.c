@@ -12,6 +12,7 @@
 #include "board/config/config.h"
 #include "board/config/pe.h"
 #include "board/config/tree-file.h"
+#include "board/config/verification.h"
 #include "board/text/errors.h"
 #include "hyp/base/util.h"
 #include "tests/unit/helpers/tree-source.h"
@@ -144,6 +145,9 @@ static void its_tree_and_its_kernel(void **state)
 	assert_int_equal(pread(config->bundle_fd, magic, 2, 0), 2);
 	assert_memory_equal(magic, "MZ", 2);
 	assert_int_equal(config->memory[0].size, 512 * MiB);
+	assert_int_equal(errors.count, 1);
+	assert_true(errors_say(
+		&errors, "x.efi: has 2 sections .dtb: the first one describes the machine"));
 	config_destroy(config);
 	/* Overlays of the command line are on top. */
 	config = good_bundle("&memory { reg = <0x0 0x40000000 0x0 0x8000000>; };");
@@ -189,6 +193,9 @@ static void without_a_tree(void **state)
 	refuses_bundle("x.efi: is a PE bundle without a section .dtb, so it describes no machine");
 	put_section(".dtb", "", 0);
 	refuses_bundle("is a PE bundle without a section .dtb");
+	put_section(".dtbauto", "a tree", 6);
+	refuses_bundle(
+		"describes no machine (its sections .dtbauto are for boards, and not used): name it in a tree of your own");
 	/* No bundle, so no tree. */
 	begin_bundle();
 	put_tree(".dtb", good_machine, NO_KERNEL);
@@ -232,6 +239,26 @@ static void hostile(void **state)
 	refuses_bundle("x.efi: not a tree: ");
 }
 
+/* Nobody has signed it for Sluice, wherever it is and whatever its name. */
+static void unsigned_ones(void **state)
+{
+	struct verification required = { .required = true, .by = "--key" };
+	const struct tree_source source = { .file = "/etc/sluice/x.dtb" };
+	struct tree_origin origin = { .bundle = true };
+
+	for (unsigned i = 0; i < 4; i++) {
+		required.by_policy = i & 1;
+		origin.elsewhere = i & 2 ? source.file : NULL;
+		errors_finish(&errors);
+		assert_int_equal(
+			verification_check_tree(&required, &source, &origin, &errors), -EINVAL);
+		assert_true(errors_say(&errors,
+			"/etc/sluice/x.dtb: is a PE bundle, whose signature for UEFI Sluice does not check, and --key refuses it"));
+	}
+	required.required = false;
+	assert_int_equal(verification_check_tree(&required, &source, &origin, &errors), 0);
+}
+
 static int finish(void **state)
 {
 	errors_finish(&errors);
@@ -246,6 +273,7 @@ int main(void)
 		cmocka_unit_test(what_its_tree_names),
 		cmocka_unit_test(without_a_tree),
 		cmocka_unit_test(hostile),
+		cmocka_unit_test(unsigned_ones),
 	};
 
 	return cmocka_run_group_tests_name("tree-bundle", tests, NULL, finish);
