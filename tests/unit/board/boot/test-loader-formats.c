@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "board/config/pe.h"
+
 #define BUNDLE_HEAD 0x40
 #define SECTIONS    (BUNDLE_HEAD + 24 + 0xf0)
 
@@ -215,7 +217,7 @@ static void bundles_hostile(void **state)
 	file[SECTIONS + 40 * 3 + 1] = 'L';
 	assert_refused("is an EFI program, but not an arm64 Linux kernel");
 	make_bundle(PACKINGS, false);
-	put16(BUNDLE_HEAD + 6, 97);
+	put16(BUNDLE_HEAD + 6, PE_SECTIONS + 1);
 	assert_refused("is an EFI program, but not an arm64 Linux kernel");
 	make_bundle(PACKINGS, false);
 	put16(BUNDLE_HEAD + 20, 0xffff);
