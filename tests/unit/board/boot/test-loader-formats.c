@@ -2,8 +2,11 @@
 /* PE bundles, ELF programs that can be moved or begin where RAM does, raw binaries; and where the guest's tree is. */
 #include "tests/unit/helpers/loader-fixture.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "board/config/pe.h"
 
@@ -152,6 +155,39 @@ static void assert_cmdline(const char *text, size_t len, const char *expected)
 	loader_plan(loader, &result);
 	assert_string_equal(result.cmdline, expected);
 	loader_close(loader);
+}
+
+/* The tree is from the bundle: its file stays the kernel's, whatever has its name by then. */
+static void bundle_of_the_tree(void **state)
+{
+	struct loader *loader;
+
+	make_bundle(PACKINGS, false);
+	write_kernel();
+	config.bundle = true;
+	config.bundle_fd = open(kernel_path, O_RDWR | O_CLOEXEC);
+	assert_int_equal(unlink(kernel_path), 0);
+	assert_int_equal(loader_open(&config, &errors, &loader), 0);
+	assert_int_equal(loader_check(loader, &errors), 0);
+	assert_int_equal(loader_load(loader, &mem, UINT64_MAX, &errors, &result), 0);
+	assert_string_equal(result.kind, "PE bundle");
+	assert_string_equal(result.kernel_name, kernel_path);
+	assert_string_equal(result.cmdline, "console=ttyAMA0 quiet");
+	assert_int_equal(result.initrd.size, 9);
+	/* At a reset it is read anew. */
+	make_bundle(PACK_GZIP, true);
+	assert_int_equal(ftruncate(config.bundle_fd, 0), 0);
+	assert_int_equal(loader_load(loader, &mem, UINT64_MAX, &errors, &result), -EINVAL);
+	assert_string_equal(errors.lines[0] + strlen(kernel_path), ": is empty");
+	assert_int_equal(pwrite(config.bundle_fd, file, file_len, 0), file_len);
+	memset(ram, 0, 16 * MiB);
+	assert_int_equal(loader_load(loader, &mem, UINT64_MAX, &errors, &result), 0);
+	make_image(100000, 0, 200000);
+	assert_memory_equal(ram + 2 * MiB, file, file_len);
+	/* It is the configuration's. */
+	loader_close(loader);
+	assert_int_equal(close(config.bundle_fd), 0);
+	write_kernel();
 }
 
 static void bundled_command_lines(void **state)
@@ -478,6 +514,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(bundles),
 		T(bundles_by_choice),
+		T(bundle_of_the_tree),
 		T(bundled_command_lines),
 		T(bundles_hostile),
 		T(vmlinux),

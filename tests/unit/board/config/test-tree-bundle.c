@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "board/config/config.h"
@@ -15,6 +16,7 @@
 #include "board/config/verification.h"
 #include "board/text/errors.h"
 #include "hyp/base/util.h"
+#include "tests/unit/helpers/fds.h"
 #include "tests/unit/helpers/tree-source.h"
 
 #define HEAD	0x80  /* where the PE header is */
@@ -156,6 +158,42 @@ static void its_tree_and_its_kernel(void **state)
 	config_destroy(config);
 }
 
+/* Its own file, however it was named and whatever has that name by now; the tree's rights are about other files. */
+static void its_own_file(void **state)
+{
+	struct tree_source source = { 0 };
+	struct machine_config *config = NULL;
+	unsigned before = open_fds();
+	struct stat st, of;
+
+	begin_bundle();
+	put_section(".linux", "a kernel", 8);
+	put_tree(".dtb", good_machine, "/delete-node/ &chosen;");
+	assert_int_equal(stat(write_bundle(), &st), 0);
+	source.file = tree_source_file(".link.efi", "", "");
+	assert_int_equal(unlink(source.file), 0);
+	assert_int_equal(symlink("x.efi", source.file), 0);
+	errors_finish(&errors);
+	assert_int_equal(config_read(&source, &big_host, &errors, &config), 0);
+	assert_true(config->bundle && config_has_kernel(config));
+	assert_string_equal(config->kernel.name, source.file);
+	assert_int_equal(fstat(config->bundle_fd, &of), 0);
+	assert_int_equal(of.st_ino, st.st_ino);
+	assert_int_equal(unlink(source.file), 0);
+	config_probe(config, false, true, &errors);
+	assert_int_equal(errors.count, 0);
+	config_destroy(config);
+	/* Nor does it stay open where there is an error, or another kernel. */
+	assert_null(read_bundle("&nothing { a; };"));
+	config = good_bundle("&{/} { chosen { sluice,kernel = \"vmlinuz\"; }; };");
+	assert_false(config->bundle);
+	config_destroy(config);
+	begin_bundle();
+	put_section(".linux", "a kernel", 8);
+	refuses_bundle("without a section .dtb");
+	assert_int_equal(open_fds(), before);
+}
+
 static void what_its_tree_names(void **state)
 {
 	struct machine_config *config;
@@ -270,6 +308,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(its_tree_and_its_kernel),
+		cmocka_unit_test(its_own_file),
 		cmocka_unit_test(what_its_tree_names),
 		cmocka_unit_test(without_a_tree),
 		cmocka_unit_test(hostile),
