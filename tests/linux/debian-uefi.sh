@@ -55,8 +55,8 @@ off() {
 	send "$1" poweroff
 	check "$1-powers-off" ended "$1" 300 0
 }
-# refuses NAME LOADER FILE COUNT PATTERN: where an unsigned loader is LOADER of EFI/debian and FILE of EFI/BOOT, PATTERN is said for
-# COUNT boot entries (shim waits for a key), and nothing starts.
+# refuses NAME LOADER FILE WHAT...: where an unsigned loader is LOADER of EFI/debian and FILE of EFI/BOOT, its console shows what
+# await is told (shim draws a box, without line ends, and waits for a key), and nothing starts.
 refuses() {
 	local file files=("/EFI/debian/$2" "/EFI/BOOT/$3")
 	for file in "${files[@]}"; do
@@ -64,7 +64,7 @@ refuses() {
 		put "$work/disk" "$firmware/systemd-bootaa64.efi" "$file"
 	done
 	run "$1"
-	check "$1-refuses-an-unsigned-$2" await 300 line "$4" "$5" "$work/$1.out"
+	check "$1-refuses-an-unsigned-$2" await 300 "${@:4}" "$work/$1.out"
 	check "$1-starts-nothing" eval "! grep -a 'GNU GRUB\|EFI stub\|Booting' $work/$1.out"
 	kill -9 "${pid[$1]}"
 	wait "${pid[$1]}" 2>/dev/null
@@ -84,8 +84,8 @@ for release in 13 12; do
 	system $name 2 on grub
 	check "$name-by-its-entry" entry $name debian
 	off $name
-	refuses $name grubaa64.efi grubaa64.efi 1 'Verification failed: (0x1A) Security Violation'
-	refuses $name shimaa64.efi BOOTAA64.EFI 2 'Access Denied'
+	refuses $name grubaa64.efi grubaa64.efi text 'Verification failed: (0x1A) Security Violation'
+	refuses $name shimaa64.efi BOOTAA64.EFI line 2 'Access Denied'
 	run $name
 	check "$name-starts-the-signed-ones-again" login $name 1
 	check "$name-by-its-entry-again" entry $name debian

@@ -106,7 +106,7 @@ done
 check "stops-again" "$SLUICE" pause pause
 stop_of_paused() { [ "$("$SLUICE" stop pause 2>&1)" = "sluice: $(socket pause): the machine is paused, so its guest cannot power off: let it go on (sluice resume), or end it (--now)" ]; }
 check "a-paused-guest-cannot-power-off" stop_of_paused
-check "is-listed" eval "$SLUICE list | tee $work/list | grep -E '^pause +paused +256 MiB +4.25 GiB' || { cat $work/list; false; }"
+check "is-listed" eval "$SLUICE list | tee $work/list | grep -E '^pause +paused +384 MiB +4.25 GiB' || { cat $work/list; false; }"
 check "resets" "$SLUICE" reset pause
 check "reset-is-reported" until_true 60 seen pause '.event == "RESET"'
 check "stays-paused" eval "sleep 1; status_is paused && [ \"\$(grep -c 'guest: Linux' $work/pause.out)\" = 1 ]"
