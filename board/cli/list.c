@@ -38,16 +38,17 @@ static int read_memory(
 	return devices ? 0 : -EIO;
 }
 
-static void add_machine(struct columns *columns, const char *name)
+/* Adds an error where the machine does not answer. */
+static void add_machine(struct columns *columns, const char *name, struct errors *errors)
 {
-	struct errors unused = { 0 }; /* why something is not known */
-	char *path = control_path(name, false, &unused);
+	struct errors unused = { 0 }; /* of a machine that is being made */
+	char *path = control_path(name, false, errors);
 	struct client *client = NULL;
 	json_t *status = NULL;
 	uint64_t now, most;
 
-	if (path && !client_open(path, &unused, &client))
-		status = client_call(client, "query-status", NULL, &unused);
+	if (path && !client_open(path, errors, &client))
+		status = client_call(client, "query-status", NULL, errors);
 	if (status && !read_memory(client, &unused, &now, &most))
 		columns_add(columns, "%s\t%s\t%s\t%s", name, client_text(status, "status"),
 			SIZE(now), SIZE(most));
@@ -78,7 +79,7 @@ int list_command(int argc, char **argv)
 	columns_add(&columns, "machine\tstate\tmemory\tat most");
 	count = client_machines(&errors, &names);
 	for (size_t i = 0; i < count; i++) {
-		add_machine(&columns, names[i]);
+		add_machine(&columns, names[i], &errors);
 		free(names[i]);
 	}
 	free(names);

@@ -197,7 +197,7 @@ void layout_reserve(struct reader *reader, int node, const char *what, const str
 			CONFIG_RESERVED);
 		return;
 	}
-	/* Any other guest is told where its tree is, and that is where there is room. */
+	/* Without firmware the loader finds room for the tree, and x0 says where it is. */
 	if (config->firmware.name && ranges_overlap(tree.gpa, tree.size, range->gpa, range->size))
 		tree_error(&reader->tree, node, where,
 			"reserved " RANGE_FORMAT " overlaps the start of RAM, " RANGE_FORMAT

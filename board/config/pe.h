@@ -10,7 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PE_SECTIONS 200 /* at most; a bundle has some ten, and one for each board whose tree it has */
+/* At most: a bundle has some ten, and one for each board whose tree it has. */
+#define PE_SECTIONS 200
 
 /* Where the program is. */
 struct pe_source {

@@ -6,7 +6,7 @@
  *	verify required		machines are started from signed FITs only (verification.h)
  *	verify none		they need not be, unless the command line says so
  *	version required	... that have a version, so that none older than was started is (versions.h)
- *	key /etc/sluice/k.pub	whose signature that is: a control tree or a PEM file; there is one of the lines above too
+ *	key /etc/sluice/k.pub	whose signature that is: a control tree or a PEM file; there is a line "verify" too
  *
  * or empty, or begins with '#'. Only root may have written the file; the files of the keys too, wherever they are, named
  * without symbolic links.

@@ -325,12 +325,14 @@ static int open_first(const struct tree_source *source, const struct fit_keys *k
 	err = tree_bundle_open(fd, &st, source->file, errors, ret);
 	if (err > 0)
 		return read_one(source->file, fd, &st, errors, ret_own, &origin->has_folder, ret);
+	if (err) {
+		close(fd);
+		return err;
+	}
 	*ret_own = etc_has(fd);
 	origin->has_folder = origin->bundle = true;
 	origin->bundle_fd = fd;
-	if (err)
-		close(fd);
-	return err;
+	return 0;
 }
 
 void tree_origin_finish(struct tree_origin *origin)

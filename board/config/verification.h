@@ -25,7 +25,6 @@
 #include "board/config/policy.h"
 
 struct errors;
-struct fit_configuration;
 struct fit_file;
 struct fit_keys;
 struct tree_origin;
@@ -37,7 +36,7 @@ struct verification {
 	const char *by;	       /* for messages: "--verify required" */
 	struct fit_keys *keys; /* NULL: nothing has to be signed */
 	struct policy policy;  /* whose names the keys have */
-	char *versions;	       /* where they are kept; NULL: there is no place for them */
+	char *versions; /* the folder of what was started (versions.h); NULL: there is no place */
 };
 
 /* -EINVAL after an error was added, -ENOMEM. */
@@ -54,7 +53,7 @@ int verification_check_tree(const struct verification *verification,
 	const struct tree_source *source, const struct tree_origin *origin, struct errors *errors);
 
 /*
- * The FIT's configuration, whose signatures were checked, is not older than what was started on this host, and has a
+ * The FIT's configuration, whose signatures were checked, is not older than what was started (versions.h), and has a
  * version if the policy requires it. Nothing is asked of one that need not be signed, since anybody could write its
  * version. -EINVAL after an error was added.
  */

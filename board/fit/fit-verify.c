@@ -76,7 +76,7 @@ const char *fit_signature_check(struct fit_trust *trust, const struct fit_signat
 	if (key->algorithm && strcmp(key->algorithm, signature->algorithm))
 		return "the key is for another algorithm";
 	if (trust->tries == FIT_TRIES)
-		return "it was not tried, after 64 that were in vain: let each signature name its key (key-name-hint), and leave out those of other keys";
+		return "it was not tried, after 64 others: let each signature name its key (key-name-hint), and leave out those of other keys";
 	trust->tries++;
 	return fit_public_key_verify(key->key, signature->pss, signature->hash, hash,
 		       signature->value, signature->len)

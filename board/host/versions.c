@@ -68,22 +68,24 @@ static void fail(struct errors *errors, const char *path, bool keep, int err)
 		keep ? "kept" : "read", strerror(-err), advice);
 }
 
-/* Opens a folder in `at`, or makes it: the new name is on the disk then. Takes over `at`. -errno; -EPERM: see is_safe(). */
+/* Makes a folder in `at`, and has its name on the disk. What root keeps other users can read, whatever the umask is. */
+static bool make_folder(int at, const char *name)
+{
+	if (mkdirat(at, name, 0755))
+		return errno == EEXIST;
+	return !fsync(at) && (geteuid() || !fchmodat(at, name, 0755, 0));
+}
+
+/* Opens a folder in `at`, or makes it. Takes over `at`. -errno. */
 static int open_folder(int at, const char *name, bool make)
 {
 	const int flags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
 	int fd = openat(at, name, flags);
-	bool made = fd < 0 && errno == ENOENT && make;
 
-	if (made && !mkdirat(at, name, 0755) && !fsync(at))
+	if (fd < 0 && errno == ENOENT && make && make_folder(at, name))
 		fd = openat(at, name, flags);
-	else if (made && errno == EEXIST)
-		fd = openat(at, name, flags);
-	/* Whatever the umask is, other users can read what root keeps. */
-	if (fd >= 0 && made)
-		fchmod(fd, 0755);
-	made = fd < 0;
-	fd = made ? -errno : fd;
+	if (fd < 0)
+		fd = -errno;
 	close(at);
 	return fd;
 }
@@ -228,7 +230,7 @@ int versions_keep(const char *folder, const char *product, uint32_t version, str
 			unlinkat(kept.fd, name, 0);
 		}
 	}
-	/* Whoever has made its name may not have come so far. */
+	/* A start that was killed may have made the file, and not have come to fsync(). */
 	if (!err && kept.count && kept.highest == version && fsync(kept.fd)) {
 		fail(errors, kept.path, true, -errno);
 		err = -EINVAL;

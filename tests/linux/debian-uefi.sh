@@ -55,8 +55,8 @@ off() {
 	send "$1" poweroff
 	check "$1-powers-off" ended "$1" 300 0
 }
-# refuses NAME LOADER FILE WHAT...: where an unsigned loader is LOADER of EFI/debian and FILE of EFI/BOOT, its console shows what
-# await is told (shim draws a box, without line ends, and waits for a key), and nothing starts.
+# refuses NAME LOADER FILE KIND...: with an unsigned loader as LOADER of EFI/debian and FILE of EFI/BOOT the console comes to show
+# what await.c calls KIND... (shim draws a box, without line ends, and waits for a key), and nothing starts.
 refuses() {
 	local file files=("/EFI/debian/$2" "/EFI/BOOT/$3")
 	for file in "${files[@]}"; do

@@ -250,6 +250,14 @@ static void too_large(void **state)
 	free(fdt);
 }
 
+/* The usual tree as machine.dtb, for a FIT; the name of its folder, with a line end. */
+static struct blob make_dtb(void)
+{
+	write_tree("");
+	maker_run("dtc -q -O dtb -o machine.dtb %s; pwd", tree);
+	return maker_read("said");
+}
+
 /* What was checked of a FIT, and where it goes. */
 static void fits(void **state)
 {
@@ -265,9 +273,7 @@ static void fits(void **state)
 
 	if (!maker_begin())
 		skip();
-	write_tree("");
-	maker_run("dtc -q -O dtb -o machine.dtb %s; pwd", tree);
-	where = maker_read("said");
+	where = make_dtb();
 	blob = maker_image(source, "hash-1 { algo = \"crc32\"; }; hash-2 { algo = \"sha256\"; };",
 		maker_signature("sha256,rsa2048", "rsa2048", ""), "-k .");
 	assert_true(asprintf(&file, "%.*s/x.itb", (int)where.len - 1, (char *)where.data) > 0);
@@ -329,9 +335,7 @@ static void under_a_policy(void **state)
 
 	if (!maker_begin())
 		skip();
-	write_tree("");
-	maker_run("dtc -q -O dtb -o machine.dtb %s; pwd", tree);
-	where = maker_read("said");
+	where = make_dtb();
 	blob = maker_image(source, maker_sha256, "", "");
 	snprintf(file, sizeof(file), "%.*s/x.itb", (int)where.len - 1, (char *)where.data);
 	snprintf(policy, sizeof(policy), "verify required\nkey %.*s/rsa2048.pub\n",

@@ -483,6 +483,16 @@ static void stop_is_interrupted(void **state)
 {
 	assert_interrupted("stop @", "its power button was pressed; the machine goes on");
 	assert_int_equal(fake_quits, 0);
+	assert_interrupted("stop @ --now", "the machine was told to quit");
+	assert_int_equal(fake_quits, 1);
+}
+
+/* A socket of a program that hangs up. */
+static void *hang_up(void *listener)
+{
+	for (unsigned i = 0; i < 2; i++)
+		close(accept(*(int *)listener, NULL, NULL));
+	return NULL;
 }
 
 /* Of the usual folder: a machine, and a socket where nobody listens. */
@@ -492,6 +502,7 @@ static void list(void **state)
 	int saved = dup(1), fds[2], code;
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	pthread_t other;
 	ssize_t len;
 
 	setenv("XDG_RUNTIME_DIR", folder, 1);
@@ -520,6 +531,12 @@ static void list(void **state)
 				    "gateway  running  768 MiB  2.25 GiB\n");
 	optind = 0;
 	assert_int_equal(list_command(2, more), 2);
+	/* What answers, and not as a machine does: it is listed, and has failed. */
+	assert_int_equal(listen(listener, 2), 0);
+	pthread_create(&other, NULL, hang_up, &listener);
+	optind = 0;
+	assert_int_equal(list_command(1, argv), 1);
+	pthread_join(other, NULL);
 	/* Nobody knows where they would be. */
 	unsetenv("XDG_RUNTIME_DIR");
 	optind = 0;

@@ -33,7 +33,7 @@ static const struct rule {
 	const char *says;
 	const struct host_limits *host; /* NULL: big_host */
 } rules[] = {
-	/* Firmware finds its tree at the start of RAM; another guest is told where its tree is. */
+	/* Only firmware looks for its tree at the start of RAM; x0 says where it is to all others. */
 	{ "reserved-at-the-start", "&reserved { fw { reg = <0 0x40000000 0 0x1000>; }; };", FIRMWARE "&reserved { fw { reg = <0 0x40000000 0 0x1000>; }; };", "/reserved-memory/fw: reg: reserved 0x40000000+0x1000 (4 KiB) overlaps the start of RAM, 0x40000000+0x1e0000 (1920 KiB), where firmware finds the device tree" },
 	{ "memreserve-at-the-start", "/memreserve/ 0x40000000 0x1000;", "/memreserve/ 0x100000000 0x1000;", "overlaps /memreserve/" },
 

@@ -220,6 +220,8 @@ static void what_it_is(void **state)
 		{ 3, 0, "\177EL", "it has neither a tree's magic nor is it text" },
 		{ 2, 0, "\x1f\x8b", "it is compressed by gzip" },
 		{ 64, 0, NULL, "it is an arm64 kernel" },
+		{ 8, 0, "MZxxzimg", "it is a kernel in an EFI zboot" },
+		{ 7, 0, "MZxxzimg", "it is text without /dts-v1/" },
 		{ 600, 512, "text", "it is text without /dts-v1/" },
 		{ 600, 511, "text", "it has neither" },
 	};

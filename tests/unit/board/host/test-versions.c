@@ -147,6 +147,18 @@ static void the_highest_is_kept(void **state)
 	assert_int_equal(highest("gateway"), UINT32_MAX);
 }
 
+/* What root keeps is for all users to read; a user's own is as he wants it. */
+static void modes(void **state)
+{
+	mode_t mask = umask(0077);
+	struct stat st;
+
+	keeps("gateway", 5);
+	umask(mask);
+	assert_int_equal(stat(in_folder("gateway"), &st), 0);
+	assert_int_equal(st.st_mode & 0777, geteuid() ? 0700 : 0755);
+}
+
 static void names(void **state)
 {
 	static const char *const good[] = { "a", "gateway-2.0_b", "0",
@@ -294,6 +306,7 @@ int main(void)
 #define TEST(test) cmocka_unit_test_setup_teardown(test, begin, end)
 	const struct CMUnitTest tests[] = {
 		TEST(the_highest_is_kept),
+		TEST(modes),
 		TEST(names),
 		TEST(what_is_no_version),
 		TEST(whose_folder_it_is),
